@@ -1,0 +1,37 @@
+# make demo   set up everything and show the main job
+# make test   set up everything and run all tests
+# make lint   formatting, types, layers
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+.DEFAULT_GOAL := help
+
+.PHONY: help setup demo test test-cpp test-python lint clean
+help:
+	@sed -n 's/^# //p' Makefile
+
+# The stamp changes with what is installed, not with the sources: the editable install follows those.
+STAMP := $(VENV)/.setup-stamp
+$(STAMP): pyproject.toml packages.txt scripts/setup.sh
+	PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
+	@touch $@
+
+setup: $(STAMP)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/build.sh
+
+demo: setup
+	@bash scripts/demo.sh $(PICTURE)
+
+test: setup lint test-cpp test-python
+
+test-cpp: setup
+	@bash scripts/test-cpp.sh
+
+test-python: setup
+	@$(PY) -P -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	@bash scripts/lint.sh
+
+clean:
+	rm -rf build demo-output $(VENV)

@@ -1,0 +1,152 @@
+"""How near a quantised network is to the float one, in what its outputs decode to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.artifact import Artifact, BoxHead, ModelSpec, SimccHead
+from edgepose.converters.decoded import IDENTITY, decode_boxes, decode_simcc, iou
+from edgepose.converters.engine import require_backend, tensors
+from edgepose.converters.limits import BOX_SCORE
+from edgepose.core import core_errors, load_core
+from edgepose.errors import CalibrationError
+
+Floats = NDArray[np.float32]
+Outputs = list[Floats]
+
+_ALL_BOXES = 10000
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The decoded difference to a reference on the same samples, in pixels of the network's input.
+
+    Poses: shifts of the confident keypoints (reference score in the upper half of all, and positive), and the
+    mean over samples of the object keypoint similarity of these to the reference's, the person being the
+    input without its border. Detectors: largest corner shifts of the reference's boxes to the nearest of the
+    same label, and the mean of their IoU, 0 for a lost one. output_error: mean square error of the raw
+    outputs relative to their mean square, which moves smoothly where decoded figures jump.
+    """
+
+    compared: int
+    mean_px: float
+    p95_px: float
+    max_px: float
+    similarity: float
+    output_error: float
+
+
+def run_samples(artifact: Artifact, samples: Sequence[Floats]) -> list[Outputs]:
+    """Run samples [1, 3, H, W] with the C++ engine, one thread; return each one's outputs.
+
+    Errors: MissingDependencyError, EngineError.
+    """
+    engine = open_engine(artifact)
+    with core_errors():
+        return [[output.copy() for output in engine.run([sample])] for sample in samples]
+
+
+def open_engine(artifact: Artifact) -> Any:
+    """Open an artifact with the C++ engine: one thread, one sample at a time. Errors: as run_samples."""
+    require_backend(artifact.format)
+    with core_errors():
+        return load_core().Engine(
+            artifact.format,
+            {role: str(path) for role, path in artifact.files.items()},
+            tensors(artifact, inputs=True),
+            tensors(artifact, inputs=False),
+            threads=1,
+            device="CPU",
+            precision=artifact.precision,
+            max_batch=1,
+        )
+
+
+def compare(spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence[Outputs]) -> Agreement:
+    """Compare the outputs of two networks on the same samples.
+
+    Errors: CalibrationError where there is nothing to compare, or for a head that is not decoded here.
+    """
+    if not references or len(references) != len(candidates):
+        raise CalibrationError(f"{len(references)} samples cannot be compared with {len(candidates)}")
+    if isinstance(spec.head, SimccHead):
+        shifts, similarities = _pose_differences(spec, spec.head, references, candidates)
+    elif isinstance(spec.head, BoxHead):
+        shifts, similarities = _box_differences(spec, spec.head, references, candidates)
+    else:
+        raise CalibrationError(f"{spec.name}: heads of type {spec.head.type} are not compared yet")
+    if not similarities:
+        raise CalibrationError(
+            f"{spec.name}: the float network finds nothing in the {len(references)} samples to compare by",
+            hint="give pictures that show people",
+        )
+    return Agreement(
+        compared=len(shifts),
+        mean_px=float(np.mean(shifts)) if shifts else float("inf"),
+        p95_px=float(np.percentile(shifts, 95)) if shifts else float("inf"),
+        max_px=max(shifts, default=float("inf")),
+        similarity=float(np.mean(similarities)),
+        output_error=_output_error(references, candidates),
+    )
+
+
+def _pose_differences(
+    spec: ModelSpec, head: SimccHead, references: Sequence[Outputs], candidates: Sequence[Outputs]
+) -> tuple[list[float], list[float]]:
+    wanted = np.stack([decode_simcc(spec, outputs) for outputs in references]).astype(np.float64)
+    got = np.stack([decode_simcc(spec, outputs) for outputs in candidates]).astype(np.float64)
+    confident = (wanted[..., 2] >= np.median(wanted[..., 2])) & (wanted[..., 2] > 0)
+    shifts = np.linalg.norm(wanted[..., :2] - got[..., :2], axis=2)
+    height, width = spec.preprocess.input_hw
+    area = height * width / spec.preprocess.box_padding**2
+    # COCO's similarity: exp(-d^2 / (2 area k^2)), k = 2 sigma.
+    spread = 2 * area * np.square(2 * np.asarray(head.points.sigmas))
+    similarity = np.exp(-np.square(shifts) / spread)
+    per_sample = [float(similarity[i, sure].mean()) for i, sure in enumerate(confident) if sure.any()]
+    return shifts[confident].tolist(), per_sample
+
+
+def _box_differences(
+    spec: ModelSpec, head: BoxHead, references: Sequence[Outputs], candidates: Sequence[Outputs]
+) -> tuple[list[float], list[float]]:
+    # Which of two overlapping boxes survives suppression may hang on the last bit of their scores.
+    head = dataclasses.replace(
+        head, nms_iou_threshold=1.0, max_candidates_per_level=_ALL_BOXES, max_detections=_ALL_BOXES
+    )
+    unsuppressed = dataclasses.replace(spec, head=head)
+    shifts: list[float] = []
+    overlaps: list[float] = []
+    for reference, candidate in zip(references, candidates, strict=True):
+        wanted = decode_boxes(spec, reference, IDENTITY, spec.preprocess.input_hw)
+        got = decode_boxes(unsuppressed, candidate, IDENTITY, spec.preprocess.input_hw)
+        for box in wanted[wanted[:, 4] > BOX_SCORE]:
+            same = got[got[:, 5] == box[5]]
+            overlap = iou(box, same)
+            best = int(overlap.argmax()) if len(same) else -1
+            if best < 0 or overlap[best] <= 0:
+                overlaps.append(0.0)
+                continue
+            overlaps.append(float(overlap[best]))
+            shifts.append(float(np.abs(box[:4] - same[best, :4]).max()))
+    return shifts, overlaps
+
+
+def _output_error(references: Sequence[Outputs], candidates: Sequence[Outputs]) -> float:
+    """Average the relative error over the outputs; infinite where a candidate is not finite."""
+    errors = []
+    for index in range(len(references[0])):
+        power = sum(float(np.square(r[index], dtype=np.float64).sum()) for r in references)
+        with np.errstate(over="ignore", invalid="ignore"):
+            error = sum(
+                float(np.square(r[index] - c[index], dtype=np.float64).sum())
+                for r, c in zip(references, candidates, strict=True)
+            )
+        errors.append(error / power if power > 0 else error)
+    mean = float(np.mean(errors))
+    return mean if np.isfinite(mean) else float("inf")

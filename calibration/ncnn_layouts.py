@@ -1,0 +1,213 @@
+"""Which arrays each type of ncnn layer keeps in the .bin, by what its line in the .param says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgepose.errors import CalibrationError
+
+_MAX_ELEMENTS = 1 << 30
+
+
+class NcnnModelError(CalibrationError):
+    """An ncnn file is damaged, or holds something that this reader does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One array: its name, its number of values, and whether a storage tag comes before it."""
+
+    name: str
+    count: int
+    is_tagged: bool
+
+
+class LayerLine(Protocol):
+    """What decides the arrays of a layer."""
+
+    @property
+    def type(self) -> str:
+        """The type of the layer, such as "Convolution"."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """The name of the layer."""
+        ...
+
+    def integer(self, key: int, default: int = 0) -> int:
+        """Return a whole-number parameter. Errors: NcnnModelError."""
+        ...
+
+
+def slots_of(layer: LayerLine) -> list[Slot]:
+    """List the arrays that a layer keeps in the .bin, in order (load_model() in ncnn's src/layer)."""
+    if layer.type in _WEIGHTLESS:
+        return []
+    if layer.type not in _LAYOUTS:
+        raise NcnnModelError(f"layer {layer.name} has the type {layer.type}, which this reader does not know")
+    slots = [Slot(name, count, is_tagged) for name, count, is_tagged in _LAYOUTS[layer.type](layer)]
+    for slot in slots:
+        if not 0 < slot.count <= _MAX_ELEMENTS:
+            raise NcnnModelError(f"layer {layer.name}: its {slot.name} would have {slot.count} values")
+    return slots
+
+
+_Layout = Sequence[tuple[str, int, bool]]
+
+
+def _convolution(layer: LayerLine) -> _Layout:
+    outputs = layer.integer(0)
+    slots = [("weight", layer.integer(6), True)] + [("bias", outputs, False)] * _is_set(layer, 5)
+    return slots + _int8_scales(layer, outputs)
+
+
+def _depthwise(layer: LayerLine) -> _Layout:
+    slots = [("weight", layer.integer(6), True)] + [("bias", layer.integer(0), False)] * _is_set(layer, 5)
+    return slots + _int8_scales(layer, layer.integer(7, 1) if layer.integer(8) % 100 == 1 else 1)
+
+
+def _convolution_1d(layer: LayerLine) -> _Layout:
+    return [("weight", layer.integer(6), True)] + [("bias", layer.integer(0), False)] * _is_set(layer, 5)
+
+
+def _inner_product(layer: LayerLine) -> _Layout:
+    outputs = layer.integer(0)
+    slots = [("weight", layer.integer(2), True)] + [("bias", outputs, False)] * _is_set(layer, 1)
+    return slots + _int8_scales(layer, outputs)
+
+
+def _int8_scales(layer: LayerLine, weight_scales: int) -> list[tuple[str, int, bool]]:
+    term = layer.integer(8)
+    slots = [("weight_scales", weight_scales, False), ("input_scales", 1, False)] * bool(term)
+    return slots + [("output_scales", 1, False)] * (term > 100)
+
+
+def _gemm(layer: LayerLine) -> _Layout:
+    m, n, k = layer.integer(7), layer.integer(8), layer.integer(9)
+    term = layer.integer(18)
+    if term >= 400:
+        raise NcnnModelError(f"layer {layer.name}: block-quantised weights (18={term}) are not known")
+    slots: list[tuple[str, int, bool]] = []
+    if layer.integer(4):
+        slots.append(("a", m * k, True))
+    if layer.integer(5):
+        slots.append(("weight", n * k, True))
+    broadcast = layer.integer(10)
+    if layer.integer(6) and broadcast != -1:
+        counts = {0: 1, 1: m, 2: m, 3: m * n, 4: n}
+        if broadcast not in counts:
+            raise NcnnModelError(f"layer {layer.name}: the broadcast type {broadcast} is not known")
+        slots.append(("bias", counts[broadcast], True))
+    if term and layer.integer(4):
+        slots.append(("a_scales", m, False))
+    if term and layer.integer(5):
+        slots.append(("weight_scales", 1, False))
+    return slots
+
+
+def _memory_data(layer: LayerLine) -> _Layout:
+    count = 1
+    for key in (0, 1, 11, 2):
+        count *= max(1, layer.integer(key))
+    return [("data", count, layer.integer(21, 1) == 0)] * bool(layer.integer(0))
+
+
+def _normalisation(layer: LayerLine) -> _Layout:
+    names = ("gamma", "beta") if layer.type == "LayerNorm" else ("gamma",)
+    return [(name, layer.integer(0), False) for name in names] * _is_set(layer, 2, 1)
+
+
+def _batch_norm(layer: LayerLine) -> _Layout:
+    return [(name, layer.integer(0), False) for name in ("slope", "mean", "variance", "bias")]
+
+
+def _scale(layer: LayerLine) -> _Layout:
+    count = layer.integer(0)
+    if count == -233:
+        return []
+    return [("scale", count, False)] + [("bias", count, False)] * _is_set(layer, 1)
+
+
+def _quantize(layer: LayerLine) -> _Layout:
+    return [("scales", layer.integer(0, 1), False)]
+
+
+def _dequantize(layer: LayerLine) -> _Layout:
+    bias = layer.integer(1)
+    return [("scales", layer.integer(0, 1), False)] + [("bias", bias, False)] * bool(bias)
+
+
+def _first_is_count(name: str) -> Callable[[LayerLine], _Layout]:
+    return lambda layer: [(name, layer.integer(0), False)]
+
+
+def _is_set(layer: LayerLine, key: int, default: int = 0) -> int:
+    return int(layer.integer(key, default) != 0)
+
+
+_LAYOUTS: dict[str, Callable[[LayerLine], _Layout]] = {
+    "BatchNorm": _batch_norm,
+    "Bias": _first_is_count("bias"),
+    "Convolution": _convolution,
+    "Convolution1D": _convolution_1d,
+    "ConvolutionDepthWise": _depthwise,
+    "Dequantize": _dequantize,
+    "Gemm": _gemm,
+    "InnerProduct": _inner_product,
+    "LayerNorm": _normalisation,
+    "MemoryData": _memory_data,
+    "PReLU": _first_is_count("slope"),
+    "Quantize": _quantize,
+    "RMSNorm": _normalisation,
+    "Scale": _scale,
+}
+
+_WEIGHTLESS = frozenset(
+    [
+        "AbsVal",
+        "BinaryOp",
+        "Cast",
+        "Clip",
+        "Concat",
+        "CopyTo",
+        "Crop",
+        "DeepCopy",
+        "Dropout",
+        "Eltwise",
+        "Exp",
+        "ExpandDims",
+        "Flatten",
+        "GELU",
+        "HardSigmoid",
+        "HardSwish",
+        "Input",
+        "Interp",
+        "Log",
+        "MatMul",
+        "Mish",
+        "Noop",
+        "Packing",
+        "Padding",
+        "Permute",
+        "PixelShuffle",
+        "Pooling",
+        "Power",
+        "Reduction",
+        "ReLU",
+        "Reshape",
+        "SDPA",
+        "Sigmoid",
+        "Slice",
+        "Softmax",
+        "Softplus",
+        "Split",
+        "Squeeze",
+        "Swish",
+        "TanH",
+        "Tile",
+        "UnaryOp",
+    ]
+)

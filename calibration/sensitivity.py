@@ -1,0 +1,158 @@
+"""What int8 does to each layer: when it alone is int8, and when it alone stays float."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.artifact import Artifact, SimccHead
+from edgepose.calibration.agreement import Agreement, Outputs, compare, run_samples
+from edgepose.calibration.ncnn_activations import ActivationStatistics
+from edgepose.calibration.ncnn_int8 import LayerPrecision, Quantiser
+from edgepose.calibration.plan import Plan
+from edgepose.errors import CalibrationError
+
+Floats = NDArray[np.float32]
+
+# A layer is named bad where its own error is this many times the median layer's.
+BAD_FACTOR = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSensitivity:
+    """One layer: the damage done by it alone in int8, and what is left when it alone stays float.
+
+    layer_error: mean square error of its output on calibration columns, relative to the output; None where it
+    was not measured. left_float is None where only the layer itself was asked about.
+    """
+
+    layer: str
+    kind: str
+    alone_int8: Agreement
+    left_float: Agreement | None
+    layer_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SensitivityReport:
+    """All layers in the order of execution, and the network with all of them in int8."""
+
+    similarity_name: str
+    samples: int
+    all_int8: Agreement
+    layers: tuple[LayerSensitivity, ...]
+
+    def worst_first(self) -> list[LayerSensitivity]:
+        """Sort the layers by the error that each alone causes at the network's outputs."""
+        return sorted(self.layers, key=lambda layer: (-layer.alone_int8.output_error, layer.layer))
+
+    def bad_layers(self) -> list[str]:
+        """Name the layers that stand out: their error is over BAD_FACTOR times the median of all."""
+        median = float(np.median([layer.alone_int8.output_error for layer in self.layers]))
+        return [
+            layer.layer for layer in self.worst_first() if layer.alone_int8.output_error > BAD_FACTOR * median
+        ]
+
+    def table(self) -> str:
+        """Return a text table, worst layer first."""
+        header = (
+            "layer",
+            "kind",
+            "output error",
+            "mean px",
+            "p95 px",
+            self.similarity_name,
+            "if float: error",
+            "p95 px",
+        )
+        rows = [header, *(_row(layer) for layer in self.worst_first())]
+        rows.append(("(all int8)", "", *_figures(self.all_int8), "", ""))
+        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if column < 2 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        )
+
+
+def sensitivity(
+    artifact: Artifact,
+    statistics: ActivationStatistics,
+    plan: Plan,
+    samples: Sequence[Floats],
+    *,
+    layers: Sequence[str],
+    leave_out: bool = True,
+    advance: Callable[[], None] | None = None,
+) -> SensitivityReport:
+    """Measure named layers of a float ncnn artifact on samples [1, 3, H, W], with the C++ engine and decoder.
+
+    The samples should not be those of the calibration. leave_out: also measure each layer as the only float
+    one of those named. advance is called after each layer.
+    Errors: CalibrationError (no layer, no sample), UsageError, EngineError.
+    """
+    if not layers or not samples:
+        raise CalibrationError("the sensitivity needs at least one layer and one sample")
+    quantiser = Quantiser(artifact, statistics, plan)
+    references = run_samples(artifact, samples)
+    with tempfile.TemporaryDirectory(prefix="edgepose-sensitivity-") as folder:
+        work_dir = Path(folder)
+
+        def measure(chosen: Sequence[str]) -> Agreement:
+            return _measure(quantiser, references, samples, chosen, work_dir / "candidate")
+
+        every = measure(layers)
+        found = []
+        for name in layers:
+            others = [other for other in layers if other != name]
+            found.append(
+                LayerSensitivity(
+                    layer=name,
+                    kind=quantiser.kind(name),
+                    alone_int8=measure([name]),
+                    left_float=measure(others) if leave_out else None,
+                    layer_error=quantiser.integers(name).error,
+                )
+            )
+            if advance:
+                advance()
+    name = "OKS" if isinstance(artifact.spec.head, SimccHead) else "IoU"
+    return SensitivityReport(name, len(samples), every, tuple(found))
+
+
+def _measure(
+    quantiser: Quantiser,
+    references: Sequence[Outputs],
+    samples: Sequence[Floats],
+    chosen: Sequence[str],
+    folder: Path,
+) -> Agreement:
+    precision_map: dict[str, LayerPrecision] = dict.fromkeys(chosen, "int8")
+    artifact = quantiser.write(precision_map, folder)
+    try:
+        return compare(artifact.spec, references, run_samples(artifact, samples))
+    finally:
+        shutil.rmtree(folder)
+
+
+def _row(layer: LayerSensitivity) -> tuple[str, ...]:
+    left = layer.left_float
+    after = ("", "") if left is None else (f"{left.output_error:.2e}", f"{left.p95_px:.2f}")
+    return (layer.layer, layer.kind, *_figures(layer.alone_int8), *after)
+
+
+def _figures(agreement: Agreement) -> tuple[str, ...]:
+    return (
+        f"{agreement.output_error:.2e}",
+        f"{agreement.mean_px:.3f}",
+        f"{agreement.p95_px:.2f}",
+        f"{agreement.similarity:.4f}",
+    )

@@ -1,0 +1,154 @@
+"""Put converted networks of one target together as a bundle, and check it as a reader will."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepose import __version__
+from edgepose.artifact import BoxHead, Precision
+from edgepose.bundle.manifest import (
+    FORMAT,
+    FORMAT_VERSION,
+    head_member,
+    lineage_member,
+    pipeline_type,
+    preprocess_member,
+)
+from edgepose.converters.engine import tensors
+from edgepose.converters.limits import LIMITS
+from edgepose.converters.steps import Converted
+from edgepose.core import core_errors, load_core
+from edgepose.errors import ConversionError, EdgePoseError
+
+BOX_SCORE_THRESHOLD = 0.3
+KEYPOINT_SCORE_THRESHOLD = 0.3
+
+_ROLES = ("detector", "pose", "one_stage")
+
+
+def in_order(parts: Sequence[Converted]) -> list[Converted]:
+    """Sort networks as a pipeline runs them."""
+    return sorted(parts, key=lambda part: _ROLES.index(part.canonical.role))
+
+
+def manifest(
+    name: str, target: str, precision: Precision, parts: Sequence[Converted]
+) -> tuple[dict[str, Any], dict[str, Path | bytes]]:
+    """Compose bundle.json (without checksums) and list the files of the bundle."""
+    parts = in_order(parts)
+    files: dict[str, Path | bytes] = {}
+    for part in parts:
+        files |= {path.name: path for path in part.artifact.files.values()}
+    golden, expected = _golden(parts, precision)
+    files["golden.bgr"] = parts[0].canonical.golden_file
+    files["golden.json"] = (json.dumps(expected, allow_nan=False) + "\n").encode("ascii")
+    members = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "name": name,
+        "created_by": f"edgepose {__version__}",
+        "backend": target,
+        "precision": precision,
+        "pipeline": {
+            "type": pipeline_type([part.canonical.role for part in parts]),
+            "person_label": _person_label(parts),
+            "box_score_threshold": BOX_SCORE_THRESHOLD,
+            "keypoint_score_threshold": KEYPOINT_SCORE_THRESHOLD,
+        },
+        "models": {part.canonical.role: _model(part) for part in parts},
+        "files": {},
+        "golden": golden,
+        "lineage": [entry for part in parts for entry in lineage_member(part.artifact.lineage)],
+        "verification": {
+            "stages": [stage.to_json() for part in parts for stage in (part.canonical.stage, part.stage)]
+        },
+        "license": {
+            "weights": _license(parts),
+            "notes": [
+                f"{part.artifact.spec.name}: {note}" for part in parts for note in part.canonical.notes
+            ],
+        },
+    }
+    return members, files
+
+
+def check_bundle(folder: Path) -> None:
+    """Open a bundle with the C++ validator and run its golden picture through the C++ pipeline.
+
+    Errors: ConversionError, with the reason of either.
+    """
+    try:
+        with core_errors():
+            load_core().Bundle.open(str(folder))
+            report = load_core().Pipeline(str(folder), threads=1).verify_golden()
+    except EdgePoseError as error:
+        raise ConversionError(f"the finished bundle is refused: {error.message}", hint=error.hint) from error
+    if not report["passed"]:
+        boxes = f"{report['detections_matched']} of {report['detections_expected']} boxes found"
+        shifts = f"keypoints {report['keypoint_mean_px']:.3f} px, boxes {report['box_mean_px']:.3f} px off"
+        raise ConversionError(
+            f"the finished bundle does not reproduce its golden results: {boxes}, {shifts}, "
+            f"limit {report['tolerance_px']:g} px",
+            hint="no bundle was written",
+        )
+
+
+def _model(part: Converted) -> dict[str, Any]:
+    spec = part.artifact.spec
+    return {
+        "name": spec.name,
+        "family": spec.family,
+        "task": spec.task,
+        "files": {role: path.name for role, path in part.artifact.files.items()},
+        "inputs": _tensor_members(part, inputs=True),
+        "outputs": _tensor_members(part, inputs=False),
+        "preprocess": preprocess_member(spec.preprocess),
+        "head": head_member(spec.head),
+    }
+
+
+def _tensor_members(part: Converted, *, inputs: bool) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "tensor": tensor, "dims": dims}
+        for name, tensor, dims in tensors(part.artifact, inputs=inputs)
+    ]
+
+
+def _golden(parts: Sequence[Converted], precision: Precision) -> tuple[dict[str, Any], dict[str, Any]]:
+    first: Mapping[str, Any] = parts[0].canonical.golden
+    expected: dict[str, Any] = {"detections": None, "poses": None}
+    for part in parts:
+        for kind in expected:
+            if part.canonical.golden[kind] is not None:
+                expected[kind] = part.canonical.golden[kind]
+    boxes: list[list[float]] = next(
+        (p.canonical.golden["boxes_xyxy"] for p in parts if p.canonical.role == "pose"), []
+    )
+    golden = {
+        "picture": "golden.bgr",
+        "width_px": first["width_px"],
+        "height_px": first["height_px"],
+        "boxes_xyxy": boxes,
+        "expected": "golden.json",
+        "tolerance_px": LIMITS[precision].mean_px,
+    }
+    return golden, expected
+
+
+def _person_label(parts: Sequence[Converted]) -> int:
+    """Return the detector's class to look for: "person" where it has one, else its first."""
+    for part in parts:
+        head = part.artifact.spec.head
+        if isinstance(head, BoxHead) and "person" in head.classes:
+            return head.classes.index("person")
+    return 0
+
+
+def _license(parts: Sequence[Converted]) -> str:
+    licenses = {part.canonical.role: part.artifact.spec.license for part in parts}
+    if len(set(licenses.values())) == 1:
+        return next(iter(licenses.values()))
+    return "; ".join(f"{role}: {text}" for role, text in licenses.items())

@@ -1,0 +1,153 @@
+"""What every exporter is, where it is found, and how it runs tools that are programs of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import importlib.util
+import shutil
+import subprocess
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+from edgepose import log
+from edgepose.artifact import Artifact, Precision
+from edgepose.errors import ConfigurationError, ConversionError, UsageError
+from edgepose.extras import PACKAGES, missing_package
+
+_LOW_SPACE_BYTES = 1 << 20
+
+# Where a target's exporter lives. A new target is one line here.
+EXPORTERS = {
+    "ncnn": "edgepose.converters.to_ncnn:NcnnExporter",
+    "openvino": "edgepose.converters.to_openvino:OpenvinoExporter",
+    "onnx": "edgepose.converters.onnx_target:OnnxExporter",
+}
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+
+
+class Children:
+    """The programs that a conversion has started; kill() ends them when it is interrupted."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+
+    def run(self, argv: Sequence[str], *, cwd: Path) -> tuple[int, str]:
+        """Run a program to its end; return its exit status and all that it wrote. Errors: OSError."""
+        with self._lock:
+            if self._closed:
+                raise ConversionError("the conversion was interrupted")
+            # A session of its own: a Ctrl-C reaches us alone, and kill() decides what it ends.
+            child = subprocess.Popen(
+                argv,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+            self._running.add(child)
+        try:
+            output, _ = child.communicate()
+        finally:
+            with self._lock:
+                self._running.discard(child)
+        return child.returncode, output
+
+    def kill(self) -> None:
+        """End every running program, and refuse new ones."""
+        with self._lock:
+            self._closed = True
+            for child in self._running:
+                with contextlib.suppress(OSError):
+                    child.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an exporter works with: an empty folder of its own, the wanted precision, and its programs."""
+
+    work_dir: Path
+    precision: Precision
+    children: Children = field(default_factory=Children)
+
+
+class Exporter(Protocol):
+    """Turns an artifact of format `source` into one of format `target`.
+
+    `tools` are the import names (of extras.PACKAGES) that run() needs.
+    """
+
+    name: str
+    source: str
+    target: str
+    tools: tuple[str, ...]
+
+    def missing_tools(self) -> list[str]:
+        """Return those of `tools` that are not installed."""
+        ...
+
+    def run(self, artifact: Artifact, context: Context) -> Artifact:
+        """Write the target's files into context.work_dir. Errors: ConversionError, OSError."""
+        ...
+
+
+def exporter(target: str) -> Exporter:
+    """Return the exporter of a target. Errors: UsageError for an unknown one."""
+    if target not in EXPORTERS:
+        raise UsageError(f"unknown target {target!r}", hint=f"choose from: {', '.join(EXPORTERS)}")
+    module, _, attribute = EXPORTERS[target].partition(":")
+    return cast(Exporter, getattr(importlib.import_module(module), attribute)())
+
+
+def absent(tools: Sequence[str]) -> list[str]:
+    """Return those import names that are not installed; imports nothing."""
+    missing = []
+    for tool in tools:
+        try:
+            found = importlib.util.find_spec(tool) is not None
+        except (ImportError, ValueError):
+            found = False
+        if not found:
+            missing.append(tool)
+    return missing
+
+
+def require(tools: Sequence[str], *, purpose: str) -> None:
+    """Check that packages are installed. Errors: MissingDependencyError for the first that is not."""
+    for tool in absent(tools):
+        raise missing_package(tool, purpose=purpose)
+
+
+def tool_versions(tools: Sequence[str]) -> dict[str, str]:
+    """Return the installed version of each tool by import name, "" where it is absent; imports nothing."""
+    versions = {}
+    for tool in tools:
+        try:
+            versions[tool] = importlib.metadata.version(PACKAGES[tool][0])
+        except importlib.metadata.PackageNotFoundError:
+            versions[tool] = ""
+    return versions
+
+
+def tool_failure(step: str, reason: object, *, folder: Path, output: str = "") -> Exception:
+    """Make the error for a tool that failed: a full disk where that is likely, else a ConversionError."""
+    if output:
+        log.info(f"{step} wrote:\n{output.rstrip()}")
+    if shutil.disk_usage(folder).free < _LOW_SPACE_BYTES:
+        return ConfigurationError(
+            f"{step}: no space left in {folder.parent}",
+            hint="free some space there, or set TMPDIR to a folder on another disk",
+        )
+    text = str(reason).strip()
+    first = text.splitlines()[0] if text else type(reason).__name__
+    return ConversionError(f"{step} failed: {first}", hint="run again with -v to see what the tool wrote")

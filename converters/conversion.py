@@ -1,0 +1,306 @@
+"""From checkpoints to bundles: the whole conversion, each step cached, nothing written that is off."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepose.artifact import KeypointSet, LineageEntry, Precision
+from edgepose.bundle.manifest import ROLE_OF_TASK, is_valid_name
+from edgepose.bundle.pack import StagedBundle, refuse_existing, stage_bundle
+from edgepose.cache import Cache
+from edgepose.converters import assemble, steps
+from edgepose.converters.base import PRECISIONS, Children, Exporter, exporter, require
+from edgepose.converters.parity import ParityError, StageResult
+from edgepose.converters.samples import picture_files
+from edgepose.errors import UsageError
+from edgepose.hashing import sha256_file
+
+if TYPE_CHECKING:
+    from edgepose.models import LoadedModel
+    from edgepose.progress import Progress
+
+_WORKERS = 2
+_COMBINATIONS = (("detector", "pose"), ("pose",), ("detector",), ("one_stage",))
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertedBundle:
+    """A bundle that was written: where, what it holds, and how far each stage was from torch.
+
+    digest is the SHA-256 of its bundle.json. cached: no stage had to be run again.
+    """
+
+    path: Path
+    name: str
+    backend: str
+    precision: Precision
+    digest: str
+    stages: tuple[StageResult, ...]
+    lineage: tuple[LineageEntry, ...]
+    notes: tuple[str, ...]
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    exporters: list[Exporter]
+    precision: Precision
+    requests: list[steps.Request]
+    cache: Cache | None
+    work_dir: Path
+    children: Children
+    progress: Progress | None
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        if self.progress:
+            self.progress.stage(name, total=total)
+
+    def advance(self) -> None:
+        if self.progress:
+            self.progress.advance()
+
+    def folder(self, name: str) -> Path:
+        path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.work_dir))
+        return path
+
+
+def convert(
+    checkpoints: Sequence[Path],
+    targets: Sequence[str],
+    *,
+    precision: Precision = "fp32",
+    out_dir: Path,
+    name: str | None = None,
+    input_hw: tuple[int, int] | None = None,
+    keypoints: KeypointSet | None = None,
+    pictures: Path | None = None,
+    use_cache: bool = True,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> list[ConvertedBundle]:
+    """Convert one network, or a detector and a pose network, into one bundle per target.
+
+    A bundle is out_dir/NAME.TARGET.PRECISION; all of them appear at the end, or none. pictures: a folder
+    whose pictures are used in the comparisons beside the package's own. input_hw and keypoints say what a
+    checkpoint cannot; in a pipeline, input_hw is the detector's. Errors: UsageError, CheckpointError,
+    ParityError and other ConversionErrors, MissingDependencyError, ConfigurationError, OSError.
+    """
+    exporters = [exporter(target) for target in dict.fromkeys(targets)]
+    if not exporters:
+        raise UsageError("no target is given", hint="for example --to ncnn")
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}", hint=f"choose from: {', '.join(PRECISIONS)}")
+    if name is not None and not is_valid_name(name):
+        raise UsageError(f"{name!r} cannot be a bundle's name", hint="use letters, digits and . _ + - only")
+    requests = _requests(checkpoints, input_hw, keypoints, tuple(picture_files(pictures)))
+    children = Children()
+    with tempfile.TemporaryDirectory(prefix="edgepose-convert-", ignore_cleanup_errors=True) as work:
+        plan = _Plan(
+            exporters,
+            precision,
+            requests,
+            Cache("convert") if use_cache else None,
+            Path(work),
+            children,
+            progress,
+        )
+        done: list[StageResult] = []
+        try:
+            return _convert(plan, out_dir, name, force, done)
+        except ParityError as error:
+            error.stages = (*done, *error.stages)
+            raise
+        except BaseException:
+            children.kill()
+            raise
+
+
+def _requests(
+    checkpoints: Sequence[Path],
+    input_hw: tuple[int, int] | None,
+    keypoints: KeypointSet | None,
+    pictures: tuple[Path, ...],
+) -> list[steps.Request]:
+    if not checkpoints:
+        raise UsageError(
+            "no checkpoint is given", hint="give a .pth file, or a detector's and a pose network's"
+        )
+    if len(checkpoints) > 2:
+        raise UsageError(
+            f"{len(checkpoints)} checkpoints are given",
+            hint="a bundle holds one network, or a detector and a pose network",
+        )
+    if len({path.resolve() for path in checkpoints}) < len(checkpoints):
+        raise UsageError(
+            f"{checkpoints[0]} is given twice", hint="give a detector's and a pose network's checkpoint"
+        )
+    requests = []
+    for path in checkpoints:
+        if not path.is_file():
+            raise UsageError(f"{path} is not a file", hint="give the path of a checkpoint (.pth)")
+        requests.append(steps.Request(path, sha256_file(path), input_hw, keypoints, pictures))
+    return requests
+
+
+def _convert(
+    plan: _Plan, out_dir: Path, name: str | None, force: bool, done: list[StageResult]
+) -> list[ConvertedBundle]:
+    loaded = [_known_or_loaded(plan, request) for request in plan.requests]
+    specs = [item.artifact.spec if isinstance(item, steps.Canonical) else item.spec for item in loaded]
+    roles = [ROLE_OF_TASK[spec.task] for spec in specs]
+    _check_combination(plan.requests, roles)
+    ordered = sorted(zip(roles, specs, strict=True), key=lambda pair: pair[0])
+    bundle_name = name or _default_name([spec.name for _, spec in ordered])
+    paths = {e.target: out_dir / f"{bundle_name}.{e.target}.{plan.precision}" for e in plan.exporters}
+    for path in paths.values():
+        refuse_existing(path, force=force)
+    canonicals = []
+    for request, item in zip(plan.requests, loaded, strict=True):
+        if not isinstance(item, steps.Canonical):
+            plan.stage(f"{item.spec.name}: torch to ONNX")
+            item = steps.make_canonical(request, item, plan.cache, plan.folder(item.spec.name))
+        canonicals.append(item)
+        done.append(item.stage)
+    del loaded
+    converted = _convert_targets(plan, canonicals, done)
+    plan.stage("write the bundles", total=len(plan.exporters))
+    return _write(plan, bundle_name, paths, converted)
+
+
+def _known_or_loaded(plan: _Plan, request: steps.Request) -> steps.Canonical | LoadedModel:
+    """Take a network from the cache, or load its checkpoint."""
+    found = steps.cached_canonical(request, plan.cache) if plan.cache else None
+    if found:
+        return found
+    plan.stage(f"load {request.checkpoint.name}")
+    require(steps.CANONICAL_TOOLS, purpose="convert a checkpoint")
+    from edgepose.models import load_model
+
+    if len(plan.requests) == 1 or request.input_hw is None:
+        model = load_model(request.checkpoint, keypoints=request.keypoints, input_hw=request.input_hw)
+    else:
+        model = load_model(request.checkpoint, keypoints=request.keypoints)
+        if model.spec.task == "detect":
+            model = load_model(request.checkpoint, input_hw=request.input_hw)
+    if model.sha256 != request.checkpoint_sha256:
+        raise UsageError(f"{request.checkpoint} changed while it was read", hint="convert it again")
+    return model
+
+
+def _check_combination(requests: Sequence[steps.Request], roles: Sequence[str]) -> None:
+    if tuple(sorted(roles)) not in _COMBINATIONS:
+        what = " and ".join(
+            f"{request.checkpoint.name} ({role.replace('_', '-')})"
+            for request, role in zip(requests, roles, strict=True)
+        )
+        raise UsageError(
+            f"{what} do not make a pipeline", hint="give a detector and a pose network, or one network"
+        )
+
+
+def _convert_targets(
+    plan: _Plan, canonicals: Sequence[steps.Canonical], done: list[StageResult]
+) -> dict[str, list[steps.Converted]]:
+    """Convert every network to every target, two at a time."""
+    jobs = [(canonical, e) for canonical in canonicals for e in plan.exporters]
+    plan.stage(f"ONNX to {', '.join(e.target for e in plan.exporters)}", total=len(jobs))
+    results: dict[tuple[str, str], steps.Converted] = {}
+    missing = []
+    for canonical, e in jobs:
+        found = steps.cached_target(canonical, e, plan.precision, plan.cache) if plan.cache else None
+        if found:
+            results[canonical.role, e.target] = found
+            plan.advance()
+        else:
+            require(e.tools, purpose=f"convert to {e.target}")
+            missing.append((canonical, e))
+    pool = ThreadPoolExecutor(max_workers=_WORKERS)
+    try:
+        futures: dict[Future[steps.Converted], tuple[str, str]] = {}
+        for canonical, e in missing:
+            future = pool.submit(
+                steps.make_target,
+                canonical,
+                e,
+                plan.precision,
+                pictures=plan.requests[0].pictures,
+                cache=plan.cache,
+                work_dir=plan.folder(f"{canonical.role}-{e.target}"),
+                children=plan.children,
+            )
+            futures[future] = (canonical.role, e.target)
+        for future in as_completed(futures):
+            results[futures[future]] = future.result()
+            plan.advance()
+    except BaseException:
+        plan.children.kill()
+        done += [result.stage for result in results.values()]
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return {e.target: [results[canonical.role, e.target] for canonical in canonicals] for e in plan.exporters}
+
+
+def _write(
+    plan: _Plan, name: str, paths: dict[str, Path], converted: dict[str, list[steps.Converted]]
+) -> list[ConvertedBundle]:
+    """Write all bundles under temporary names, then publish all."""
+    bundles = []
+    with ExitStack() as stack:
+        staged: list[StagedBundle] = []
+        for e in plan.exporters:
+            parts = assemble.in_order(converted[e.target])
+            members, files = assemble.manifest(name, e.target, plan.precision, parts)
+            bundle = stage_bundle(paths[e.target], members, files, check=assemble.check_bundle)
+            staged.append(stack.enter_context(bundle))
+            digest = sha256_file(bundle.manifest_path)
+            bundles.append(_described(paths[e.target], name, e.target, plan.precision, digest, parts))
+            plan.advance()
+        for bundle in staged:
+            bundle.publish()
+    return bundles
+
+
+def _described(
+    path: Path, name: str, target: str, precision: Precision, digest: str, parts: Sequence[steps.Converted]
+) -> ConvertedBundle:
+    return ConvertedBundle(
+        path=path,
+        name=name,
+        backend=target,
+        precision=precision,
+        digest=digest,
+        stages=tuple(stage for part in parts for stage in (part.canonical.stage, part.stage)),
+        lineage=tuple(entry for part in parts for entry in part.artifact.lineage),
+        notes=tuple(f"{part.artifact.spec.name}: {note}" for part in parts for note in part.canonical.notes),
+        cached=all(part.cached and part.canonical.cached for part in parts),
+    )
+
+
+def _default_name(names: Sequence[str]) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]", "-", "+".join(names))[:100]
+
+
+def describe(bundle: ConvertedBundle) -> dict[str, Any]:
+    """Return a bundle's report as a JSON value, with the seconds that each step took when it was run."""
+    return {
+        "path": str(bundle.path),
+        "name": bundle.name,
+        "backend": bundle.backend,
+        "precision": bundle.precision,
+        "digest": bundle.digest,
+        "cached": bundle.cached,
+        "stages": [stage.to_json() for stage in bundle.stages],
+        "steps": [
+            {"step": e.step, "tool": e.tool, "version": e.version, "seconds": round(e.seconds, 2)}
+            for e in bundle.lineage
+        ],
+        "notes": list(bundle.notes),
+    }

@@ -1,0 +1,92 @@
+"""The golden results of a bundle: what the torch network gives with the C++ pre- and post-processing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepose.artifact import BoxHead, ModelSpec, SimccHead
+from edgepose.bundle.manifest import preprocess_member
+from edgepose.converters.decoded import decode_boxes, decode_persons, decode_simcc
+from edgepose.core import load_core
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgepose.converters.samples import GoldenPicture
+
+    Array = NDArray[np.float32]
+
+BOX_COUNT = 3
+
+_DECIMALS = 4
+# Bins this near to a peak belong to it.
+_PEAK_BINS = 12
+# A peak that exceeds all others by less than this part of its row's range is undecided.
+_CLEAR = 0.03
+
+
+def expected(
+    spec: ModelSpec,
+    golden: GoldenPicture,
+    run: Callable[[Array], list[Array]],
+    *,
+    dcc_file: Path | None = None,
+) -> dict[str, Any]:
+    """Return {"boxes_xyxy": ..., "detections": ..., "poses": ...}, None for what the network does not give.
+
+    run: the torch network on one input; dcc_file: the weights of RTMO's coordinate classifier. Detections:
+    [x1, y1, x2, y2, score, label] each. Poses: [x, y, score] per keypoint for each detection of a one-stage
+    network, or for each of three boxes, those of the candidates with the most clear keypoints. A point that
+    the network has at two equal peaks proves nothing: its score is 0, as that of a missing point, and it is
+    not compared.
+    """
+    spec_json = json.dumps(preprocess_member(spec.preprocess))
+    if isinstance(spec.head, SimccHead):
+        tried = []
+        for box in golden.candidate_boxes:
+            tensor, transform = load_core().preprocess(golden.picture, box, spec_json)
+            outputs = run(tensor[None])
+            keypoints = decode_simcc(spec, outputs, transform)
+            margins = _margins(outputs)
+            clear = margins >= min(_CLEAR, float(margins.max()))
+            keypoints[~clear, 2] = 0
+            tried.append((int(clear.sum()), box, _listed(keypoints)))
+        best = sorted(tried, key=lambda item: -item[0])[:BOX_COUNT]
+        return {
+            "boxes_xyxy": [list(box) for _, box, _ in best],
+            "detections": None,
+            "poses": [pose for _, _, pose in best],
+        }
+    tensor, transform = load_core().preprocess(golden.picture, None, spec_json)
+    image_hw = (golden.picture.shape[0], golden.picture.shape[1])
+    poses_or_none = None
+    if isinstance(spec.head, BoxHead):
+        boxes = decode_boxes(spec, run(tensor[None]), transform, image_hw)
+    else:
+        boxes, keypoints = decode_persons(spec, run(tensor[None]), transform, image_hw, dcc_file)
+        poses_or_none = [_listed(pose) for pose in keypoints]
+    rows = [[*row[:5], int(row[5])] for row in _listed(boxes)]
+    return {"boxes_xyxy": [], "detections": rows, "poses": poses_or_none}
+
+
+def _margins(outputs: list[Array]) -> Array:
+    """Return by how much each keypoint's peaks exceed all other bins, in parts of the row's range: [K]."""
+    import numpy as np
+
+    smallest = np.ones(outputs[0].shape[1], np.float32)
+    for output in outputs:
+        for keypoint, row in enumerate(output[0]):
+            peak = int(row.argmax())
+            rest = np.concatenate([row[: max(0, peak - _PEAK_BINS)], row[peak + _PEAK_BINS + 1 :]])
+            span = float(row[peak] - row.min())
+            margin = float(row[peak] - rest.max()) / span if span > 0 and rest.size else 0.0
+            smallest[keypoint] = min(smallest[keypoint], margin)
+    return smallest
+
+
+def _listed(values: Array) -> list[list[float]]:
+    return [[round(float(v), _DECIMALS) for v in row] for row in values]

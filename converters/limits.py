@@ -1,0 +1,44 @@
+"""How far a converted network may be from the torch float32 one; the only table of these figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgepose.artifact import Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one precision.
+
+    mean_px: mean shift of the confident keypoints; box_mean_px: of the matched boxes' corners; both in pixels
+    of the network input. cosine: smallest cosine between an output and its reference. recall: share of the
+    reference's boxes found again. ambiguous: share of confident keypoints that may jump between two peaks
+    which the reference itself has equal within `tie` (a fraction of the row's range). tied_peaks: mean number
+    of equal maxima in a row.
+    """
+
+    mean_px: float
+    box_mean_px: float
+    cosine: float
+    recall: float
+    ambiguous: float
+    tie: float
+    tied_peaks: float
+
+
+LIMITS: dict[Precision, Limits] = {
+    "fp32": Limits(
+        mean_px=0.1, box_mean_px=0.25, cosine=0.999, recall=0.99, ambiguous=0.05, tie=2e-2, tied_peaks=1.5
+    ),
+    "fp16": Limits(
+        mean_px=0.3, box_mean_px=1.0, cosine=0.99, recall=0.97, ambiguous=0.25, tie=3e-2, tied_peaks=2.5
+    ),
+}
+
+# A score above which a box of the reference must be found again, and the IoU that counts as found.
+BOX_SCORE = 0.3
+BOX_IOU = 0.5
+
+# Outputs whose largest absolute value is below this share of the reference's count as dead.
+DEAD_SHARE = 1e-3

@@ -1,0 +1,97 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Transform = tuple[float, float, float, float]
+_TensorSpec = tuple[str, str, Sequence[int]]
+
+class CoreError(Exception):
+    code: int
+    message: str
+    hint: str
+
+def version() -> str: ...
+def code_table() -> dict[int, str]: ...
+def available_backends() -> list[str]: ...
+def preprocess(
+    image: NDArray[np.uint8],
+    box: Sequence[float] | None,
+    spec_json: str,
+    out: NDArray[np.float32] | None = None,
+) -> tuple[NDArray[np.float32], _Transform]: ...
+def decode_simcc(
+    simcc_x: NDArray[np.float32],
+    simcc_y: NDArray[np.float32],
+    simcc_z: NDArray[np.float32] | None,
+    head_json: str,
+    transform: _Transform,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]: ...
+def decode_boxes(
+    outputs: Sequence[NDArray[np.float32]],
+    head_json: str,
+    preprocess_json: str,
+    transform: _Transform,
+    image_hw: tuple[int, int],
+) -> NDArray[np.float32]: ...
+def decode_rtmo(
+    outputs: Sequence[NDArray[np.float32]],
+    head_json: str,
+    preprocess_json: str,
+    transform: _Transform,
+    image_hw: tuple[int, int],
+    dcc_file: str,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def nms(
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    iou_threshold: float,
+    max_detections: int,
+) -> NDArray[np.int64]: ...
+
+class Engine:
+    def __init__(
+        self,
+        backend: str,
+        files: dict[str, str],
+        inputs: Sequence[_TensorSpec],
+        outputs: Sequence[_TensorSpec],
+        *,
+        threads: int,
+        device: str = "CPU",
+        precision: str = "fp32",
+        max_batch: int = 0,
+    ) -> None: ...
+    def run(self, inputs: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]: ...
+    @property
+    def inputs(self) -> list[tuple[str, str, list[int]]]: ...
+    @property
+    def outputs(self) -> list[tuple[str, str, list[int]]]: ...
+
+class Bundle:
+    @staticmethod
+    def open(path: str) -> Bundle: ...
+    @property
+    def manifest_json(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+
+class Pipeline:
+    def __init__(self, bundle_dir: str, *, threads: int, device: str = "CPU") -> None: ...
+    def process(
+        self, image: NDArray[np.uint8], time_ns: int, boxes: NDArray[np.float32] | None = None
+    ) -> tuple[
+        NDArray[np.float32],
+        NDArray[np.float32],
+        NDArray[np.int64],
+        NDArray[np.float32] | None,
+        dict[str, int],
+    ]: ...
+    def detect(self, image: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+    def verify_golden(self) -> dict[str, bool | int | float]: ...
+    def reset(self) -> None: ...
+    @property
+    def manifest_json(self) -> str: ...

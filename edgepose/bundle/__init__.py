@@ -1,0 +1,1 @@
+"""Bundles: the manifest (bundle.json) and how a bundle folder is written."""

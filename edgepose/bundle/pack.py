@@ -1,0 +1,165 @@
+"""Write a bundle folder: complete, checked and flushed to the disk under its name, or not at all."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edgepose.bundle.manifest import MANIFEST_NAME, encode
+from edgepose.errors import UsageError
+from edgepose.hashing import sha256_file
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def refuse_existing(target: Path, *, force: bool) -> None:
+    """Refuse to write where something lies, unless it is a bundle and `force` is set. Errors: UsageError."""
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise UsageError(
+            f"{target} exists already", hint="give another -o or --name, or --force to replace it"
+        )
+    if target.is_symlink() or not (target / MANIFEST_NAME).is_file():
+        raise UsageError(
+            f"{target} is not a bundle, so --force does not replace it", hint="move it away first"
+        )
+
+
+@dataclass(slots=True)
+class StagedBundle:
+    """A complete bundle under a temporary name; leaving the context removes what is not published."""
+
+    target: Path
+    folder: Path | None
+    made_parents: tuple[Path, ...]
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where bundle.json lies now."""
+        return (self.folder or self.target) / MANIFEST_NAME
+
+    def publish(self) -> None:
+        """Give the bundle its name; an existing bundle is replaced in one step where the system can."""
+        if self.folder is None:
+            raise RuntimeError("the bundle was published already")
+        if os.path.lexists(self.target):
+            if not _exchange(self.folder, self.target):
+                old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old-", dir=self.target.parent))
+                self.target.rename(old / self.target.name)
+                try:
+                    self.folder.rename(self.target)
+                except BaseException:
+                    (old / self.target.name).rename(self.target)
+                    old.rmdir()
+                    raise
+                self.folder = old
+            _remove(self.folder)
+        else:
+            self.folder.rename(self.target)
+        self.folder = None
+        self.made_parents = ()
+        _flush(self.target.parent)
+
+    def __enter__(self) -> StagedBundle:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.folder is not None:
+            _remove(self.folder)
+            self.folder = None
+        for parent in self.made_parents:
+            with suppress(OSError):
+                parent.rmdir()
+        self.made_parents = ()
+
+
+def stage_bundle(
+    target: Path,
+    manifest: Mapping[str, Any],
+    files: Mapping[str, Path | bytes],
+    *,
+    check: Callable[[Path], None] | None = None,
+) -> StagedBundle:
+    """Write a bundle beside `target` under a temporary name, fill in its "files" member and check it.
+
+    `manifest` has a member "files" (its value is replaced) and no "manifest_sha256"; `files` maps a file name
+    to its content. `check` gets the folder; whatever it raises removes the folder. Errors: OSError, and those
+    of `check`.
+    """
+    made = _make_parents(target.parent)
+    staged = StagedBundle(target, None, made)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        staged.folder = folder
+        listed = {}
+        for name, content in sorted(files.items()):
+            path = folder / name
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                shutil.copyfile(content, path)
+            listed[name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+            _flush(path)
+        (folder / MANIFEST_NAME).write_bytes(encode({**manifest, "files": listed}))
+        _flush(folder / MANIFEST_NAME)
+        folder.chmod(0o777 & ~_umask())
+        _flush(folder)
+        if check is not None:
+            check(folder)
+    except BaseException:
+        staged.__exit__(None, None, None)
+        raise
+    return staged
+
+
+def _make_parents(folder: Path) -> tuple[Path, ...]:
+    """Create a folder and its parents; return those that were made, deepest first."""
+    missing = []
+    for path in (folder, *folder.parents):
+        if path.exists():
+            break
+        missing.append(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return tuple(missing)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two names atomically (Linux renameat2); False where system or file system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError, TypeError):
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    if path.is_dir() and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current

@@ -1,0 +1,171 @@
+"""edgepose convert: checkpoints to verified bundles."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgepose import log
+from edgepose.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgepose.converters import ConvertedBundle, StageResult
+
+
+@click.command(short_help="Convert checkpoints into verified bundles.")
+@click.argument("checkpoints", metavar="CKPT...", nargs=-1, required=True)
+@click.option(
+    "--to",
+    "targets",
+    metavar="TARGET",
+    multiple=True,
+    required=True,
+    help="ncnn, openvino or onnx; may be repeated.",
+)
+@click.option("--precision", default="fp32", show_default=True, help="fp32, or fp16: half-precision weights.")
+@click.option(
+    "-o",
+    "--out",
+    "out_dir",
+    metavar="DIR",
+    default="bundles",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the bundles.",
+)
+@click.option("--name", metavar="NAME", help="Name of the bundles (default: the networks' names).")
+@click.option(
+    "--input-size",
+    metavar="HxW",
+    help="Input size in pixels, for networks that take any; the detector's, in a pipeline.",
+)
+@click.option("--keypoints", metavar="NAME|FILE", help="Names, skeleton and flip pairs of the keypoints.")
+@click.option(
+    "--pictures",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Compare on these pictures too, beside EdgePose's own.",
+)
+@click.option("--no-cache", is_flag=True, help="Neither use nor keep earlier results.")
+@click.option("--force", is_flag=True, help="Replace a bundle that exists.")
+@click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON document.")
+def convert(
+    checkpoints: tuple[str, ...],
+    targets: tuple[str, ...],
+    precision: str,
+    out_dir: Path,
+    name: str | None,
+    input_size: str | None,
+    keypoints: str | None,
+    pictures: Path | None,
+    no_cache: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Convert trained checkpoints into bundles that run, and prove that they are right.
+
+    One checkpoint makes a bundle of that network alone; a detector's and a pose network's make one pipeline.
+    Each target becomes the folder DIR/NAME.TARGET.PRECISION. Every stage is compared with the torch float32
+    network; a network that is off is refused with exit code 5, and no bundle is written.
+    """
+    from edgepose.converters import conversion
+    from edgepose.converters.parity import ParityError
+    from edgepose.progress import Progress
+    from edgepose.skeletons import keypoints_argument
+    from edgepose.zoo import known_keypoints, resolve
+
+    started = time.monotonic()
+    paths = [resolve(text) for text in checkpoints]  # a download draws its own progress bar
+    keypoints = keypoints or known_keypoints(checkpoints)
+    try:
+        with Progress("convert") as progress:
+            bundles = conversion.convert(
+                paths,
+                targets,
+                precision=precision,  # type: ignore[arg-type]  # convert() checks it
+                out_dir=out_dir,
+                name=name,
+                input_hw=parse_input_size(input_size) if input_size else None,
+                keypoints=keypoints_argument(keypoints) if keypoints else None,
+                pictures=pictures,
+                use_cache=not no_cache,
+                force=force,
+                progress=progress,
+            )
+    except ParityError as error:
+        if as_json:
+            click.echo(
+                json.dumps({"error": error.message, "stages": [s.to_json() for s in error.stages]}, indent=2)
+            )
+        elif error.stages:
+            click.echo(table(error.stages), err=True)
+        raise
+    seconds = time.monotonic() - started
+    if as_json:
+        report = {
+            "bundles": [conversion.describe(bundle) for bundle in bundles],
+            "seconds": round(seconds, 2),
+        }
+        click.echo(json.dumps(report, indent=2))
+    else:
+        _print(bundles, seconds)
+
+
+def parse_input_size(text: str) -> tuple[int, int]:
+    """Read "HxW". Errors: UsageError."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})", text.strip())
+    if not match:
+        raise UsageError(f"{text!r} is not an input size", hint="give height x width, for example 256x192")
+    return int(match[1]), int(match[2])
+
+
+def table(stages: Sequence[StageResult]) -> str:
+    """Render stage results as aligned columns; equal rows (a stage that several targets share) once."""
+    head = "model,stage,engine,precision,max abs,cosine,mean px,p95 px,max px,ties,recall,limit px"
+    rows: list[tuple[str, ...]] = [tuple(head.split(",")), *dict.fromkeys(_row(stage) for stage in stages)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(w) if i < 4 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def _row(stage: StageResult) -> tuple[str, ...]:
+    return (
+        stage.model,
+        stage.stage,
+        stage.engine.split()[0],
+        stage.precision,
+        f"{stage.max_abs:.1e}",
+        f"{stage.cosine:.6f}",
+        _number(stage.mean_px),
+        _number(stage.p95_px),
+        _number(stage.max_px),
+        f"{stage.ambiguous:.0%}" if stage.ambiguous else "-",
+        _number(stage.recall),
+        f"{stage.limits['mean_px']:g}",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _print(bundles: Sequence[ConvertedBundle], seconds: float) -> None:
+    click.echo(table([stage for bundle in bundles for stage in bundle.stages]))
+    for note in dict.fromkeys(note for bundle in bundles for note in bundle.notes):
+        log.notice(f"note: {note}")
+    cached = " (from the cache)" if all(bundle.cached for bundle in bundles) else ""
+    log.notice(f"compared with the torch network on the same inputs; {seconds:.1f} s{cached}")
+    for bundle in bundles:
+        click.echo(str(bundle.path))

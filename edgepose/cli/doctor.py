@@ -1,0 +1,86 @@
+"""`edgepose doctor`: what is installed here, and what is missing for what."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from typing import Any
+
+import click
+
+
+@click.command(short_help="Show what is installed and what is missing.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON document.")
+def doctor(as_json: bool) -> None:
+    """Show the versions of Python, EdgePose, its runtime and its packages, and how to get what is missing."""
+    facts = _facts()
+    click.echo(json.dumps(facts, indent=1) if as_json else "\n".join(_text(facts)))
+
+
+def _facts() -> dict[str, Any]:
+    from edgepose import __version__
+    from edgepose.pipeline import default_threads
+
+    return {
+        "edgepose": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "default_threads": default_threads(),
+        "runtime": _runtime(),
+        "packages": _packages(),
+    }
+
+
+def _runtime() -> dict[str, Any]:
+    from edgepose.core import load_core
+    from edgepose.errors import MissingDependencyError
+
+    try:
+        core = load_core()
+    except MissingDependencyError as error:
+        return {"version": None, "backends": [], "problem": error.message, "fix": error.hint}
+    return {"version": core.version(), "backends": list(core.available_backends())}
+
+
+def _packages() -> list[dict[str, Any]]:
+    from importlib.metadata import PackageNotFoundError, version
+    from importlib.util import find_spec
+
+    from edgepose.extras import PACKAGES, install_command
+
+    packages: list[dict[str, Any]] = []
+    for import_name, (distribution, extra) in PACKAGES.items():
+        entry: dict[str, Any] = {"package": distribution, "extra": extra or None}
+        try:
+            entry["version"] = version(distribution)
+        except PackageNotFoundError:
+            # Other distributions can bring the same module (opencv-python for cv2).
+            entry["version"] = "unknown" if find_spec(import_name) else None
+        if entry["version"] is None:
+            entry["fix"] = install_command(extra)
+        packages.append(entry)
+    return packages
+
+
+def _text(facts: dict[str, Any]) -> list[str]:
+    runtime = facts["runtime"]
+    lines = [
+        f"edgepose   {facts['edgepose']}",
+        f"python     {facts['python']}  ({facts['executable']})",
+        f"platform   {facts['platform']}, {facts['processors']} processors, {facts['default_threads']} used",
+    ]
+    if runtime["version"] is None:
+        lines += [f"runtime    MISSING: {runtime['problem']}", f"           {runtime['fix']}"]
+    else:
+        lines.append(f"runtime    {runtime['version']}, engines: {', '.join(runtime['backends']) or 'none'}")
+    for package in facts["packages"]:
+        purpose = f"  [{package['extra']}]" if package["extra"] else ""
+        state = package["version"] or f"missing: {package['fix']}"
+        lines.append(f"  {package['package']:<24} {state}{purpose}")
+    missing = [package for package in facts["packages"] if package["version"] is None]
+    lines.append(f"{len(missing)} packages are missing" if missing else "all packages are there")
+    return lines

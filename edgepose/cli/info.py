@@ -1,0 +1,97 @@
+"""`edgepose info`: what a bundle is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(short_help="Describe a bundle.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the bundle's manifest as one JSON document.")
+def info(bundle: Path, as_json: bool) -> None:
+    """Describe BUNDLE: networks, inputs, precision, how it was verified, licence, digest.
+
+    Every file is checked against its checksum first.
+    """
+    from edgepose.core import core_errors, load_core
+    from edgepose.errors import UsageError
+
+    if not bundle.exists():
+        raise UsageError(f"{bundle}: no such bundle", hint="a bundle is a folder made by edgepose convert")
+    with core_errors():
+        opened = load_core().Bundle.open(str(bundle))
+    manifest: dict[str, Any] = json.loads(opened.manifest_json)
+    if as_json:
+        click.echo(json.dumps(manifest, indent=1, ensure_ascii=False))
+        return
+    click.echo("\n".join(_describe(manifest)))
+
+
+def _describe(manifest: dict[str, Any]) -> list[str]:
+    pipeline = manifest["pipeline"]
+    size_bytes = sum(file["bytes"] for file in manifest["files"].values())
+    lines = [
+        f"{manifest['name']}  ({pipeline['type']}, {manifest['backend']}, {manifest['precision']})",
+        *_rows(
+            [
+                ("digest", manifest["manifest_sha256"]),
+                ("files", f"{len(manifest['files'])}, {size_bytes / 1e6:.1f} MB, checksums right"),
+                ("made by", manifest["created_by"]),
+                ("licence", manifest["license"]["weights"]),
+                *(("note", note) for note in manifest["license"]["notes"]),
+                *((name.replace("_", " "), str(value)) for name, value in pipeline.items() if name != "type"),
+            ]
+        ),
+    ]
+    for role, model in manifest["models"].items():
+        lines += ["", f"{role}: {model['name']}", *_rows(_model_rows(model))]
+    lines += ["", "verified against the torch fp32 network:", *_verification(manifest["verification"])]
+    return lines
+
+
+def _model_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
+    preprocess, head = model["preprocess"], model["head"]
+    height, width = preprocess["input_hw"]
+    rows = [
+        ("input", f"{height}x{width} (height x width), {preprocess['color']}, {preprocess['resize']}"),
+        ("mean, std", f"{preprocess['mean']}, {preprocess['std']}"),
+    ]
+    if "points" in head:
+        points = head["points"]
+        rows.append(("keypoints", f"{len(points['keypoints'])} ({points['name']})"))
+    if "classes" in head:
+        rows.append(
+            ("classes", ", ".join(head["classes"][:8]) + (", ..." if len(head["classes"]) > 8 else ""))
+        )
+    if "score_threshold" in head:
+        rows.append(("score threshold", f"{head['score_threshold']}, NMS IoU {head['nms_iou_threshold']}"))
+    rows.append(("files", ", ".join(model["files"].values())))
+    return rows
+
+
+def _verification(verification: dict[str, Any]) -> list[str]:
+    columns = ("model", "stage", "engine", "max_abs", "cosine", "mean_px", "max_px")
+    table = [
+        columns,
+        *(tuple(_cell(stage.get(name)) for name in columns) for stage in verification["stages"]),
+    ]
+    widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in table
+    ]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) and value != 1 else str(value)
+
+
+def _rows(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(name) for name, _ in rows)
+    return [f"  {name.ljust(width)}  {value}" for name, value in rows]

@@ -1,0 +1,247 @@
+"""The `edgepose` command: its sub-commands, and what every failure looks like."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from edgepose import __version__, log
+from edgepose.errors import (
+    BUG_EXIT_CODE,
+    INTERRUPTED_EXIT_CODE,
+    ConfigurationError,
+    EdgePoseError,
+    UsageError,
+)
+
+
+class LazyCommand(NamedTuple):
+    """Where a command lives, and its one line in `edgepose --help`, which must not import it."""
+
+    target: str
+    summary: str
+
+
+COMMANDS: dict[str, LazyCommand] = {
+    "convert": LazyCommand("edgepose.cli.convert:convert", "Convert checkpoints into verified bundles."),
+    "run": LazyCommand("edgepose.cli.run:run", "Run a bundle on pictures, a video or a camera."),
+    "info": LazyCommand("edgepose.cli.info:info", "Describe a bundle."),
+    "verify": LazyCommand("edgepose.cli.verify:verify", "Check that a bundle reproduces its golden results."),
+    "zoo": LazyCommand("edgepose.cli.zoo:zoo", "List and download official checkpoints."),
+    "synth": LazyCommand("edgepose.cli.synth:synth", "Render people with exact COCO labels."),
+    "doctor": LazyCommand("edgepose.cli.doctor:doctor", "Show what is installed and what is missing."),
+}
+
+_TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
+
+
+class _Terminated(BaseException):
+    """SIGTERM; not an Exception, so that clean-up runs and nothing swallows it."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command only when it runs or shows its own help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module_name, _, attribute = COMMANDS[cmd_name].target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module_name), attribute)
+        _add_verbosity(command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            raise UsageError(
+                f"there is no command {args[0]!r}",
+                hint=f"did you mean 'edgepose {close[0]}'?" if close else "see edgepose --help",
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.summary) for name, command in COMMANDS.items()])
+
+
+def _set_verbosity(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value:
+        log.set_level(log.QUIET if param.name == "quiet" else log.NORMAL + int(value))
+
+
+def _verbosity_options() -> list[click.Option]:
+    return [
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            expose_value=False,
+            callback=_set_verbosity,
+            help="Say more; twice for details.",
+        ),
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            expose_value=False,
+            callback=_set_verbosity,
+            help="Say nothing but errors.",
+        ),
+    ]
+
+
+def _add_verbosity(command: click.Command) -> None:
+    """Give a command, and the commands of a group, -v and -q, so that they work behind its name too."""
+    taken = {name for parameter in command.params for name in parameter.opts}
+    command.params.extend(option for option in _verbosity_options() if taken.isdisjoint(option.opts))
+    if isinstance(command, click.Group):
+        for child in command.commands.values():
+            _add_verbosity(child)
+
+
+cli = LazyGroup(
+    name="edgepose",
+    help="From a trained pose checkpoint to a verified bundle that runs on a phone, a board or this machine.",
+    params=_verbosity_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+click.version_option(__version__, "--version", prog_name="edgepose", message="%(prog)s %(version)s")(cli)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; a failure ends as one line on stderr, with a hint."""
+    try:
+        code = _invoke(list(sys.argv[1:] if argv is None else argv))
+        _flush_stdout()
+        return code
+    except BrokenPipeError:
+        _discard_stdout()
+        return 0  # the reader has what it wanted
+    except (KeyboardInterrupt, click.Abort):
+        log.error("interrupted")
+        return INTERRUPTED_EXIT_CODE
+    except _Terminated:
+        log.error("terminated")
+        return _TERMINATED_EXIT_CODE
+    except EdgePoseError as error:
+        log.error(error.message, error.hint)
+        return error.exit_code
+    except click.ClickException as error:
+        return _report_click(error)
+    except OSError as error:
+        return _report_os_error(error)
+    except MemoryError:
+        log.error("not enough memory", "close other programs, or use a smaller network or input")
+        return ConfigurationError.exit_code
+    except ModuleNotFoundError as error:
+        return _report_missing_module(error)
+    except Exception:
+        return _report_bug()
+
+
+def _invoke(args: list[str]) -> int:
+    log.set_level(log.NORMAL)
+    instruction = os.environ.get("_EDGEPOSE_COMPLETE")
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, "edgepose", "_EDGEPOSE_COMPLETE", instruction)
+    previous = _catch_termination()
+    try:
+        # Not cli.main(): it turns Ctrl-C into an extra empty line and a full pipe into exit code 1.
+        with cli.make_context("edgepose", args or ["--help"]) as context:
+            cli.invoke(context)
+    except click.exceptions.Exit as exit_request:
+        return exit_request.exit_code
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _catch_termination() -> Any:
+    def terminate(signal_number: int, frame: object) -> None:
+        raise _Terminated
+
+    try:
+        return signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not the main thread
+        return None
+
+
+def _report_click(error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "edgepose"
+    log.error(error.format_message().rstrip("."), f"see {path} --help")
+    return error.exit_code if error.exit_code != BUG_EXIT_CODE else UsageError.exit_code
+
+
+def _report_os_error(error: OSError) -> int:
+    where = error.filename if error.filename is not None else "a read or write failed"
+    if isinstance(where, bytes):
+        where = os.fsdecode(where)
+    hints = {
+        errno.ENOSPC: "free some space, or write to another disk with -o",
+        errno.EDQUOT: "free some space, or write to another disk with -o",
+        errno.EACCES: "check the permissions, or choose another folder",
+        errno.EPERM: "check the permissions, or choose another folder",
+        errno.EROFS: "the disk is read-only: choose another folder",
+        errno.EMFILE: "too many files are open: see ulimit -n",
+    }
+    reason = error.strerror or str(error) or type(error).__name__
+    log.error(f"{where}: {reason}", hints.get(error.errno or 0))
+    return ConfigurationError.exit_code
+
+
+def _report_missing_module(error: ModuleNotFoundError) -> int:
+    from edgepose.extras import PACKAGES, missing_package
+
+    top_level = (error.name or "").partition(".")[0]
+    if top_level not in PACKAGES:
+        return _report_bug()
+    missing = missing_package(top_level)
+    log.error(missing.message, missing.hint)
+    return missing.exit_code
+
+
+def _report_bug() -> int:
+    import traceback
+
+    traceback.print_exc()
+    log.error("this is a bug in EdgePose", "please report it with the lines above")
+    return BUG_EXIT_CODE
+
+
+def _flush_stdout() -> None:
+    """Write what stdout still holds; an OSError names it."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard_stdout()
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
+def _discard_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's flush at exit stays silent."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    except (OSError, ValueError, AttributeError):
+        pass

@@ -1,0 +1,326 @@
+"""The work of `edgepose run`: read ahead, run the pipeline, draw and write behind it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from edgepose import __version__, log
+from edgepose.background import Background
+from edgepose.coco_json import CocoResults, open_results
+from edgepose.draw import ColorBy, draw_box, draw_poses, person_color
+from edgepose.errors import UsageError
+from edgepose.media import Frame, PictureSource, ReadAhead, Source, open_source
+from edgepose.openpose_json import OpenPoseWriter
+from edgepose.person_boxes import PersonBoxes, read_person_boxes
+from edgepose.pipeline import PoseFrame, PosePipeline
+from edgepose.progress import Progress
+from edgepose.writers import VideoWriter, open_video, write_picture
+
+RESULTS_NAME = "results.json"
+OPENPOSE_NAME = "openpose"
+_DEFAULT_FPS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The command line of `edgepose run`."""
+
+    bundle: Path
+    target: str
+    output: Path | None = None
+    boxes: Path | None = None
+    threads: int | None = None
+    device: str = "CPU"
+    max_frames: int | None = None
+    draw: bool = True
+    color_by: ColorBy = "side"
+    keypoint_threshold: float | None = None
+    openpose: bool = False
+    as_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    frame: Frame
+    result: PoseFrame
+    labels: tuple[int, ...]
+
+
+def run_job(options: RunOptions) -> None:
+    """Run and print what came out. Errors: those of PosePipeline and the readers; UsageError at the end when
+    some pictures of a folder could not be read."""
+    with PosePipeline(options.bundle, threads=options.threads, device=options.device) as pipeline:
+        boxes = read_person_boxes(options.boxes) if options.boxes else None
+        if boxes and pipeline.pipeline_type not in ("top_down", "pose"):
+            raise UsageError(
+                f"the pipeline of {options.bundle} is {pipeline.pipeline_type!r} and takes no boxes",
+                hint="leave out --boxes",
+            )
+        source = open_source(options.target)
+        folder = options.output or Path("edgepose-run") / source.name
+        with _output_folder(folder):
+            job = _Job(options, pipeline, source, boxes, folder)
+            summary = job.run()
+    if options.as_json:
+        _copy_to_stdout(folder / RESULTS_NAME)
+    else:
+        click.echo(_summary_text(summary))
+    if source.unreadable:
+        names = ", ".join(source.unreadable[:5]) + (", ..." if len(source.unreadable) > 5 else "")
+        raise UsageError(
+            f"{len(source.unreadable)} of {source.frame_count} pictures could not be read: {names}",
+            hint="the results hold the others",
+        )
+
+
+class _Job:
+    def __init__(
+        self,
+        options: RunOptions,
+        pipeline: PosePipeline,
+        source: Source,
+        boxes: PersonBoxes | None,
+        folder: Path,
+    ) -> None:
+        self._options = options
+        self._pipeline = pipeline
+        self._source = source
+        self._boxes = boxes
+        self._folder = folder
+        self._points = pipeline.keypoint_set
+        threshold = options.keypoint_threshold
+        self._threshold = pipeline.keypoint_threshold if threshold is None else threshold
+        self._classes = _classes(pipeline.manifest)
+        self._frames = 0
+        self._pictures = 0
+        self._total_ms: dict[str, float] = defaultdict(float)
+        self._video_path: Path | None = None
+        self._openpose: OpenPoseWriter | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Process every frame and return the summary."""
+        options, source = self._options, self._source
+        self._guard_input()
+        total = source.frame_count
+        if options.max_frames:
+            total = min(total, options.max_frames) if total else options.max_frames
+        started_s = time.perf_counter()
+        with ExitStack() as stack:
+            reader = stack.enter_context(ReadAhead(source, limit=options.max_frames))
+            results = stack.enter_context(
+                open_results(
+                    self._folder / RESULTS_NAME,
+                    info=self._info(),
+                    points=self._points,
+                    classes=self._classes,
+                    rescore=self._pipeline.pipeline_type in ("top_down", "pose"),
+                )
+            )
+            if options.openpose:
+                self._openpose = stack.enter_context(self._open_openpose())
+            video = self._open_video(stack)
+            progress = stack.enter_context(Progress(f"run {source.name}", total=total, unit="frames"))
+            with Background[_Done](lambda done: self._write(done, results, video)) as writer:
+                try:
+                    for frame in reader:
+                        writer.put(self._analyse(frame))
+                        progress.advance()
+                except KeyboardInterrupt:
+                    if source.kind != "camera":
+                        raise
+                    log.notice("camera stopped")
+            if self._boxes:
+                self._boxes.check_used()
+            if not self._frames:
+                raise UsageError(f"{options.target}: not one frame could be read")
+            results.summary = self._summary(results.persons, time.perf_counter() - started_s)
+            return results.summary
+
+    def _analyse(self, frame: Frame) -> _Done:
+        pipeline, boxes = self._pipeline, None
+        if self._boxes:
+            boxes = self._boxes.of(frame.name, frame.index)
+        if pipeline.pipeline_type == "detect":
+            result, labels = self._detect(frame)
+        else:
+            result = pipeline(frame.image, boxes=boxes, time_s=frame.time_ns / 1e9)
+            labels = (0,) * len(result)
+        return _Done(frame, result, labels)
+
+    def _detect(self, frame: Frame) -> tuple[PoseFrame, tuple[int, ...]]:
+        started_s = time.perf_counter()
+        rows = self._pipeline.detect(frame.image)
+        elapsed_ms = (time.perf_counter() - started_s) * 1e3
+        rows = rows[rows[:, 4] >= self._pipeline.manifest["pipeline"]["box_score_threshold"]]
+        count = len(rows)
+        result = PoseFrame(
+            np.zeros((count, 0, 3), np.float32),
+            np.ascontiguousarray(rows[:, :5]),
+            np.full(count, -1, np.int64),
+            None,
+            {"total": elapsed_ms},
+        )
+        return result, tuple(int(label) for label in rows[:, 5])
+
+    def _write(self, done: _Done, results: CocoResults, video: VideoWriter | None) -> None:
+        frame, result = done.frame, done.result
+        self._frames += 1
+        for stage, milliseconds in result.timings_ms.items():
+            self._total_ms[stage] += milliseconds
+        height_px, width_px = frame.image.shape[:2]
+        time_ns = None if self._source.kind == "pictures" else frame.time_ns
+        image_id = results.add_image(frame.name, width_px=width_px, height_px=height_px, time_ns=time_ns)
+        for number, label in enumerate(done.labels):
+            results.add_person(
+                image_id,
+                result.keypoints[number],
+                result.boxes[number],
+                track_id=int(result.track_ids[number]),
+                z_m=None if result.z is None else result.z[number],
+                category_id=label + 1,
+            )
+        if self._openpose:
+            self._openpose.add_image(frame.name, width_px=width_px, height_px=height_px)
+            for number, keypoints in enumerate(result.keypoints):
+                self._openpose.add_person(image_id, keypoints, track_id=int(result.track_ids[number]))
+        if not self._options.draw:
+            return
+        canvas = self._draw(done)
+        if video:
+            video.write(canvas)
+        else:
+            write_picture(self._folder / frame.name, canvas)
+            self._pictures += 1
+
+    def _draw(self, done: _Done) -> Any:
+        result = done.result
+        if self._points:
+            return draw_poses(
+                done.frame.image,
+                result.keypoints,
+                self._points,
+                keypoint_threshold=self._threshold,
+                boxes=result.boxes,
+                track_ids=result.track_ids.tolist(),
+                color_by=self._options.color_by,
+            )
+        canvas = done.frame.image.copy()
+        for box, label in zip(result.boxes, done.labels, strict=True):
+            name = self._classes[label] if label < len(self._classes) else f"class {label}"
+            draw_box(canvas, box, color=person_color(label), label=f"{name} {box[4]:.2f}", thickness=2)
+        return canvas
+
+    def _open_video(self, stack: ExitStack) -> VideoWriter | None:
+        if self._source.kind == "pictures" or not self._options.draw:
+            return None
+        fps = self._source.fps
+        if fps is None:
+            log.warning(f"{self._source.name}: no frame rate is given; the video gets {_DEFAULT_FPS:g}")
+        self._video_path = self._folder / f"{self._source.name}.mp4"
+        return stack.enter_context(open_video(self._video_path, fps=fps or _DEFAULT_FPS))
+
+    def _open_openpose(self) -> OpenPoseWriter:
+        if self._points is None:
+            raise UsageError(f"{self._options.bundle} finds no keypoints", hint="leave out --format openpose")
+        folder = self._folder / OPENPOSE_NAME
+        return OpenPoseWriter(folder, points=self._points, score_threshold=self._threshold)
+
+    def _guard_input(self) -> None:
+        """Refuse to write over the input."""
+        if not self._options.draw or self._source.kind == "camera":
+            return
+        target = Path(self._options.target).resolve()
+        if isinstance(self._source, PictureSource):
+            inside = target if target.is_dir() else target.parent
+            clash = self._folder.resolve() == inside
+        else:
+            clash = (self._folder / f"{self._source.name}.mp4").resolve() == target
+        if clash:
+            raise UsageError(
+                f"{self._folder}: the results would overwrite the input", hint="choose another folder with -o"
+            )
+
+    def _info(self) -> dict[str, Any]:
+        manifest = self._pipeline.manifest
+        return {
+            "description": "EdgePose results",
+            "edgepose": __version__,
+            "input": Path(self._options.target).name,
+            "bundle": self._pipeline.name,
+            "bundle_digest": self._pipeline.digest,
+            "backend": manifest["backend"],
+            "precision": manifest["precision"],
+            "threads": self._pipeline.threads,
+            "boxes": self._options.boxes.name if self._options.boxes else None,
+        }
+
+    def _summary(self, persons: int, elapsed_s: float) -> dict[str, Any]:
+        total_ms = self._total_ms["total"]
+        files = [str(self._folder / RESULTS_NAME)]
+        if self._openpose:
+            files.append(str(self._folder / OPENPOSE_NAME))
+        if self._video_path:
+            files.insert(0, str(self._video_path))
+        return {
+            "frames": self._frames,
+            "frames_expected": self._source.frame_count,
+            "unreadable": self._source.unreadable,
+            "persons": persons,
+            "pipeline_fps": round(self._frames / total_ms * 1e3, 2) if total_ms > 0 else None,
+            "overall_fps": round(self._frames / elapsed_s, 2),
+            "mean_ms": {stage: round(ms / self._frames, 3) for stage, ms in self._total_ms.items()},
+            "folder": str(self._folder),
+            "pictures": self._pictures,
+            "files": files,
+        }
+
+
+@contextmanager
+def _output_folder(folder: Path) -> Iterator[None]:
+    """Make the folder, and after an error remove it and its parents again where they are new and empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            try:
+                path.rmdir()
+            except OSError:
+                break
+        raise
+
+
+def _classes(manifest: dict[str, Any]) -> tuple[str, ...]:
+    if manifest["pipeline"]["type"] != "detect":
+        return ("person",)
+    return tuple(manifest["models"]["detector"]["head"]["classes"])
+
+
+def _summary_text(summary: dict[str, Any]) -> str:
+    frames, persons, fps = summary["frames"], summary["persons"], summary["pipeline_fps"]
+    counts = f"{frames} frame{'s' * (frames != 1)}, {persons} person{'s' * (persons != 1)}"
+    speed = f"pipeline {fps:.1f} frames/s ({1e3 / fps:.1f} ms a frame), " if fps else ""
+    lines = [f"{counts}; {speed}whole run {summary['overall_fps']:.1f} frames/s"]
+    if summary["pictures"]:
+        pictures = summary["pictures"]
+        lines.append(f"{pictures} annotated picture{'s' * (pictures != 1)} in {summary['folder']}")
+    lines += summary["files"]
+    return "\n".join(lines)
+
+
+def _copy_to_stdout(path: Path) -> None:
+    sys.stdout.flush()
+    with path.open(encoding="utf-8") as file:
+        shutil.copyfileobj(file, sys.stdout)

@@ -1,0 +1,33 @@
+"""Which optional packages belong to which extra, and the command that installs it."""
+
+from __future__ import annotations
+
+from edgepose.errors import MissingDependencyError
+
+# Import name -> (distribution, extra); an empty extra is a plain dependency of EdgePose.
+PACKAGES: dict[str, tuple[str, str]] = {
+    "numpy": ("numpy", ""),
+    "cv2": ("opencv-python-headless", ""),
+    "openvino": ("openvino", ""),
+    "torch": ("torch", "convert"),
+    "onnx": ("onnx", "convert"),
+    "onnxruntime": ("onnxruntime", "convert"),
+    "onnxsim": ("onnxsim", "convert"),
+    "pnnx": ("pnnx", "convert"),
+    "ncnn": ("ncnn", "calibrate"),
+    "nncf": ("nncf", "calibrate"),
+}
+
+
+def install_command(extra: str) -> str:
+    """Return the pip command that brings an extra."""
+    return f"pip install 'edgepose[{extra}]'" if extra else "pip install --upgrade --force-reinstall edgepose"
+
+
+def missing_package(import_name: str, *, purpose: str = "") -> MissingDependencyError:
+    """Make the error for a package of PACKAGES that cannot be imported."""
+    distribution, extra = PACKAGES[import_name]
+    wanted = f" (needed to {purpose})" if purpose else ""
+    return MissingDependencyError(
+        f"the package {distribution} is not installed{wanted}", hint=install_command(extra)
+    )

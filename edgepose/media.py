@@ -1,0 +1,316 @@
+"""Read pictures, folders, videos and cameras as frames."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from edgepose import log
+from edgepose.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+Kind = Literal["pictures", "video", "camera"]
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv")
+_READ_AHEAD_FRAMES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded picture, (H, W, 3) uint8 BGR; index counts from 0, time_ns from the first frame."""
+
+    image: Image
+    index: int
+    name: str
+    time_ns: int
+
+
+class Source(Protocol):
+    """Where frames come from. frame_count is what the input claims to hold, None when unknown."""
+
+    name: str
+    frame_count: int | None
+    fps: float | None
+    unreadable: list[str]
+
+    @property
+    def kind(self) -> Kind: ...
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None: ...
+
+
+def open_source(target: str) -> Source:
+    """Open a picture, a folder of pictures, a video or, for a whole number, a camera.
+
+    Raises UsageError for what is missing, empty or of no known kind.
+    """
+    path = Path(target)
+    if target.isdecimal() and not path.exists():
+        return CameraSource(int(target))
+    if path.is_dir():
+        return PictureSource(list_pictures(path), name=path.resolve().name)
+    if not path.exists():
+        raise UsageError(
+            f"{target}: no such file or folder",
+            hint="give a picture, a folder of pictures, a video, or a camera's number such as 0",
+        )
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return PictureSource([path], name=path.stem)
+    return VideoSource(path)
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """List the pictures of a folder, not of its sub-folders, in natural order: 2.jpg before 10.jpg."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
+    if not found:
+        raise UsageError(
+            f"{folder}: no pictures in this folder", hint=f"looked for {', '.join(PICTURE_SUFFIXES)}"
+        )
+    return sorted(found, key=lambda p: _natural_key(p.name))
+
+
+def read_picture(path: Path) -> Image:
+    """Decode a picture to (H, W, 3) uint8 BGR, turned as its EXIF orientation says.
+
+    Raises UsageError for a file that is no picture or is cut short; OSError for one that cannot be read.
+    """
+    import numpy as np
+
+    data = path.read_bytes()
+    hint = "export it again, or leave it out"
+    if not data:
+        raise UsageError(f"{path}: the picture is empty (0 bytes)", hint=hint)
+    if _is_cut_short(data):
+        raise UsageError(f"{path}: the picture is cut short ({len(data)} bytes)", hint=hint)
+    cv2 = load_cv2()
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise UsageError(f"{path}: cannot decode the picture ({cv2_reason(error)})", hint=hint) from error
+    if image is None:
+        raise UsageError(f"{path}: not a picture that can be decoded", hint=hint)
+    picture: Image = np.ascontiguousarray(image)
+    return picture
+
+
+class PictureSource:
+    """Pictures in a given order. In a folder an unreadable one is reported and left out."""
+
+    kind: Literal["pictures"] = "pictures"
+
+    def __init__(self, paths: list[Path], *, name: str) -> None:
+        self.name = name
+        self.frame_count: int | None = len(paths)
+        self.fps: float | None = None
+        self.unreadable: list[str] = []
+        self._paths = paths
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, path in enumerate(self._paths):
+            try:
+                image = read_picture(path)
+            except (UsageError, OSError) as error:
+                if len(self._paths) == 1:
+                    raise
+                self.unreadable.append(path.name)
+                log.warning(f"left out: {error}")
+                continue
+            yield Frame(image, index, path.name, 0)
+
+    def close(self) -> None:
+        """Do nothing; pictures are not kept open."""
+
+
+class VideoSource:
+    """The frames of a video file, turned upright where it says how; time stamps are the container's."""
+
+    kind: Literal["video"] = "video"
+
+    def __init__(self, path: Path) -> None:
+        cv2 = load_cv2()
+        with path.open("rb"):
+            pass  # a permission problem becomes an OSError that names the file
+        self._path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise UsageError(
+                f"{path}: cannot be read as a video",
+                hint="it may be cut short or of an unknown format; ffmpeg can often repair or convert it",
+            )
+        self.name = path.stem
+        self.unreadable: list[str] = []
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else None
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.frame_count = int(count) if math.isfinite(count) and 0 < count < 1e9 else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        cv2 = load_cv2()
+        index, last_ns = 0, -1
+        while True:
+            read, image = self._capture.read()
+            if not read:
+                break
+            stamp_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
+            time_ns = round(stamp_ms * 1e6) if math.isfinite(stamp_ms) else -1
+            if time_ns <= last_ns:  # no usable stamp: count on from the last one
+                time_ns = last_ns + round(1e9 / (self.fps or 30.0)) if index else 0
+            last_ns = time_ns
+            yield Frame(image, index, f"{self._path.name}#{index}", time_ns)
+            index += 1
+        if index == 0:
+            raise UsageError(f"{self._path}: not one frame can be decoded", hint="the video is damaged")
+        if self.frame_count and index < self.frame_count - max(2, self.frame_count // 50):
+            log.warning(f"{self._path}: ends after {index} of {self.frame_count} frames: it may be cut short")
+
+    def close(self) -> None:
+        """Release the file."""
+        self._capture.release()
+
+
+class CameraSource:
+    """Frames of a camera, until closed; time stamps are those of their arrival."""
+
+    kind: Literal["camera"] = "camera"
+
+    def __init__(self, camera_index: int) -> None:
+        cv2 = load_cv2()
+        self._capture = cv2.VideoCapture(camera_index)
+        if not self._capture.isOpened():
+            raise ConfigurationError(
+                f"camera {camera_index} cannot be opened",
+                hint="check that it is there (ls /dev/video*), that you may use it, and that it is free",
+            )
+        self.name = f"camera{camera_index}"
+        self.frame_count: int | None = None
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self.fps: float | None = fps if math.isfinite(fps) and 0 < fps <= 1000 else None
+        self.unreadable: list[str] = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        index, start_ns = 0, 0
+        while True:
+            read, image = self._capture.read()
+            now_ns = time.monotonic_ns()
+            if not read:
+                if index == 0:
+                    raise ConfigurationError(
+                        f"{self.name} delivers no frames", hint="is it in use elsewhere?"
+                    )
+                log.warning(f"{self.name}: no more frames after {index}")
+                return
+            start_ns = start_ns or now_ns
+            yield Frame(image, index, f"{self.name}#{index}", now_ns - start_ns)
+            index += 1
+
+    def close(self) -> None:
+        """Release the camera."""
+        self._capture.release()
+
+
+class ReadAhead:
+    """Decode frames in a thread, a few ahead, while others are worked on; a context manager and iterator."""
+
+    def __init__(self, source: Source, *, frames: int = _READ_AHEAD_FRAMES, limit: int | None = None) -> None:
+        self._source = source
+        self._limit = limit
+        self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(frames)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="edgepose-reader", daemon=True)
+
+    def __enter__(self) -> ReadAhead:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                self._thread.join(0.05)
+        self._source.close()
+
+    def __iter__(self) -> Iterator[Frame]:
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _read(self) -> None:
+        try:
+            for count, frame in enumerate(self._source, start=1):
+                self._put(frame)
+                if self._stop.is_set() or count == self._limit:
+                    break
+            self._put(None)
+        except BaseException as error:  # handed to the consumer, which raises it
+            self._put(error)
+
+    def _put(self, item: Frame | BaseException | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+
+def load_cv2() -> Any:
+    """Import OpenCV with its own messages switched off: failures are reported as errors here."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+    import cv2
+
+    return cv2
+
+
+def _natural_key(name: str) -> list[tuple[int, int, str]]:
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Tell whether a JPEG, PNG or WebP lacks its end; decoders fill what is missing with grey."""
+    if data.startswith(b"\xff\xd8"):
+        # The thumbnail inside EXIF has an end marker too: look behind the first start of scan only.
+        position = 2
+        while position + 4 <= len(data) and data[position] == 0xFF:
+            marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+            if marker == 0xDA:
+                return data.find(b"\xff\xd9", position + 2 + length) < 0
+            position += 1 if marker == 0xFF else 2 + length
+        return position + 4 > len(data)
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return data.rfind(b"IEND") < 0
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    return False
+
+
+def cv2_reason(error: Exception) -> str:
+    """Return what an OpenCV exception says, on one short line."""
+    text = str(getattr(error, "err", "") or error)
+    return " ".join(text.split())[:120]

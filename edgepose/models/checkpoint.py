@@ -1,0 +1,239 @@
+"""Read a checkpoint file into plain float32 tensors without executing anything that it contains."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepose.errors import CheckpointError, UsageError
+from edgepose.hashing import sha256_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = b"\x80\x02"  # torch's format before 1.6 writes with protocol 2
+_RESAVE_HINT = "load it where it was trained and save the weights alone: torch.save(model.state_dict(), FILE)"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Tensors under their official names, the file's meta data, its SHA-256, and what was noted."""
+
+    tensors: dict[str, Tensor]
+    meta: Mapping[str, Any]
+    sha256: str
+    notes: tuple[str, ...]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read any layout that training tools write: with meta data, averaged, distributed, bare, zip or legacy.
+
+    Errors: UsageError (the file is missing, a folder, or unreadable), CheckpointError (its content).
+    """
+    _check_file(path)
+    try:
+        document = _unpickle(path)
+        digest = sha256_file(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    raw, meta = _state_dict(path, document)
+    tensors, notes = _official_names(raw, meta)
+    if not tensors:
+        raise CheckpointError(f"{path.name}: the state_dict is empty")
+    return Checkpoint(
+        tensors={key: _plain_tensor(path, key, value) for key, value in tensors.items()},
+        meta=meta,
+        sha256=digest,
+        notes=notes,
+    )
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder, not a checkpoint file", hint="name the .pth file in it")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file", hint="check the path of the checkpoint")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(64)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not head:
+        raise CheckpointError(f"{path.name} is empty", hint="copy or download the checkpoint again")
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(
+            f"{path.name} is a Git LFS pointer, not the file itself", hint="run: git lfs pull"
+        )
+    if not head.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)):
+        raise CheckpointError(
+            f"{path.name} is not a PyTorch checkpoint (it begins with {head[:8]!r})",
+            hint="give the .pth file that training wrote or that the model zoo offers",
+        )
+    if head.startswith(_ZIP_MAGIC):
+        _check_archive(path)
+
+
+def _check_archive(path: Path) -> None:
+    """Compare the checksums of a zip checkpoint, which torch itself does not. Errors: CheckpointError."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise CheckpointError(
+                    f"{path.name} is a compressed archive, not a PyTorch checkpoint", hint="unpack it first"
+                )
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path.name} is truncated or damaged: {error}", hint="copy or download the checkpoint again"
+        ) from error
+    if broken is not None:
+        raise CheckpointError(
+            f"{path.name} is damaged: wrong checksum of {broken}",
+            hint="copy or download the checkpoint again",
+        )
+
+
+def _unpickle(path: Path) -> Any:
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_plain_data_globals()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except pickle.UnpicklingError as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if wanted is None:
+            raise _damaged(path, error) from error
+        raise CheckpointError(
+            f"{path.name} refused: it asks for {wanted.group(1)!r}, which is not plain data",
+            hint=_RESAVE_HINT,
+        ) from error
+    except Exception as error:  # torch's readers meet hostile bytes with any exception type
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: BaseException) -> CheckpointError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    return CheckpointError(
+        f"{path.name} is truncated, damaged or not a checkpoint: {reason}",
+        hint="copy or download the checkpoint again",
+    )
+
+
+def _plain_data_globals() -> list[Any]:
+    """List what mmengine's meta data needs besides torch's own safe list: NumPy arrays and plain numbers.
+
+    The names are those of NumPy 1, which official files were written with, and of NumPy 2.
+    """
+    import numpy as np
+
+    # NumPy 2 moved the module that holds the two functions.
+    multiarray: Any = getattr(np, "_core", None) or np.core
+    multiarray = multiarray.multiarray
+    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
+    dtypes = {type(np.dtype(code)) for code in ("f2", "f4", "f8", "u1", "i4", "i8", "?")}
+    return [
+        *((reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
+        *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
+        (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+    ]
+
+
+class _History:
+    """Stand in for the training log of mmengine, which training checkpoints carry and nobody needs here."""
+
+
+def _state_dict(path: Path, document: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Find the weights, bare or under "state_dict", which averaging fills with the averaged ones."""
+    import torch
+
+    if isinstance(document, Mapping):
+        weights = document.get("state_dict")
+        if isinstance(weights, Mapping) and all(isinstance(key, str) for key in weights):
+            meta = document.get("meta")
+            return weights, meta if isinstance(meta, Mapping) else {}
+        if document and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in document.items()):
+            return document, {}
+        keys = ", ".join(repr(key) for key in list(document)[:6])
+        found = f"a dictionary of {keys}" if keys else "an empty dictionary"
+    else:
+        found = f"a {type(document).__name__}"
+    raise CheckpointError(f"{path.name} holds no state_dict but {found}", hint=_RESAVE_HINT)
+
+
+def _official_names(
+    raw: Mapping[str, Any], meta: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Undo what wrappers and older versions do to tensor names, and keep the student of a distilled pair.
+
+    Source: mmpose 1.3.2, models/pose_estimators/base.py (data_preprocessor, keypoint_head).
+    """
+    tensors = dict(raw)
+    notes: tuple[str, ...] = ()
+    if tensors and all(key.startswith("module.") for key in tensors):
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    if any(key.startswith("student.") for key in tensors):
+        tensors, notes = _student(tensors, second_stage=config_flag(meta, "two_dis") is True)
+    renamed = {}
+    for key, value in tensors.items():
+        if not key.startswith("data_preprocessor."):
+            renamed[re.sub(r"^keypoint_head\.", "head.", key)] = value
+    return renamed, notes
+
+
+def _student(tensors: dict[str, Any], *, second_stage: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the trained network of a DWPose distillation.
+
+    The second stage trains the student's head alone, on the teacher's backbone; its configuration says
+    two_dis. Source: mmpose 1.3.2, models/distillers/dwpose_distiller.py, tools/misc/pth_transfer.py.
+    """
+    parts = ("teacher.backbone.", "teacher.neck.", "student.head.") if second_stage else ("student.",)
+    kept = {key.split(".", 1)[1]: value for key, value in tensors.items() if key.startswith(parts)}
+    what = "head of the student on the backbone of the teacher" if second_stage else "student"
+    return kept, (
+        f"{what} taken from a distillation checkpoint; {len(tensors) - len(kept)} tensors left out",
+    )
+
+
+def _plain_tensor(path: Path, key: str, value: Any) -> Tensor:
+    """Return the tensor, floats as float32. Errors: CheckpointError naming an odd or not finite tensor."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise CheckpointError(f"{path.name}: {key} is a {type(value).__name__}, not a tensor")
+    if (
+        value.layout is not torch.strided
+        or value.is_quantized
+        or value.device.type != "cpu"
+        or value.is_complex()
+    ):
+        raise CheckpointError(f"{path.name}: {key} is not a plain dense tensor of real numbers")
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise CheckpointError(f"{path.name}: {key} claims more numbers than the file holds")
+    if not value.is_floating_point():
+        return value.detach()
+    if not bool(torch.isfinite(value).all()):
+        bad = int(value.numel() - torch.isfinite(value).sum())
+        raise CheckpointError(
+            f"{path.name}: {key} holds {bad} values that are not finite (NaN or infinity)",
+            hint="the training diverged or the file is damaged; use an earlier checkpoint",
+        )
+    if key.endswith(".running_var") and bool((value < 0).any()):
+        raise CheckpointError(f"{path.name}: {key} holds negative variances", hint="the file is damaged")
+    return value.detach().to(torch.float32)
+
+
+def config_flag(meta: Mapping[str, Any], name: str) -> bool | None:
+    """Find a switch in the training configuration that the meta data may quote; None if not stated."""
+    found = set(re.findall(rf"\b{name}['\"]?\s*[=:]\s*(True|False)\b", str(meta.get("cfg") or "")))
+    return found.pop() == "True" if len(found) == 1 else None

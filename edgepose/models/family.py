@@ -1,0 +1,122 @@
+"""What a network family has to provide, and what several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgepose.artifact import KeypointSet, ModelSpec, Preprocess
+from edgepose.errors import UsageError
+from edgepose.models.shapes import Shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from edgepose.nets.csp import BackboneDims
+
+UNKNOWN_LICENSE = "unknown (a checkpoint does not state it)"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checkpoint's tensors and meta data, and what the user asked for."""
+
+    tensors: Mapping[str, Tensor]
+    shapes: Shapes
+    meta: Mapping[str, Any]
+    keypoints: KeypointSet | None
+    input_hw: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to build the network, and its description (parameters is 0 until it is built)."""
+
+    make: Callable[[], nn.Module]
+    spec: ModelSpec
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How to tell a family from tensor shapes, and how to plan its network from a checkpoint."""
+
+    title: str
+    matches: Callable[[Shapes], bool]
+    plan: Callable[[Source], Plan]
+
+
+# (channels after the stem, blocks of the four stages) of CSPNeXt by its deepen and widen factors:
+# mmpose 1.3.2, models/backbones/cspnext.py and the configurations of RTMPose, RTMW and RTMDet.
+CSPNEXT_SIZES: dict[tuple[int, tuple[int, ...]], str] = {
+    (16, (1, 2, 2, 1)): "nano",
+    (24, (1, 1, 1, 1)): "tiny",
+    (32, (1, 2, 2, 1)): "s",
+    (48, (2, 4, 4, 2)): "m",
+    (64, (3, 6, 6, 3)): "l",
+    (80, (4, 8, 8, 4)): "x",
+}
+
+
+def cspnext_size(dims: BackboneDims) -> str:
+    """Name the size of a CSPNeXt backbone; "custom" for one that no official configuration has."""
+    blocks = tuple(stage.blocks for stage in dims.stages)
+    return CSPNEXT_SIZES.get((dims.stem_channels[-1], blocks), "custom")
+
+
+def cspnext_dims(shapes: Shapes) -> BackboneDims:
+    """Read the dimensions of a CSPNeXt backbone. Errors: CheckpointError."""
+    return backbone_dims(shapes, [f"backbone.stem.{index}" for index in range(3)], eps=1e-5)
+
+
+def backbone_dims(shapes: Shapes, stem: Sequence[str], *, eps: float) -> BackboneDims:
+    """Read the dimensions of a backbone: the named stem layers, four stages. Errors: CheckpointError."""
+    from edgepose.nets.csp import BackboneDims, StageDims
+
+    stages = []
+    for number in range(1, 5):
+        # Only the last stage pools (spatial pyramid) and only its blocks do not add their input.
+        last = number == 4
+        layer = f"backbone.stage{number}.{2 if last else 1}"
+        stages.append(
+            StageDims(
+                out_channels=shapes.width(f"backbone.stage{number}.0"),
+                mid_channels=shapes.width(f"{layer}.main_conv"),
+                blocks=shapes.count(f"{layer}.blocks"),
+                identity=not last,
+                spp=last,
+            )
+        )
+    return BackboneDims(
+        stem_channels=tuple(shapes.width(prefix) for prefix in stem),
+        stages=tuple(stages),
+        separable=shapes.has("backbone.stage1.0.depthwise_conv."),
+        eps=eps,
+    )
+
+
+def topdown_preprocess(input_hw: tuple[int, int]) -> Preprocess:
+    """Describe the input of RTMPose, RTMW and RTMW3D.
+
+    Source: mmpose 1.3.2, projects/rtmpose/rtmpose/body_2d_keypoint/rtmpose-m_8xb256-420e_coco-256x192.py;
+    the same in all its top-down RTMPose and RTMW configurations.
+    """
+    return Preprocess(
+        resize="affine",
+        input_hw=input_hw,
+        color="rgb",
+        mean=(123.675, 116.28, 103.53),
+        std=(58.395, 57.12, 57.375),
+        pad_value=(0, 0, 0),
+        box_padding=1.25,
+    )
+
+
+def check_input_hw(input_hw: tuple[int, int], *, multiple: int = 32) -> None:
+    """Refuse an input size that the strides do not divide. Errors: UsageError."""
+    if min(input_hw) <= 0 or any(side % multiple for side in input_hw):
+        raise UsageError(
+            f"the input size {input_hw[1]}x{input_hw[0]} (width x height) is not divisible by {multiple}",
+            hint=f"choose multiples of {multiple}, for example 320x320 or 640x640",
+        )

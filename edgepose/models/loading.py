@@ -1,0 +1,129 @@
+"""From a checkpoint file to a ready network with its description."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgepose.artifact import KeypointSet, ModelSpec
+from edgepose.errors import CheckpointError, EdgePoseError
+from edgepose.models import rtmdet, rtmo, rtmpose, rtmw
+from edgepose.models.checkpoint import read_checkpoint
+from edgepose.models.family import Family, Source
+from edgepose.models.shapes import Shapes
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# First match wins.
+FAMILIES: tuple[Family, ...] = (rtmpose.FAMILY, rtmw.FAMILY, rtmo.FAMILY, rtmdet.FAMILY)
+
+_NAMED_DIFFERENCES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A float32 network in evaluation mode, its description, its file's SHA-256, and what was assumed."""
+
+    spec: ModelSpec
+    network: nn.Module
+    sha256: str
+    notes: tuple[str, ...]
+
+
+def load_model(
+    path: Path, *, keypoints: KeypointSet | None = None, input_hw: tuple[int, int] | None = None
+) -> LoadedModel:
+    """Load a checkpoint without running anything in it; its tensors tell family, size, input and keypoints.
+
+    keypoints: names, skeleton and flip pairs instead of those that the checkpoint suggests. input_hw:
+    (height, width) in pixels for networks whose checkpoint does not fix it (RTMDet, RTMO). Errors: UsageError
+    (missing file, a request that does not fit), CheckpointError (everything about the content).
+    """
+    path = Path(path)
+    checkpoint = read_checkpoint(path)
+    try:
+        loaded = build(
+            Source(
+                tensors=checkpoint.tensors,
+                shapes=Shapes({key: tuple(value.shape) for key, value in checkpoint.tensors.items()}),
+                meta=checkpoint.meta,
+                keypoints=keypoints,
+                input_hw=input_hw,
+            )
+        )
+    except EdgePoseError as error:
+        raise type(error)(f"{path.name}: {error.message}", hint=error.hint) from error
+    spec, network, notes = loaded
+    return LoadedModel(
+        spec=spec, network=network, sha256=checkpoint.sha256, notes=(*checkpoint.notes, *notes)
+    )
+
+
+def build(source: Source) -> tuple[ModelSpec, nn.Module, tuple[str, ...]]:
+    import torch
+
+    family = next((family for family in FAMILIES if family.matches(source.shapes)), None)
+    if family is None:
+        raise _unknown_family(source.tensors)
+    plan = family.plan(source)
+    with torch.device("meta"):
+        network = plan.make()
+    _check_tensors(family.title, network.state_dict(), source.tensors)
+    network.load_state_dict(source.tensors, strict=True, assign=True)
+    network.eval().requires_grad_(False)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return dataclasses.replace(plan.spec, parameters=parameters), network, plan.notes
+
+
+def _check_tensors(title: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    """Refuse missing, unexpected and misshapen tensors, naming the first few. Errors: CheckpointError."""
+    missing = [key for key in expected if key not in found]
+    unexpected = [key for key in found if key not in expected]
+    differing = [
+        f"{key} {list(found[key].shape)} instead of {list(value.shape)}"
+        for key, value in expected.items()
+        if key in found and found[key].shape != value.shape
+    ]
+    integers = [
+        key
+        for key, value in expected.items()
+        if key in found and found[key].is_floating_point() != value.is_floating_point()
+    ]
+    parts = [
+        f"{len(names)} {what}: {_first(names)}"
+        for what, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("of another shape", differing),
+            ("of another kind of number", integers),
+        )
+        if names
+    ]
+    if parts:
+        raise CheckpointError(
+            f"the tensors are not those of {title}: {'; '.join(parts)}",
+            hint="only unmodified networks of a known family can be loaded",
+        )
+
+
+def _first(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - _NAMED_DIFFERENCES
+    return ", ".join(names[:_NAMED_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _unknown_family(tensors: Mapping[str, Tensor]) -> CheckpointError:
+    groups: dict[str, int] = {}
+    for key in tensors:
+        group = ".".join(key.split(".")[:2])
+        groups[group] = groups.get(group, 0) + 1
+    found = ", ".join(f"{group} ({count})" for group, count in sorted(groups.items())[:8])
+    more = f" and {len(groups) - 8} more groups" if len(groups) > 8 else ""
+    return CheckpointError(
+        f"no known network family; found {len(tensors)} tensors: {found}{more}",
+        hint=f"known families: {', '.join(family.title for family in FAMILIES)}",
+    )

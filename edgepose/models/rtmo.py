@@ -1,0 +1,137 @@
+"""RTMO: recognition and description."""
+
+from __future__ import annotations
+
+from edgepose.artifact import ModelSpec, OneStageHead, Preprocess
+from edgepose.errors import CheckpointError
+from edgepose.models.family import UNKNOWN_LICENSE, Family, Plan, Source, backbone_dims, check_input_hw
+from edgepose.models.rtmpose import gau_dims
+from edgepose.models.shapes import Shapes
+from edgepose.skeletons import choose_keypoints
+
+# Source: mmpose 1.3.2, configs/body_2d_keypoint/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py and
+# models/heads/hybrid_heads/rtmo_head.py. The original limits neither candidates nor detections; 640 x 640
+# pixels have 2000 cells, and 1000 is far above the persons in any picture.
+BOX_PADDING = 1.25
+_SCORE_THRESHOLD = 0.1
+_NMS_IOU_THRESHOLD = 0.65
+_MAX_CANDIDATES = 2000
+_MAX_DETECTIONS = 1000
+
+# (channels after the stem, blocks of the four stages) of CSPDarknet by its deepen and widen factors.
+_SIZES: dict[tuple[int, tuple[int, ...]], str] = {
+    (24, (1, 3, 3, 1)): "t",
+    (32, (1, 3, 3, 1)): "s",
+    (48, (2, 6, 6, 2)): "m",
+    (64, (3, 9, 9, 3)): "l",
+}
+
+
+def matches(shapes: Shapes) -> bool:
+    """Tell an RTMO network by its dynamic coordinate classifier."""
+    return shapes.has("head.dcc.")
+
+
+def plan(source: Source) -> Plan:
+    """Read the dimensions. Errors: CheckpointError, UsageError (an input size that 32 does not divide)."""
+    from edgepose.nets.dcc import DccDims
+    from edgepose.nets.hybrid_encoder import HybridEncoderDims
+    from edgepose.nets.rtmo import STRIDES, Rtmo, RtmoDims
+
+    shapes = source.shapes
+    backbone = backbone_dims(shapes, ["backbone.stem.conv"], eps=1e-3)
+    module = "head.head_module"
+    keypoints = shapes.agreed(*_outputs("out_kpt_vis"), ("head.dcc.pos_enc", 0), ("head.loss_oks.sigmas", 0))
+    pose_channels = shapes.agreed(*_outputs("out_pose"), ("head.dcc.pose_to_kpts.0.weight", 1))
+    feedforward = "neck.encoder.0.layers.0.ffn.layers.0.0"
+    dcc = DccDims(
+        keypoints=keypoints,
+        pose_channels=pose_channels,
+        gau=gau_dims(shapes, "head.dcc.gau"),
+        periods=shapes.agreed(("head.dcc.x_fc.weight", 1), ("head.dcc.y_fc.weight", 1)) // 2,
+        x_bins=shapes.of("head.dcc.x_bins", 1)[0],
+        y_bins=shapes.of("head.dcc.y_bins", 1)[0],
+    )
+    neck_out = shapes.width("neck.projector.convs.0")
+    pose_width = shapes.width(f"{module}.conv_pose.0.0")
+    dims = RtmoDims(
+        backbone=backbone,
+        neck=HybridEncoderDims(
+            in_channels=backbone.out_channels,
+            width=shapes.width("neck.input_proj.0"),
+            feedforward=shapes.agreed(
+                (f"{feedforward}.weight", 0),
+                (f"{feedforward}.bias", 0),
+                ("neck.encoder.0.layers.0.ffn.layers.1.weight", 1),
+            ),
+            encoder_layers=shapes.count("neck.encoder.0.layers"),
+            branch=shapes.width("neck.fpn_blocks.0.conv1"),
+            blocks=shapes.count("neck.fpn_blocks.0.bottlenecks"),
+            out=neck_out,
+        ),
+        in_channels=neck_out // 2,
+        cls_width=shapes.width(f"{module}.conv_cls.0.0"),
+        cls_convs=shapes.count(f"{module}.conv_cls.0"),
+        pose_width=pose_width,
+        pose_convs=shapes.count(f"{module}.conv_pose.0"),
+        groups=_groups(shapes, pose_width),
+        keypoints=keypoints,
+        dcc=dcc,
+    )
+    blocks = tuple(stage.blocks for stage in backbone.stages)
+    size = _SIZES.get((backbone.stem_channels[0], blocks), "custom")
+    points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
+    input_hw = source.input_hw
+    if input_hw is None:
+        side = 416 if size == "t" else 640
+        input_hw = (side, side)
+        notes = (*notes, f"input size assumed {side}x{side}: an RTMO checkpoint does not state it")
+    check_input_hw(input_hw)
+    spec = ModelSpec(
+        name=f"rtmo-{size}",
+        family="rtmo",
+        task="one_stage",
+        preprocess=Preprocess(
+            resize="letterbox_centred",
+            input_hw=input_hw,
+            color="bgr",
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            pad_value=(114, 114, 114),
+        ),
+        head=OneStageHead(
+            strides=STRIDES,
+            points=points,
+            score_threshold=_SCORE_THRESHOLD,
+            nms_iou_threshold=_NMS_IOU_THRESHOLD,
+            max_candidates=_MAX_CANDIDATES,
+            max_detections=_MAX_DETECTIONS,
+            box_padding=BOX_PADDING,
+            x_bins=dcc.x_bins,
+            y_bins=dcc.y_bins,
+        ),
+        input_names=("input",),
+        output_names=tuple(f"{kind}_{s}" for kind in ("cls", "box", "vis", "pose") for s in STRIDES),
+        license=UNKNOWN_LICENSE,
+        parameters=0,
+    )
+    return Plan(make=lambda: Rtmo(dims, box_padding=BOX_PADDING), spec=spec, notes=notes)
+
+
+def _outputs(name: str) -> list[tuple[str, int]]:
+    """List the places of an output layer's channels in the two strides."""
+    return [(f"head.head_module.{name}.{n}.{part}", 0) for n in range(2) for part in ("weight", "bias")]
+
+
+def _groups(shapes: Shapes, pose_width: int) -> int:
+    """Return the groups of the pose branch's convolutions after the first. Errors: CheckpointError."""
+    keys = [f"head.head_module.conv_pose.{n}.{layer}.conv.weight" for n in range(2) for layer in range(1, 4)]
+    per_group = shapes.agreed(*((key, 1) for key in keys))
+    if pose_width % per_group:
+        raise CheckpointError(
+            f"{keys[0]} has {per_group} input channels, which do not divide the {pose_width} of its layer"
+        )
+    return pose_width // per_group
+
+
+FAMILY = Family("RTMO", matches, plan)

@@ -1,0 +1,1 @@
+"""The networks in plain torch, under the parameter names of the official checkpoints."""

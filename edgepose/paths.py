@@ -1,0 +1,20 @@
+"""Where EdgePose keeps files between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir(*parts: str) -> Path:
+    """Return the cache folder, or a path below it; nothing is created.
+
+    $EDGEPOSE_CACHE where it is set, else $XDG_CACHE_HOME/edgepose (a relative value is ignored, as the XDG
+    base directory specification asks), else ~/.cache/edgepose.
+    """
+    own = os.environ.get("EDGEPOSE_CACHE")
+    if own:
+        return Path(own).expanduser().absolute().joinpath(*parts)
+    xdg = Path(os.environ.get("XDG_CACHE_HOME") or "")
+    root = xdg if xdg.is_absolute() else Path.home() / ".cache"
+    return root.joinpath("edgepose", *parts)

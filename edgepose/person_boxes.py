@@ -1,0 +1,98 @@
+"""Read the boxes of persons from a file, to stand in for a detector."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+from edgepose.errors import UsageError
+
+Box = tuple[float, float, float, float]
+
+_FORMS = (
+    "use COCO annotations, or {picture name or frame number: [[x1, y1, x2, y2], ...]}, "
+    "or [[x1, y1, x2, y2], ...] for every frame"
+)
+
+
+class PersonBoxes:
+    """The boxes (x1 y1 x2 y2 px) of each frame, found by the frame's name or number, or the same for all."""
+
+    def __init__(self, path: Path, *, by_frame: Mapping[str, Sequence[Box]], for_all: Sequence[Box]) -> None:
+        self._path = path
+        self._by_frame = by_frame
+        self._for_all = for_all
+        self._found = 0
+
+    def of(self, name: str, index: int) -> list[Box]:
+        """Return the boxes of a frame; none where the file does not name it."""
+        if not self._by_frame:
+            return list(self._for_all)
+        for key in (name, PurePath(name).stem, str(index)):
+            if key in self._by_frame:
+                self._found += 1
+                return list(self._by_frame[key])
+        return []
+
+    def check_used(self) -> None:
+        """Raise UsageError when the file named frames, but not one of those asked for."""
+        if self._by_frame and not self._found:
+            example = next(iter(self._by_frame))
+            raise UsageError(
+                f"{self._path}: names no frame of this input (it names {example!r}, for example)", hint=_FORMS
+            )
+
+
+def read_person_boxes(path: Path) -> PersonBoxes:
+    """Read a file of one of the three forms. Errors: UsageError; OSError when it cannot be read."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file", hint=_FORMS) from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON ({error})", hint=_FORMS) from error
+    if isinstance(data, list):
+        return PersonBoxes(path, by_frame={}, for_all=_boxes(path, data, "the list"))
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: holds {type(data).__name__}, not boxes", hint=_FORMS)
+    by_frame = _coco(path, data) if "annotations" in data else _mapping(path, data)
+    if not by_frame:
+        raise UsageError(f"{path}: holds no boxes", hint=_FORMS)
+    return PersonBoxes(path, by_frame=by_frame, for_all=())
+
+
+def _mapping(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
+    return {PurePath(key).name: _boxes(path, value, repr(key)) for key, value in data.items()}
+
+
+def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
+    try:
+        names = {image["id"]: PurePath(image["file_name"]).name for image in data["images"]}
+        persons = {c["id"] for c in data.get("categories", ()) if c["name"] == "person"}
+        found: dict[str, list[Box]] = {name: [] for name in names.values()}
+        for annotation in data["annotations"]:
+            if annotation.get("iscrowd") or (persons and annotation["category_id"] not in persons):
+                continue
+            x, y, width, height = annotation["bbox"]
+            name = names[annotation["image_id"]]
+            found[name] += _boxes(path, [[x, y, x + width, y + height]], name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: incomplete COCO annotations ({error!r})", hint=_FORMS) from error
+    return found
+
+
+def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
+    if not isinstance(rows, Iterable) or isinstance(rows, (str, dict)):
+        raise UsageError(f"{path}: {where} is not a list of boxes", hint=_FORMS)
+    boxes: list[Box] = []
+    for row in rows:
+        numbers = isinstance(row, list) and all(
+            isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in row
+        )
+        if not numbers or len(row) != 4 or row[2] <= row[0] or row[3] <= row[1]:
+            raise UsageError(f"{path}: {where} has a wrong box: {json.dumps(row)[:80]}", hint=_FORMS)
+        boxes.append((float(row[0]), float(row[1]), float(row[2]), float(row[3])))
+    return boxes

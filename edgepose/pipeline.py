@@ -1,0 +1,198 @@
+"""Run a bundle on pictures from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from edgepose.artifact import KeypointSet
+from edgepose.bundle.manifest import head_from_json
+from edgepose.core import core_errors, load_core
+from edgepose.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAX_DEFAULT_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PoseFrame:
+    """The persons of one picture, N of them, each with K keypoints.
+
+    keypoints (N, K, 3) float32: x px, y px, score (0 for a missing point); boxes (N, 5) float32: x1 y1 x2 y2
+    px, score; track_ids (N,) int64, -1 where not tracked; z (N, K) float32 in metres for 3-D networks, else
+    None; timings_ms: milliseconds by stage and "total".
+    """
+
+    keypoints: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    track_ids: NDArray[np.int64]
+    z: NDArray[np.float32] | None
+    timings_ms: dict[str, float]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+class PosePipeline:
+    """A bundle, opened and verified, with its networks loaded; a context manager.
+
+    One instance works on one picture at a time; other Python threads run meanwhile.
+
+    Errors: BundleError, EngineError, MissingDependencyError (an engine that this build lacks), UsageError.
+    """
+
+    def __init__(
+        self, bundle: str | os.PathLike[str], *, threads: int | None = None, device: str = "CPU"
+    ) -> None:
+        path = Path(bundle)
+        if not path.exists():
+            raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
+        self._threads = default_threads() if threads is None else threads
+        with core_errors():
+            self._core: Any = load_core().Pipeline(os.fspath(path), threads=self._threads, device=device)
+        self._manifest: dict[str, Any] = json.loads(self._core.manifest_json)
+        self._points = _keypoint_set(self._manifest)
+
+    def __enter__(self) -> PosePipeline:
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        boxes: NDArray[np.floating[Any]] | Sequence[Sequence[float]] | None = None,
+        time_s: float | None = None,
+    ) -> PoseFrame:
+        """Find the persons of a picture, (H, W, 3) uint8 BGR.
+
+        boxes (N, 4), x1 y1 x2 y2 px, stand in for the detector. A bundle without a detector takes the whole
+        picture as one person where no boxes are given. time_s: when the picture was taken, on any clock.
+        """
+        import numpy as np
+
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+            found = getattr(image, "dtype", type(image).__name__)
+            raise UsageError(f"a picture is a uint8 array (H, W, 3) in BGR order, got {found}")
+        box_array = None if boxes is None else _box_array(boxes)
+        time_ns = 0 if time_s is None else round(time_s * 1e9)
+        with core_errors():
+            keypoints, found_boxes, track_ids, z, timings_ns = self._open_core().process(
+                np.ascontiguousarray(image), time_ns, box_array
+            )
+        timings_ms = {name.removesuffix("_ns"): ns / 1e6 for name, ns in timings_ns.items()}
+        return PoseFrame(keypoints, found_boxes, track_ids, z, timings_ms)
+
+    def detect(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return every detection of the picture, (M, 6): x1 y1 x2 y2 px, score, label."""
+        import numpy as np
+
+        with core_errors():
+            detections: NDArray[np.float32] = self._open_core().detect(np.ascontiguousarray(image))
+        return detections
+
+    def verify_golden(self) -> dict[str, Any]:
+        """Run the bundle's own picture; "passed", and how far the results are from the stored ones (px)."""
+        with core_errors():
+            return dict(self._open_core().verify_golden())
+
+    def reset(self) -> None:
+        """Forget earlier pictures, for example between two videos."""
+        self._open_core().reset()
+
+    def close(self) -> None:
+        """Release the networks; the pipeline cannot be used afterwards."""
+        self._core = None
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The bundle's bundle.json."""
+        return self._manifest
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 that stands for the whole bundle."""
+        return str(self._manifest["manifest_sha256"])
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return str(self._manifest["name"])
+
+    @property
+    def pipeline_type(self) -> str:
+        """ "top_down", "pose", "detect" or "one_stage"."""
+        return str(self._manifest["pipeline"]["type"])
+
+    @property
+    def threads(self) -> int:
+        """How many threads the networks use."""
+        return self._threads
+
+    @property
+    def keypoint_set(self) -> KeypointSet | None:
+        """Names and skeleton of the keypoints; None for a detector alone."""
+        return self._points
+
+    @property
+    def keypoint_threshold(self) -> float:
+        """The score below which the bundle's maker regards a keypoint as not seen."""
+        return float(self._manifest["pipeline"].get("keypoint_score_threshold", 0.0))
+
+    def _open_core(self) -> Any:
+        if self._core is None:
+            raise UsageError("the pipeline is closed")
+        return self._core
+
+
+def default_threads() -> int:
+    """Return how many threads a pipeline uses unless told: the processors of this process, at most 8."""
+    try:
+        available = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        available = os.cpu_count() or 1
+    return max(1, min(MAX_DEFAULT_THREADS, available))
+
+
+def _keypoint_set(manifest: dict[str, Any]) -> KeypointSet | None:
+    for role in ("pose", "one_stage"):
+        if role in manifest["models"]:
+            points: KeypointSet | None = getattr(
+                head_from_json(manifest["models"][role]["head"]), "points", None
+            )
+            return points
+    return None
+
+
+def _box_array(boxes: Any) -> NDArray[np.float32]:
+    import numpy as np
+
+    try:
+        array = np.ascontiguousarray(boxes, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"boxes are not numbers in rows of four ({error})") from error
+    if array.size == 0:
+        return np.zeros((0, 4), np.float32)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise UsageError(
+            f"boxes have the shape {array.shape}, not (N, 4)", hint="a box is x1, y1, x2, y2 in px"
+        )
+    wrong = ~np.isfinite(array).all(axis=1) | (array[:, 2] <= array[:, 0]) | (array[:, 3] <= array[:, 1])
+    if wrong.any():
+        raise UsageError(
+            f"box {int(wrong.argmax())} is empty or not finite: {array[wrong.argmax()].tolist()}",
+            hint="a box is x1, y1, x2, y2 in px, with x1 < x2 and y1 < y2",
+        )
+    return array

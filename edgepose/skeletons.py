@@ -1,0 +1,365 @@
+"""Sets of keypoints (names, skeletons, flip pairs, OKS sigmas): known, from a file, or from a checkpoint.
+
+Source of names, links and sigmas: mmpose 1.3.2, configs/_base_/datasets/{coco,halpe26,coco_wholebody,
+coco_wholebody_hand,lapa,ap10k,crowdpose}.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgepose.artifact import KeypointSet
+from edgepose.errors import UsageError
+
+# For sets without published sigmas: a middle value of COCO's, which lie between 0.025 and 0.107.
+DEFAULT_SIGMA = 0.05
+
+Pairs = tuple[tuple[int, int], ...]
+
+_COCO = (
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"),
+    *("left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip"),
+    *("left_knee", "right_knee", "left_ankle", "right_ankle"),
+)
+_COCO_SIGMAS = (26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89)
+_LEGS: Pairs = ((15, 13), (13, 11), (16, 14), (14, 12))
+_TRUNK: Pairs = ((11, 12), (5, 11), (6, 12), (5, 6))
+_ARMS: Pairs = ((5, 7), (6, 8), (7, 9), (8, 10))
+_HEAD: Pairs = ((1, 2), (0, 1), (0, 2), (1, 3), (2, 4))
+_EARS_TO_SHOULDERS: Pairs = ((3, 5), (4, 6))
+_BODY = _LEGS + _TRUNK + _ARMS + _HEAD + _EARS_TO_SHOULDERS
+
+_FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
+_HAND_SIGMAS = (29, 22, 35, 37, 47, 26, 25, 24, 35, 18, 24, 22, 26, 17, 21, 21, 32, 20, 19, 22, 31)
+_FOOT_SIGMAS = (68, 66, 66, 92, 94, 94)
+_FACE_SIGMAS = (
+    *(42, 43, 44, 43, 40, 35, 31, 25, 20, 23, 29, 32, 37, 38, 43, 41, 45),
+    *(13, 12, 11, 11, 12, 12, 11, 11, 13, 15, 9, 7, 7, 7, 12, 9, 8, 16, 10),
+    *(17, 11, 9, 11, 9, 7, 13, 8, 11, 12, 10, 34),
+    *(8, 8, 9, 8, 8, 7, 10, 8, 9, 9, 9, 7, 7, 8, 11, 8, 8, 8, 10, 8),
+)
+
+
+def _mirror(first: int, last: int) -> Pairs:
+    """Pair the points of a symmetric run from the outside in; a middle one stays alone."""
+    return tuple((first + n, last - n) for n in range((last - first + 1) // 2))
+
+
+def _side_by_side(first: int, last: int) -> Pairs:
+    """Pair neighbours: (first, first + 1), ..."""
+    return tuple((n, n + 1) for n in range(first, last, 2))
+
+
+def _hand_links(root: int) -> Pairs:
+    """Chain the four joints of each finger to the wrist."""
+    chains = ([root, *range(root + 1 + 4 * n, root + 5 + 4 * n)] for n in range(5))
+    return tuple(link for chain in chains for link in itertools.pairwise(chain))
+
+
+def _hand_names(prefix: str, root: str) -> list[str]:
+    return [prefix + root, *(f"{prefix}{finger}{joint}" for finger in _FINGERS for joint in range(1, 5))]
+
+
+def _thousandths(values: Iterable[int]) -> tuple[float, ...]:
+    return tuple(value / 1000 for value in values)
+
+
+def _make(
+    name: str, names: Sequence[str], links: Pairs, flips: Pairs, sigmas: tuple[float, ...]
+) -> KeypointSet:
+    return KeypointSet(name=name, keypoints=tuple(names), skeleton=links, flip_pairs=flips, sigmas=sigmas)
+
+
+def _halpe26() -> KeypointSet:
+    # 17 head top, 18 neck, 19 hip centre, then toes and heels.
+    feet = [f"{side}_{part}" for part in ("big_toe", "small_toe", "heel") for side in ("left", "right")]
+    links = (
+        *((15, 13), (13, 11), (11, 19), (16, 14), (14, 12), (12, 19), (17, 18), (18, 19)),
+        *((18, 5), (5, 7), (7, 9), (18, 6), (6, 8), (8, 10)),
+        *(_HEAD + _EARS_TO_SHOULDERS),
+        *((15, 20), (15, 22), (15, 24), (16, 21), (16, 23), (16, 25)),
+    )
+    sigmas = (*_COCO_SIGMAS, 26, 26, 66, *[79] * 6)
+    flips = _side_by_side(1, 16) + _side_by_side(20, 25)
+    return _make("halpe26", [*_COCO, "head", "neck", "hip", *feet], links, flips, _thousandths(sigmas))
+
+
+def _wholebody() -> KeypointSet:
+    # Points 17..22 feet, 23..90 face (the 68 points of iBUG), 91..111 left hand, 112..132 right hand.
+    feet = [f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")]
+    face = [f"face-{n}" for n in range(68)]
+    hands = _hand_names("left_", "hand_root") + _hand_names("right_", "hand_root")
+    links = (
+        *_BODY,
+        *((15, 17), (15, 18), (15, 19), (16, 20), (16, 21), (16, 22)),
+        *_hand_links(91),
+        *_hand_links(112),
+    )
+    jaw, brows, nose = _mirror(23, 39), _mirror(40, 49), _mirror(54, 58)
+    eyes = (*((59 + n, 68 - n) for n in range(4)), (63, 70), (64, 69))
+    mouth = _mirror(71, 77) + _mirror(78, 82) + _mirror(83, 87) + _mirror(88, 90)
+    flips = (
+        *_side_by_side(1, 16),
+        *((n, n + 3) for n in range(17, 20)),
+        *(jaw + brows + nose + eyes + mouth),
+        *((n, n + 21) for n in range(91, 112)),
+    )
+    sigmas = (*_COCO_SIGMAS, *_FOOT_SIGMAS, *_FACE_SIGMAS, *_HAND_SIGMAS, *_HAND_SIGMAS)
+    return _make("wholebody133", [*_COCO, *feet, *face, *hands], links, flips, _thousandths(sigmas))
+
+
+def _lapa106() -> KeypointSet:
+    brows = (*_mirror(33, 46)[:5], (38, 50), (39, 49), (40, 48), (41, 47))
+    nose = _mirror(55, 65)
+    eyes = (*((66 + n, 79 - n) for n in range(5)), *((71 + n, 82 - n) for n in range(3)), (74, 83))
+    mouth = (*_mirror(84, 90), *_mirror(91, 95), *_mirror(96, 100), *_mirror(101, 103))
+    flips = (*_mirror(0, 32), *brows, *nose, *eyes, *mouth, (104, 105))
+    return _make("lapa106", [f"kpt-{n}" for n in range(106)], (), flips, (DEFAULT_SIGMA,) * 106)
+
+
+def _ap10k17() -> KeypointSet:
+    limbs = [f"{side}_{part}" for end in "FB" for side in "LR" for part in _limb(end)]
+    names = ["L_Eye", "R_Eye", "Nose", "Neck", "Root of tail", *limbs]
+    links = (
+        *((0, 1), (0, 2), (1, 2), (2, 3), (3, 4)),
+        *(
+            link
+            for n, root in ((5, 3), (8, 3), (11, 4), (14, 4))
+            for link in ((root, n), (n, n + 1), (n + 1, n + 2))
+        ),
+    )
+    flips = ((0, 1), *((n, n + 3) for n in (5, 6, 7, 11, 12, 13)))
+    sigmas = (25, 25, 26, 35, 35, 79, 72, 62, 79, 72, 62, 107, 87, 89, 107, 87, 89)
+    return _make("ap10k17", names, links, flips, _thousandths(sigmas))
+
+
+def _limb(end: str) -> tuple[str, str, str]:
+    return ("Shoulder", "Elbow", "F_Paw") if end == "F" else ("Hip", "Knee", "B_Paw")
+
+
+def _crowdpose14() -> KeypointSet:
+    links = (
+        *((10, 8), (8, 6), (11, 9), (9, 7), (6, 7), (0, 6), (1, 7), (0, 1)),
+        *((0, 2), (1, 3), (2, 4), (3, 5), (12, 13), (1, 13), (0, 13)),
+    )
+    sigmas = (*_COCO_SIGMAS[5:], 79, 79)
+    names = [*_COCO[5:], "top_head", "neck"]
+    return _make("crowdpose14", names, links, _side_by_side(0, 11), _thousandths(sigmas))
+
+
+# In order of preference where only the count of points is known.
+KEYPOINT_SETS: Mapping[str, KeypointSet] = {
+    points.name: points
+    for points in (
+        _make("coco17", _COCO, _BODY, _side_by_side(1, 16), _thousandths(_COCO_SIGMAS)),
+        _halpe26(),
+        _wholebody(),
+        _make("hand21", _hand_names("", "wrist"), _hand_links(0), (), _thousandths(_HAND_SIGMAS)),
+        _lapa106(),
+        _ap10k17(),
+        _crowdpose14(),
+    )
+}
+
+# Names that training data sets carry (dataset_meta.dataset_name), lower case without punctuation.
+_DATASET_NAMES = {
+    **dict.fromkeys(("coco", "humanart", "ochuman", "body7", "body8"), "coco17"),
+    **dict.fromkeys(("cocowholebody", "ubody2d", "h3wb", "wholebody"), "wholebody133"),
+    **dict.fromkeys(("cocowholebodyhand", "onehand10k", "hand5"), "hand21"),
+    **{"halpe26": "halpe26", "lapa": "lapa106", "ap10k": "ap10k17", "crowdpose": "crowdpose14"},
+}
+
+
+def numbered_points(count: int) -> KeypointSet:
+    """Make a set of points without known names, links or pairs."""
+    return _make(f"points{count}", [f"point_{n}" for n in range(count)], (), (), (DEFAULT_SIGMA,) * count)
+
+
+def keypoints_argument(text: str) -> KeypointSet:
+    """Return the known set of that name, or the one in the JSON file of that path. Errors: UsageError."""
+    return KEYPOINT_SETS[text] if text in KEYPOINT_SETS else read_keypoint_file(Path(text))
+
+
+def read_keypoint_file(path: Path) -> KeypointSet:
+    """Read {"name", "keypoints": [names], "skeleton", "flip_pairs": [[a, b], ...], "sigmas"} from JSON.
+
+    Only "keypoints" is required; pairs are of 0-based indices or of names. Errors: UsageError.
+    """
+    known = ", ".join(KEYPOINT_SETS)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UsageError(
+            f"{path}: cannot be read as a keypoint file: {reason}", hint=f"or one of {known}"
+        ) from error
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path} is not JSON: {error}", hint="see docs/add-a-model.md for the members"
+        ) from error
+    try:
+        return _parse(document, default_name=path.stem)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}", hint="see docs/add-a-model.md for the members") from error
+
+
+def _parse(document: Any, *, default_name: str) -> KeypointSet:
+    """Check a keypoint document. Errors: ValueError."""
+    if not isinstance(document, dict):
+        raise ValueError("the top level must be an object")
+    unknown = sorted(set(document) - {"name", "keypoints", "skeleton", "flip_pairs", "sigmas"})
+    if unknown:
+        raise ValueError(f"unknown member {unknown[0]!r}")
+    name = document.get("name", default_name)
+    if not isinstance(name, str) or not name:
+        raise ValueError('"name" must be a text that is not empty')
+    names = document.get("keypoints")
+    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
+        raise ValueError('"keypoints" must be a list of names')
+    if len(set(names)) != len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise ValueError(f'"keypoints" names {twice!r} twice')
+    flips = _parse_pairs(document, "flip_pairs", names)
+    flipped = [index for pair in flips for index in pair]
+    if len(set(flipped)) != len(flipped):
+        twice = next(names[i] for i in flipped if flipped.count(i) > 1)
+        raise ValueError(f'"flip_pairs" holds {twice!r} twice')
+    sigmas = (
+        _sigmas(document["sigmas"], len(names)) if "sigmas" in document else (DEFAULT_SIGMA,) * len(names)
+    )
+    if sigmas is None:
+        raise ValueError(f'"sigmas" must be {len(names)} positive numbers, one for each keypoint')
+    return _make(name, names, _parse_pairs(document, "skeleton", names), flips, sigmas)
+
+
+def _parse_pairs(document: Mapping[str, Any], member: str, names: list[str]) -> Pairs:
+    value = document.get(member, [])
+    if not isinstance(value, list):
+        raise ValueError(f'"{member}" must be a list of pairs')
+    pairs = []
+    for pair in value:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ValueError(f'"{member}" holds {pair!r}, which is not a pair')
+        first, second = (_parse_index(member, point, names) for point in pair)
+        if first == second:
+            raise ValueError(f'"{member}" pairs {names[first]!r} with itself')
+        pairs.append((first, second))
+    return tuple(pairs)
+
+
+def _parse_index(member: str, point: Any, names: list[str]) -> int:
+    if isinstance(point, str) and point in names:
+        return names.index(point)
+    if isinstance(point, int) and not isinstance(point, bool) and 0 <= point < len(names):
+        return point
+    raise ValueError(
+        f'"{member}" refers to {point!r}, which is neither a name nor an index below {len(names)}'
+    )
+
+
+def _sigmas(values: Any, count: int) -> tuple[float, ...] | None:
+    """Return `count` positive numbers, or None if that is not what `values` holds."""
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        return None
+    numbers = list(values)
+    if len(numbers) != count or any(
+        isinstance(v, (bool, str, bytes)) or not hasattr(v, "__float__") for v in numbers
+    ):
+        return None
+    # Six digits: training code keeps sigmas in float32, where 0.026 becomes 0.02600000053.
+    sigmas = tuple(round(float(v), 6) for v in numbers)
+    return sigmas if all(math.isfinite(v) and v > 0 for v in sigmas) else None
+
+
+def choose_keypoints(
+    count: int, meta: Mapping[str, Any], *, asked: KeypointSet | None = None
+) -> tuple[KeypointSet, tuple[str, ...]]:
+    """Choose the set of a network with `count` points, and say what was assumed.
+
+    First what the user asked for, then what the checkpoint's dataset_meta states (all names; or the name of
+    the data set, flip indices and sigmas), then the known set of that count, then numbered points.
+    Errors: UsageError.
+    """
+    if asked is not None:
+        if len(asked.keypoints) != count:
+            raise UsageError(
+                f"the keypoint set {asked.name} has {len(asked.keypoints)} points, the network {count}",
+                hint="name every point of the network, in its order",
+            )
+        return asked, ()
+    stated = meta.get("dataset_meta")
+    stated = stated if isinstance(stated, Mapping) else {}
+    flips = _flip_pairs(stated.get("flip_indices"), count)
+    sigmas = _sigmas(stated.get("sigmas"), count)
+    points, notes = _named_points(count, stated, flips)
+    if points is None:
+        known = [s for s in KEYPOINT_SETS.values() if len(s.keypoints) == count]
+        fitting = [s for s in known if flips is None or set(s.flip_pairs) == set(flips)]
+        if fitting:
+            points, notes = fitting[0], (f"keypoint names assumed: {fitting[0].name}",)
+        else:
+            points = dataclasses.replace(numbered_points(count), flip_pairs=flips or ())
+            notes = (f"keypoint names unknown: {count} numbered points; --keypoints names them",)
+    if sigmas is not None:
+        points = dataclasses.replace(points, sigmas=sigmas)
+    return points, notes
+
+
+def _named_points(
+    count: int, stated: Mapping[str, Any], flips: Pairs | None
+) -> tuple[KeypointSet | None, tuple[str, ...]]:
+    """Return the set that dataset_meta describes in full or names, if it does."""
+    dataset = "".join(c for c in str(stated.get("dataset_name") or "").lower() if c.isalnum())
+    known = KEYPOINT_SETS.get(_DATASET_NAMES.get(dataset, ""))
+    by_index = stated.get("keypoint_id2name")
+    if isinstance(by_index, Mapping):
+        names = [by_index.get(index) for index in range(count)]
+        if (
+            len(by_index) == count
+            and all(isinstance(n, str) and n for n in names)
+            and len(set(names)) == count
+        ):
+            texts = [str(n) for n in names]
+            if known is not None and known.keypoints == tuple(texts):
+                return known, ()
+            links = _index_pairs(stated.get("skeleton_links"), count)
+            name = f"{dataset or 'custom'}{'' if dataset.endswith(str(count)) else count}"
+            return _make(name, texts, links, flips or (), (DEFAULT_SIGMA,) * count), ()
+    if (
+        known is not None
+        and len(known.keypoints) == count
+        and (flips is None or set(flips) == set(known.flip_pairs))
+    ):
+        return known, ()
+    return None, ()
+
+
+def _flip_pairs(indices: Any, count: int) -> Pairs | None:
+    """Return the pairs of a mirror permutation, or None if `indices` is none."""
+    if not isinstance(indices, (list, tuple)) or len(indices) != count:
+        return None
+    if not all(isinstance(i, int) and 0 <= i < count for i in indices):
+        return None
+    if any(indices[other] != index for index, other in enumerate(indices)):
+        return None
+    return tuple((index, other) for index, other in enumerate(indices) if index < other)
+
+
+def _index_pairs(values: Any, count: int) -> Pairs:
+    """Return the well-formed index pairs of a list."""
+    pairs = values if isinstance(values, (list, tuple)) else ()
+    return tuple(
+        (p[0], p[1])
+        for p in pairs
+        if isinstance(p, (list, tuple))
+        and len(p) == 2
+        and all(isinstance(i, int) and 0 <= i < count for i in p)
+    )

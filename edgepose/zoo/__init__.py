@@ -1,0 +1,8 @@
+"""The official checkpoints: their facts, and verified downloads of them into the cache."""
+
+from __future__ import annotations
+
+from edgepose.zoo.catalog import ZooModel, find, known_keypoints, models
+from edgepose.zoo.store import pull, resolve
+
+__all__ = ["ZooModel", "find", "known_keypoints", "models", "pull", "resolve"]

@@ -1,0 +1,55 @@
+#ifndef EDGEPOSE_BINDINGS_PYTHON_BINDINGS_H_
+#define EDGEPOSE_BINDINGS_PYTHON_BINDINGS_H_
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "edgepose/image.h"
+#include "edgepose/preprocess.h"
+#include "edgepose/status.h"
+
+namespace edgepose::python {
+
+namespace py = pybind11;
+
+// Without forcecast, and bound with noconvert(): an array of another type is refused, never
+// rounded.
+using ByteArray = py::array_t<uint8_t, py::array::c_style>;
+using FloatArray = py::array_t<float, py::array::c_style>;
+using IntArray = py::array_t<int32_t, py::array::c_style>;
+using TransformTuple = std::tuple<float, float, float, float>;
+
+// Raises CoreError for a status that is not ok.
+void check(const Status& status);
+
+template <typename T>
+T value_or_raise(Result<T> result) {
+  check(result.status());
+  return std::move(result).value();
+}
+
+// Raises CoreError (invalid_argument) with this message.
+[[noreturn]] void raise_invalid(const std::string& message, const std::string& hint = {});
+
+// The picture behind an array [H, W, 3] in BGR order.
+ImageView image_view(const ByteArray& image);
+
+inline InputTransform to_transform(const TransformTuple& t) {
+  return {std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t)};
+}
+
+// One per binding file.
+void bind_errors(py::module_& module);
+void bind_preprocess(py::module_& module);
+void bind_decode(py::module_& module);
+void bind_engine(py::module_& module);
+void bind_bundle(py::module_& module);
+void bind_pipeline(py::module_& module);
+
+}  // namespace edgepose::python
+
+#endif  // EDGEPOSE_BINDINGS_PYTHON_BINDINGS_H_

@@ -1,0 +1,162 @@
+#include "edgepose/pipeline.h"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+
+namespace edgepose::python {
+namespace {
+
+py::dict timings_dict(const StageTimings& t) {
+  py::dict dict;
+  dict["detector_preprocess_ns"] = t.detector_preprocess_ns;
+  dict["detector_ns"] = t.detector_ns;
+  dict["detector_decode_ns"] = t.detector_decode_ns;
+  dict["pose_preprocess_ns"] = t.pose_preprocess_ns;
+  dict["pose_ns"] = t.pose_ns;
+  dict["pose_decode_ns"] = t.pose_decode_ns;
+  dict["total_ns"] = t.total_ns;
+  return dict;
+}
+
+py::dict report_dict(const GoldenReport& r) {
+  py::dict dict;
+  dict["passed"] = r.passed;
+  dict["tolerance_px"] = r.tolerance_px;
+  dict["detections_expected"] = r.detections_expected;
+  dict["detections_matched"] = r.detections_matched;
+  dict["detections_unexpected"] = r.detections_unexpected;
+  dict["box_mean_px"] = r.box_mean_px;
+  dict["box_max_px"] = r.box_max_px;
+  dict["keypoints_compared"] = r.keypoints_compared;
+  dict["keypoint_mean_px"] = r.keypoint_mean_px;
+  dict["keypoint_max_px"] = r.keypoint_max_px;
+  return dict;
+}
+
+// The number of keypoints of a person, and whether they have a depth.
+std::pair<py::ssize_t, bool> keypoints_of(const Bundle& bundle) {
+  if (const BundleModel* model = bundle.model("pose")) {
+    const auto& head = std::get<SimccHead>(model->head);
+    return {static_cast<py::ssize_t>(head.keypoints.size()), head.has_z};
+  }
+  if (const BundleModel* model = bundle.model("one_stage")) {
+    return {static_cast<py::ssize_t>(std::get<RtmoHead>(model->head).keypoints.size()), false};
+  }
+  return {0, false};
+}
+
+std::unique_ptr<Pipeline> open_pipeline(const std::string& bundle_dir, int threads,
+                                        const std::string& device) {
+  PipelineOptions options;
+  options.threads = threads;
+  options.device = device;
+  const auto open = [&] {
+    const py::gil_scoped_release unlocked;
+    return Pipeline::open(bundle_dir, options);
+  };
+  return value_or_raise(open());
+}
+
+py::tuple process(Pipeline& pipeline, const ByteArray& image, int64_t time_ns,
+                  const std::optional<FloatArray>& boxes) {
+  const ImageView view = image_view(image);
+  if (boxes && (boxes->ndim() != 2 || boxes->shape(1) != 4))
+    raise_invalid("boxes must be float32 [N, 4]");
+  static_assert(sizeof(BoxXyxy) == 4 * sizeof(float), "a row of the array is a BoxXyxy");
+  // The list lives for this call: another thread's call must meet the pipeline's lock, not this
+  // vector.
+  std::vector<Pose> poses;
+  StageTimings timings;
+  Status status;
+  const auto* box_rows = boxes ? reinterpret_cast<const BoxXyxy*>(boxes->data()) : nullptr;
+  const size_t box_count = boxes ? static_cast<size_t>(boxes->shape(0)) : 0;
+  {
+    const py::gil_scoped_release unlocked;
+    status = boxes ? pipeline.process_boxes(view, time_ns, {box_rows, box_count}, &poses, &timings)
+                   : pipeline.process(view, time_ns, &poses, &timings);
+  }
+  check(status);
+  const auto [points, has_z] = keypoints_of(pipeline.bundle());
+  const py::ssize_t count = static_cast<py::ssize_t>(poses.size());
+  FloatArray keypoints({count, points, py::ssize_t{3}});
+  FloatArray box_array({count, py::ssize_t{5}});
+  py::array_t<int64_t> track_ids(count);
+  FloatArray z({has_z ? count : 0, points});
+  float* keypoint = keypoints.mutable_data();
+  float* row = box_array.mutable_data();
+  float* depth = z.mutable_data();
+  for (py::ssize_t i = 0; i < count; ++i) {
+    const Pose& pose = poses[static_cast<size_t>(i)];
+    for (const Keypoint& p : pose.keypoints) {
+      const float values[] = {p.x_px, p.y_px, p.score};
+      keypoint = std::copy(std::begin(values), std::end(values), keypoint);
+    }
+    const float values[] = {pose.box.x1, pose.box.y1, pose.box.x2, pose.box.y2, pose.box_score};
+    row = std::copy(std::begin(values), std::end(values), row);
+    track_ids.mutable_data()[i] = pose.track_id;
+    depth = std::copy(pose.z.begin(), pose.z.end(), depth);
+  }
+  const py::object z_or_none = has_z ? py::object(z) : py::object(py::none());
+  return py::make_tuple(keypoints, box_array, track_ids, z_or_none, timings_dict(timings));
+}
+
+FloatArray detect(Pipeline& pipeline, const ByteArray& image) {
+  const ImageView view = image_view(image);
+  std::vector<Detection> detections;
+  Status status;
+  {
+    const py::gil_scoped_release unlocked;
+    status = pipeline.detect(view, &detections);
+  }
+  check(status);
+  FloatArray rows({static_cast<py::ssize_t>(detections.size()), py::ssize_t{6}});
+  float* row = rows.mutable_data();
+  for (const Detection& d : detections) {
+    const float values[] = {d.box.x1, d.box.y1, d.box.x2,
+                            d.box.y2, d.score,  static_cast<float>(d.label)};
+    row = std::copy(std::begin(values), std::end(values), row);
+  }
+  return rows;
+}
+
+py::dict verify_golden(Pipeline& pipeline) {
+  const auto verify = [&pipeline] {
+    const py::gil_scoped_release unlocked;
+    return pipeline.verify_golden();
+  };
+  return report_dict(value_or_raise(verify()));
+}
+
+}  // namespace
+
+void bind_pipeline(py::module_& module) {
+  py::class_<Pipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.")
+      .def(py::init(&open_pipeline), py::arg("bundle_dir"), py::kw_only(), py::arg("threads"),
+           py::arg("device") = "CPU", "Open a bundle, verify it and load its networks.")
+      .def("process", &process, py::arg("image").noconvert(), py::arg("time_ns"),
+           py::arg("boxes").noconvert() = py::none(),
+           "Find the persons of a uint8 [H, W, 3] BGR picture.\n\n"
+           "boxes, float32 [N, 4] in pixels, replaces the detector. Returns keypoints float32 [N, "
+           "K, 3] (x px, y px,\n"
+           "score), boxes float32 [N, 5] (x1, y1, x2, y2, score), track ids int64 [N] (-1: not "
+           "tracked), depth float32\n"
+           "[N, K] or None, and nanoseconds by stage.")
+      .def("detect", &detect, py::arg("image").noconvert(),
+           "Return all detections, float32 [M, 6]: x1, y1, x2, y2, score, label.")
+      .def(
+          "verify_golden", &verify_golden,
+          "Run the bundle's own picture and report how far the results are from the expected ones.")
+      .def("reset", &Pipeline::reset, "Forget all earlier frames.")
+      .def_property_readonly("manifest_json",
+                             [](const Pipeline& p) { return p.bundle().manifest_text(); });
+}
+
+}  // namespace edgepose::python

@@ -1,0 +1,71 @@
+# Every third-party pin of the C++ build. A package that CMake finds comes first, then the pinned one from the
+# Python package index.
+set(EDGEPOSE_NCNN_VERSION 20261020)
+set(EDGEPOSE_NCNN_REQUIREMENT "ncnn==1.0.20261020")
+set(EDGEPOSE_NCNN_SHA256 ad8cdd63e9755cfa8e23b9b6d9ce46156077d80298a89e7c3ba325ffccfca200)
+set(EDGEPOSE_OPENVINO_VERSION 2026.4.1)
+set(EDGEPOSE_JSON_VERSION 3.11.0)
+
+set(Python_FIND_VIRTUALENV FIRST)
+if(EDGEPOSE_BUILD_PYTHON)
+  find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
+  find_package(pybind11 3 CONFIG REQUIRED)
+else()
+  find_package(Python 3.10 COMPONENTS Interpreter)
+endif()
+
+# The folder of an installed Python package, or an empty string.
+function(edgepose_python_package_dir package output)
+  set(${output} "" PARENT_SCOPE)
+  if(Python_EXECUTABLE)
+    execute_process(
+      COMMAND "${Python_EXECUTABLE}" -P -c
+              "import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec('${package}').origin).parent)"
+      OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
+    if(NOT failed)
+      set(${output} "${folder}" PARENT_SCOPE)
+    endif()
+  endif()
+endfunction()
+
+find_package(Threads REQUIRED)
+
+find_package(nlohmann_json ${EDGEPOSE_JSON_VERSION} CONFIG QUIET)
+if(NOT nlohmann_json_FOUND)
+  edgepose_python_package_dir(nlohmann_json EDGEPOSE_JSON_DIR)
+  if(NOT EXISTS "${EDGEPOSE_JSON_DIR}/include/nlohmann/json.hpp")
+    message(FATAL_ERROR "nlohmann_json was not found. Install it (Debian: nlohmann-json3-dev) or its Python package: "
+                        "${Python_EXECUTABLE} -m pip install nlohmann-json==3.12.0")
+  endif()
+  add_library(nlohmann_json::nlohmann_json INTERFACE IMPORTED)
+  target_include_directories(nlohmann_json::nlohmann_json INTERFACE "${EDGEPOSE_JSON_DIR}/include")
+endif()
+
+if(EDGEPOSE_WITH_OPENVINO)
+  find_package(OpenVINO ${EDGEPOSE_OPENVINO_VERSION} QUIET COMPONENTS Runtime)
+  if(NOT OpenVINO_FOUND)
+    edgepose_python_package_dir(openvino EDGEPOSE_OPENVINO_DIR)
+    find_package(OpenVINO ${EDGEPOSE_OPENVINO_VERSION} QUIET COMPONENTS Runtime
+                 PATHS "${EDGEPOSE_OPENVINO_DIR}/cmake" NO_DEFAULT_PATH)
+  endif()
+  if(NOT OpenVINO_FOUND)
+    message(FATAL_ERROR "OpenVINO ${EDGEPOSE_OPENVINO_VERSION} was not found. Install it "
+                        "(${Python_EXECUTABLE} -m pip install openvino==${EDGEPOSE_OPENVINO_VERSION}), activate the "
+                        "virtual environment that has it, or turn it off with -DEDGEPOSE_WITH_OPENVINO=OFF")
+  endif()
+endif()
+
+if(EDGEPOSE_WITH_NCNN)
+  find_package(ncnn ${EDGEPOSE_NCNN_VERSION} CONFIG QUIET)
+  if(NOT ncnn_FOUND)
+    include(ncnn_from_source)
+  endif()
+endif()
+
+if(EDGEPOSE_BUILD_TESTS)
+  find_package(GTest)
+  if(NOT GTest_FOUND)
+    message(FATAL_ERROR "GoogleTest was not found. Install it (Debian: libgtest-dev) or turn the C++ tests off with "
+                        "-DEDGEPOSE_BUILD_TESTS=OFF")
+  endif()
+endif()

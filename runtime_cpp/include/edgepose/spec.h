@@ -1,0 +1,70 @@
+#ifndef EDGEPOSE_SPEC_H_
+#define EDGEPOSE_SPEC_H_
+
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace edgepose {
+
+// Every constant of pre- and post-processing, as bundle.json states it. There are no defaults: the members are
+// filled by the bundle reader, which refuses a manifest that lacks one.
+
+struct Preprocess {
+  // kLetterbox: scaled to fit, picture at the top left (RTMDet). kLetterboxCentred: scaled to fit, centred (RTMO).
+  // kAffine: the padded box, widened to the input's aspect ratio (top-down pose).
+  enum class Resize { kLetterbox, kLetterboxCentred, kAffine };
+  Resize resize;
+  int input_height_px;
+  int input_width_px;
+  bool rgb;                        // channel order that the network expects
+  std::array<float, 3> mean;       // in that order, grey levels 0..255
+  std::array<float, 3> std_dev;
+  std::array<int, 3> pad_value;    // border colour, in that order
+  float box_padding;               // kAffine: factor on the box sides; 1 otherwise
+};
+
+// SimCC: one-dimensional classification per axis. Outputs in order: x, y and, for 3-D networks, z.
+struct SimccHead {
+  float split_ratio;
+  bool has_z;
+  float z_range;                   // half the depth range in metres; 0 without z
+  std::vector<std::string> keypoints;
+  std::vector<std::pair<int, int>> skeleton;
+  std::vector<std::pair<int, int>> flip_pairs;
+  std::vector<float> sigmas;       // OKS
+};
+
+// RTMDet. Outputs in order: class logits of every stride, then box distances of every stride (raw convolution
+// outputs: left, top, right, bottom).
+struct BoxHead {
+  std::vector<int> strides;
+  bool exp_on_distances;           // distances are exp(raw) * stride, otherwise raw * stride
+  std::vector<std::string> classes;
+  float score_threshold;
+  float nms_iou_threshold;
+  int max_candidates_per_level;
+  int max_detections;
+};
+
+// RTMO. Outputs in order: class logits, boxes, visibilities, pose vectors, each of every stride. The weights of the
+// dynamic coordinate classifier are the model file "dcc".
+struct RtmoHead {
+  std::vector<int> strides;
+  std::vector<std::string> keypoints;
+  std::vector<std::pair<int, int>> skeleton;
+  std::vector<std::pair<int, int>> flip_pairs;
+  std::vector<float> sigmas;       // OKS
+  float score_threshold;
+  float nms_iou_threshold;
+  int max_candidates;
+  int max_detections;
+  float box_padding;               // factor on the box sides over which the bins lie
+  int x_bins;
+  int y_bins;
+};
+
+}  // namespace edgepose
+
+#endif  // EDGEPOSE_SPEC_H_

@@ -1,0 +1,365 @@
+#include <datareader.h>
+#include <layer.h>
+#include <net.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engines/engines.h"
+#include "engines/openmp_wait.h"
+#include "worker_pool.h"
+
+namespace edgepose {
+namespace {
+
+constexpr int64_t kMaxParamBytes = int64_t{16} << 20;
+constexpr int64_t kMaxBinBytes = int64_t{4} << 30;
+constexpr size_t kMaxScaleBytes = size_t{64} << 20;
+
+Result<std::string> read_file(const std::string& path, int64_t max_bytes) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             std::fclose);
+  if (file == nullptr || std::fseek(file.get(), 0, SEEK_END) != 0)
+    return Status(Code::kIo, path + " cannot be read");
+  const int64_t bytes = std::ftell(file.get());
+  if (bytes < 0 || bytes > max_bytes) {
+    return Status(Code::kBackendFailure, path + " has " + std::to_string(bytes) + " bytes",
+                  "at most " + std::to_string(max_bytes) + " are accepted");
+  }
+  std::rewind(file.get());
+  std::string content(static_cast<size_t>(bytes), '\0');
+  if (std::fread(content.data(), 1, content.size(), file.get()) != content.size()) {
+    return Status(Code::kIo, path + " cannot be read to its end");
+  }
+  return content;
+}
+
+// Copies instead of lending its memory, so that the file's bytes can go once the weights are
+// loaded. Gives zeros past the end: ncnn uses the scales of int8 layers without asking whether
+// they were there. Not for arrays that only a damaged file can ask for.
+class WeightReader final : public ncnn::DataReader {
+ public:
+  explicit WeightReader(const std::string& bytes) : bytes_(bytes) {}
+  size_t read(void* target, size_t count) const override {
+    const size_t available = std::min(count, bytes_.size() - position_);
+    std::memcpy(target, bytes_.data() + position_, available);
+    position_ += available;
+    if (available == count) return count;
+    is_short_ = true;
+    if (count > kMaxScaleBytes) return available;
+    std::memset(static_cast<char*>(target) + available, 0, count - available);
+    return count;
+  }
+  size_t left() const { return bytes_.size() - position_; }
+  bool is_short() const { return is_short_; }
+
+ private:
+  const std::string& bytes_;
+  mutable size_t position_ = 0;
+  mutable bool is_short_ = false;
+};
+
+// Refuses what ncnn's own parser takes on trust, and names a missing layer, which ncnn would only
+// print.
+Status check_param(const std::string& text, const std::string& path) {
+  const Status damaged(Code::kBackendFailure, path + " is no ncnn network",
+                       "convert the checkpoint again; the file may be damaged");
+  if (text.find('\0') != std::string::npos) return damaged;
+  std::istringstream lines(text);
+  std::string line;
+  if (!std::getline(lines, line) || line.compare(0, 7, "7767517") != 0) return damaged;
+  int layers = 0;
+  int blobs = 0;
+  if (!std::getline(lines, line) || std::sscanf(line.c_str(), "%d %d", &layers, &blobs) != 2 ||
+      layers < 1 || blobs < 1) {
+    return damaged;
+  }
+  int seen = 0;
+  while (std::getline(lines, line)) {
+    std::istringstream words(line);
+    std::string type;
+    if (!(words >> type)) continue;
+    ++seen;
+    if (type.size() > 255) return damaged;
+    if (ncnn::layer_to_index(type.c_str()) < 0) {
+      return Status(
+          Code::kBackendFailure,
+          path + " needs the layer \"" + one_line(type) + "\", which this build does not have",
+          "convert the checkpoint with edgepose convert, which uses known layers only");
+    }
+  }
+  return seen == layers ? Status() : damaged;
+}
+
+// One network with the threads that its kernels were packed for.
+struct Network {
+  // What one thread needs to run an item. The order of the members is that of their destruction,
+  // backwards.
+  struct Worker {
+    ncnn::UnlockedPoolAllocator blobs;
+    ncnn::PoolAllocator workspace;
+    std::vector<ncnn::Mat> inputs;
+    std::vector<ncnn::Mat> outputs;
+    std::unique_ptr<ncnn::Extractor> extractor;
+    Status status;
+  };
+  ncnn::Net net;
+  std::vector<int> input_blobs;
+  std::vector<int> output_blobs;
+  std::vector<std::unique_ptr<Worker>> workers;
+};
+
+class NcnnEngine final : public InferenceEngine {
+ public:
+  NcnnEngine(const ModelFiles& files, const EngineOptions& options, std::string param,
+             std::string bin)
+      : files_(files),
+        options_(options),
+        param_path_(std::move(param)),
+        bin_path_(std::move(bin)) {}
+
+  const std::vector<TensorSpec>& inputs() const override { return files_.inputs; }
+  const std::vector<TensorSpec>& outputs() const override { return files_.outputs; }
+
+  Status open() {
+    for (const TensorSpec& spec : files_.outputs) out_dims_.push_back(spec.dims);
+    EDGEPOSE_ASSIGN_OR_RETURN(const std::string param, read_file(param_path_, kMaxParamBytes));
+    EDGEPOSE_ASSIGN_OR_RETURN(const std::string bin, read_file(bin_path_, kMaxBinBytes));
+    EDGEPOSE_RETURN_IF_ERROR(check_param(param, param_path_));
+    EDGEPOSE_ASSIGN_OR_RETURN(single_, load(param, bin, options_.threads, 1));
+    if (options_.max_batch != 1 && options_.threads > 1) {
+      EDGEPOSE_ASSIGN_OR_RETURN(batched_, load(param, bin, 1, options_.threads));
+      pool_ = std::make_unique<WorkerPool>(options_.threads);
+    }
+    return {};
+  }
+
+  Status run(Span<const Tensor> in, std::vector<Tensor>* out) override {
+    return guarded("ncnn", [&] { return run_batch(in, out); });
+  }
+
+ private:
+  struct Round {
+    NcnnEngine* engine;
+    Network* network;
+    Span<const Tensor> in;
+    std::vector<Tensor>* out;
+  };
+
+  Status run_batch(Span<const Tensor> in, std::vector<Tensor>* out) {
+    EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
+    const int64_t batch = in[0].dim(0);
+    out->resize(files_.outputs.size());
+    for (size_t o = 0; o < out->size(); ++o) {
+      out_dims_[o][0] = batch;
+      (*out)[o].resize(out_dims_[o]);
+    }
+    const int64_t in_rounds = batched_ == nullptr ? 0 : items_in_rounds(batch, options_.threads);
+    if (in_rounds > 0) {
+      Round round{this, batched_.get(), in, out};
+      for (const auto& worker : batched_->workers) worker->status = Status();
+      pool_->run(
+          static_cast<int>(in_rounds),
+          [](void* context, int worker, int item) {
+            const Round& r = *static_cast<const Round*>(context);
+            Status& status = r.network->workers[static_cast<size_t>(worker)]->status;
+            if (status.ok())
+              status = guarded("ncnn", [&] { return r.engine->run_item(r, worker, item); });
+          },
+          &round);
+      for (const auto& worker : batched_->workers) EDGEPOSE_RETURN_IF_ERROR(worker->status);
+    }
+    const Round rest{this, single_.get(), in, out};
+    for (int64_t item = in_rounds; item < batch; ++item) {
+      EDGEPOSE_RETURN_IF_ERROR(run_item(rest, 0, static_cast<int>(item)));
+    }
+    return {};
+  }
+
+  Status failure(const std::string& what) const {
+    return Status(Code::kBackendFailure, param_path_ + ": " + what, "convert the checkpoint again");
+  }
+
+  Result<std::unique_ptr<Network>> load(const std::string& param, const std::string& bin,
+                                        int net_threads, int workers) {
+    auto network = std::make_unique<Network>();
+    ncnn::Option& opt = network->net.opt;
+    const bool half = options_.precision == "fp16";
+    opt.num_threads = net_threads;
+    opt.lightmode = true;
+    opt.use_vulkan_compute = false;
+    opt.use_fp16_packed = half;
+    opt.use_fp16_storage = half;
+    opt.use_fp16_arithmetic = half;
+    opt.use_bf16_storage = false;
+    opt.use_int8_inference = options_.precision == "int8" || options_.precision == "mixed";
+    const auto* text = reinterpret_cast<const unsigned char*>(param.data());
+    if (net_threads > 1 && waits_ == nullptr) waits_ = ShortOpenmpWaits::acquire();
+    if (network->net.load_param(ncnn::DataReaderFromMemory(text, param.size())) != 0) {
+      return failure("ncnn refuses the network");
+    }
+    const WeightReader weights(bin);
+    const int refused = network->net.load_model(weights);
+    if (weights.is_short()) return failure(bin_path_ + " ends too early");
+    if (refused != 0) return failure("ncnn refuses the weights");
+    if (weights.left() != 0)
+      return failure(bin_path_ + " has " + std::to_string(weights.left()) + " bytes too many");
+
+    EDGEPOSE_RETURN_IF_ERROR(match("input", files_.inputs, network->net.input_names(),
+                                   network->net.input_indexes(), &network->input_blobs));
+    EDGEPOSE_RETURN_IF_ERROR(match("output", files_.outputs, network->net.output_names(),
+                                   network->net.output_indexes(), &network->output_blobs));
+    for (int i = 0; i < workers; ++i) {
+      network->workers.push_back(std::make_unique<Network::Worker>());
+      EDGEPOSE_RETURN_IF_ERROR(prepare(network.get(), network->workers.back().get()));
+    }
+    return network;
+  }
+
+  Status match(const char* what, const std::vector<TensorSpec>& specs,
+               const std::vector<const char*>& names, const std::vector<int>& indexes,
+               std::vector<int>* blobs) const {
+    if (names.size() != specs.size()) {
+      return failure("it has " + std::to_string(names.size()) + " " + what +
+                     "s, the bundle declares " + std::to_string(specs.size()));
+    }
+    for (const TensorSpec& spec : specs) {
+      const auto found = std::find_if(names.begin(), names.end(),
+                                      [&](const char* name) { return spec.tensor == name; });
+      if (found == names.end())
+        return failure(std::string("it has no ") + what + " \"" + spec.tensor + "\"");
+      blobs->push_back(indexes[static_cast<size_t>(found - names.begin())]);
+    }
+    return {};
+  }
+
+  // Allocates a worker's buffers and runs zeros once: a network of other shapes is refused here,
+  // and the first frame finds its memory in the pools.
+  Status prepare(Network* network, Network::Worker* worker) const {
+    for (const TensorSpec& spec : files_.inputs) {
+      ncnn::Mat mat;
+      const auto d = [&spec](size_t i) { return static_cast<int>(spec.dims[i]); };
+      if (spec.dims.size() == 4) mat.create(d(3), d(2), d(1));
+      if (spec.dims.size() == 3) mat.create(d(2), d(1));
+      if (spec.dims.size() == 2) mat.create(d(1));
+      if (mat.empty())
+        return failure("input \"" + spec.name + "\" has unsupported dims " + dims_text(spec.dims));
+      mat.fill(0.0F);
+      worker->inputs.push_back(mat);
+    }
+    worker->outputs.resize(files_.outputs.size());
+    reset(network, worker);
+    EDGEPOSE_RETURN_IF_ERROR(forward(network, worker));
+    release_outputs(network, worker);
+    return {};
+  }
+
+  static void reset(Network* network, Network::Worker* worker) {
+    worker->extractor = std::make_unique<ncnn::Extractor>(network->net.create_extractor());
+    worker->extractor->set_blob_allocator(&worker->blobs);
+    worker->extractor->set_workspace_allocator(&worker->workspace);
+  }
+
+  Status forward(Network* network, Network::Worker* worker) const {
+    for (size_t i = 0; i < worker->inputs.size(); ++i) {
+      worker->extractor->input(network->input_blobs[i], worker->inputs[i]);
+    }
+    for (size_t o = 0; o < worker->outputs.size(); ++o) {
+      if (worker->extractor->extract(network->output_blobs[o], worker->outputs[o]) != 0) {
+        reset(network, worker);
+        return failure("ncnn failed at output \"" + files_.outputs[o].name + "\"");
+      }
+      EDGEPOSE_RETURN_IF_ERROR(check_output(worker->outputs[o], files_.outputs[o]));
+    }
+    return {};
+  }
+
+  // Compares dims without the ones, which ncnn and pnnx drop and add freely.
+  Status check_output(const ncnn::Mat& mat, const TensorSpec& spec) const {
+    const int64_t actual[] = {mat.c, mat.d, mat.h, mat.w};
+    int64_t have[4];
+    const auto have_end =
+        std::copy_if(std::begin(actual), std::end(actual), have, [](int64_t d) { return d != 1; });
+    int64_t want[4];
+    int64_t* want_end = want;
+    for (size_t i = 1; i < spec.dims.size(); ++i) {
+      if (spec.dims[i] != 1) *want_end++ = spec.dims[i];
+    }
+    if (mat.elemsize != sizeof(float) || mat.elempack != 1 ||
+        !std::equal(have, have_end, want, want_end)) {
+      return failure("output \"" + spec.name + "\" is " +
+                     dims_text(std::vector<int64_t>(std::begin(actual), std::end(actual))) +
+                     ", the bundle declares " + dims_text(spec.dims));
+    }
+    return {};
+  }
+
+  // An empty output makes the extractor compute it again: one extractor serves all frames and
+  // allocates nothing.
+  static void release_outputs(Network* network, Network::Worker* worker) {
+    for (size_t o = 0; o < worker->outputs.size(); ++o) {
+      worker->outputs[o].release();
+      worker->extractor->input(network->output_blobs[o], ncnn::Mat());
+    }
+  }
+
+  Status run_item(const Round& round, int worker_index, int item) const {
+    Network::Worker* worker = round.network->workers[static_cast<size_t>(worker_index)].get();
+    // ncnn kernels read past the end of what they are given and dereference its reference count, so
+    // the picture is copied into memory of ncnn's own.
+    for (size_t i = 0; i < worker->inputs.size(); ++i) {
+      ncnn::Mat& mat = worker->inputs[i];
+      const size_t plane = static_cast<size_t>(mat.w) * static_cast<size_t>(mat.h);
+      const float* source =
+          round.in[i].data() + static_cast<size_t>(item) * plane * static_cast<size_t>(mat.c);
+      for (int c = 0; c < mat.c; ++c, source += plane) {
+        std::memcpy(mat.channel(c), source, plane * sizeof(float));
+      }
+    }
+    EDGEPOSE_RETURN_IF_ERROR(forward(round.network, worker));
+    for (size_t o = 0; o < worker->outputs.size(); ++o) {
+      const ncnn::Mat& mat = worker->outputs[o];
+      const size_t plane =
+          static_cast<size_t>(mat.w) * static_cast<size_t>(mat.h) * static_cast<size_t>(mat.d);
+      float* target =
+          (*round.out)[o].data() + static_cast<size_t>(item) * plane * static_cast<size_t>(mat.c);
+      for (int c = 0; c < mat.c; ++c, target += plane) {
+        std::memcpy(target, mat.channel(c), plane * sizeof(float));
+      }
+    }
+    release_outputs(round.network, worker);
+    return {};
+  }
+
+  ModelFiles files_;
+  EngineOptions options_;
+  std::string param_path_;
+  std::string bin_path_;
+  std::vector<std::vector<int64_t>> out_dims_;
+  std::shared_ptr<ShortOpenmpWaits> waits_;
+  std::unique_ptr<Network> single_;   // all threads in one item
+  std::unique_ptr<Network> batched_;  // one thread in each of several items
+  std::unique_ptr<WorkerPool> pool_;
+};
+
+}  // namespace
+
+EngineResult make_ncnn_engine(const ModelFiles& files, const EngineOptions& options) {
+  if (options.device != "CPU") {
+    return Status(Code::kUnsupported, "this build of ncnn has no device \"" + options.device + "\"",
+                  "use CPU");
+  }
+  EDGEPOSE_ASSIGN_OR_RETURN(std::string param, path_of(files, "param"));
+  EDGEPOSE_ASSIGN_OR_RETURN(std::string bin, path_of(files, "bin"));
+  auto engine = std::make_unique<NcnnEngine>(files, options, std::move(param), std::move(bin));
+  EDGEPOSE_RETURN_IF_ERROR(engine->open());
+  return std::unique_ptr<InferenceEngine>(std::move(engine));
+}
+
+}  // namespace edgepose

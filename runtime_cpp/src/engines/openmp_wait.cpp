@@ -1,0 +1,65 @@
+#include "engines/openmp_wait.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
+#include <omp.h>
+#define EDGEPOSE_GNU_OPENMP
+#endif
+
+namespace edgepose {
+
+// A team belongs to the thread that started it and lasts as long as that thread.
+struct ShortOpenmpWaits::Team {
+  Team() {
+#ifdef EDGEPOSE_GNU_OPENMP
+    owner = std::thread([this] {
+      const int threads = omp_get_num_procs() + 1;
+      // The compiler drops a region that does nothing.
+#pragma omp parallel num_threads(threads)
+      started.fetch_add(1, std::memory_order_relaxed);
+      std::unique_lock<std::mutex> lock(mutex);
+      ready = true;
+      changed.notify_all();
+      changed.wait(lock, [this] { return stopping; });
+    });
+    std::unique_lock<std::mutex> lock(mutex);
+    changed.wait(lock, [this] { return ready; });
+#endif
+  }
+  ~Team() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      stopping = true;
+    }
+    changed.notify_all();
+    if (owner.joinable()) owner.join();
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::atomic<int> started{0};
+  bool ready = false;
+  bool stopping = false;
+  std::thread owner;
+};
+
+ShortOpenmpWaits::ShortOpenmpWaits() : team_(std::make_unique<Team>()) {}
+ShortOpenmpWaits::~ShortOpenmpWaits() = default;
+
+std::shared_ptr<ShortOpenmpWaits> ShortOpenmpWaits::acquire() {
+  static std::mutex mutex;
+  static std::weak_ptr<ShortOpenmpWaits> shared;
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::shared_ptr<ShortOpenmpWaits> team = shared.lock();
+  if (team == nullptr) {
+    team = std::make_shared<ShortOpenmpWaits>();
+    shared = team;
+  }
+  return team;
+}
+
+}  // namespace edgepose

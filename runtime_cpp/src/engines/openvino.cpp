@@ -1,0 +1,249 @@
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <openvino/frontend/manager.hpp>
+#include <openvino/openvino.hpp>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engines/engines.h"
+
+namespace edgepose {
+namespace {
+
+// Never destroyed: at the end of the process OpenVINO's own statics may be gone before it.
+ov::Core& core() {
+  static ov::Core* const instance = new ov::Core();
+  return *instance;
+}
+
+// Core::read_model would offer a damaged file to every front end, and some of them print.
+std::shared_ptr<ov::Model> read_onnx(const std::string& path) {
+  static ov::frontend::FrontEndManager* const manager = new ov::frontend::FrontEndManager();
+  const ov::frontend::FrontEnd::Ptr reader = manager->load_by_framework("onnx");
+  const ov::frontend::InputModel::Ptr content = reader->load(path);
+  if (content == nullptr) throw std::runtime_error("the file is no ONNX network");
+  return reader->convert(content);
+}
+
+// A model compiled for single items. Each item of a batch has a request of its own, whose tensors
+// are parts of the caller's; the requests share the streams.
+struct Compiled {
+  ov::CompiledModel model;
+  std::vector<ov::InferRequest> requests;
+  // What the requests are bound to; binding anew allocates, so it is done only when one of these
+  // changes.
+  std::vector<const float*> bound_in;
+  std::vector<const float*> bound_out;
+};
+
+class OpenvinoEngine final : public InferenceEngine {
+ public:
+  OpenvinoEngine(const ModelFiles& files, const EngineOptions& options)
+      : files_(files), options_(options) {}
+
+  const std::vector<TensorSpec>& inputs() const override { return files_.inputs; }
+  const std::vector<TensorSpec>& outputs() const override { return files_.outputs; }
+
+  Status open() {
+    if (files_.paths.count("onnx") != 0) {
+      model_ = read_onnx(files_.paths.at("onnx"));
+    } else {
+      EDGEPOSE_ASSIGN_OR_RETURN(const std::string xml, path_of(files_, "xml"));
+      EDGEPOSE_ASSIGN_OR_RETURN(const std::string bin, path_of(files_, "bin"));
+      model_ = core().read_model(xml, bin);
+    }
+    EDGEPOSE_RETURN_IF_ERROR(match("input", files_.inputs, model_->inputs()));
+    EDGEPOSE_RETURN_IF_ERROR(match("output", files_.outputs, model_->outputs()));
+    EDGEPOSE_RETURN_IF_ERROR(fix_batch());
+    for (const TensorSpec& spec : files_.outputs) out_dims_.push_back(spec.dims);
+    EDGEPOSE_RETURN_IF_ERROR(compile(1, &single_));
+    if (options_.max_batch == 1 || options_.threads == 1) return {};
+    return compile(options_.threads, &batched_);
+  }
+
+  Status run(Span<const Tensor> in, std::vector<Tensor>* out) override {
+    return guarded("OpenVINO", [&] { return run_batch(in, out); });
+  }
+
+ private:
+  Status failure(const std::string& what) const {
+    return Status(Code::kBackendFailure, files_.paths.begin()->second + ": " + what,
+                  "convert the checkpoint again");
+  }
+
+  template <typename Ports>
+  Status match(const char* what, const std::vector<TensorSpec>& specs, const Ports& ports) const {
+    if (ports.size() != specs.size()) {
+      return failure("it has " + std::to_string(ports.size()) + " " + what +
+                     "s, the bundle declares " + std::to_string(specs.size()));
+    }
+    for (const TensorSpec& spec : specs) {
+      const auto named = [&spec](const auto& port) {
+        return port.get_names().count(spec.tensor) != 0;
+      };
+      const auto port = std::find_if(ports.begin(), ports.end(), named);
+      if (port == ports.end())
+        return failure(std::string("it has no ") + what + " \"" + spec.tensor + "\"");
+      const ov::PartialShape& shape = port->get_partial_shape();
+      bool same = port->get_element_type() == ov::element::f32 && shape.rank().is_static() &&
+                  shape.size() == spec.dims.size();
+      for (size_t i = 0; same && i < spec.dims.size(); ++i) {
+        same =
+            shape[i].compatible(spec.dims[i] == -1 ? ov::Dimension() : ov::Dimension(spec.dims[i]));
+      }
+      if (!same) {
+        return failure(std::string(what) + " \"" + spec.tensor + "\" is " +
+                       port->get_element_type().to_string() + " " + shape.to_string() +
+                       ", the bundle declares " + dims_text(spec.dims));
+      }
+    }
+    return {};
+  }
+
+  // Items run one by one, so the batch is fixed to 1: static shapes are faster and are planned
+  // once.
+  Status fix_batch() {
+    std::map<std::string, ov::PartialShape> shapes;
+    for (const TensorSpec& spec : files_.inputs) {
+      ov::PartialShape shape(std::vector<ov::Dimension>(spec.dims.begin(), spec.dims.end()));
+      shape[0] = 1;
+      shapes[spec.tensor] = shape;
+    }
+    model_->reshape(shapes);
+    for (const TensorSpec& spec : files_.outputs) {
+      ov::Shape want(spec.dims.begin(), spec.dims.end());
+      want[0] = 1;
+      const ov::PartialShape& have = model_->output(spec.tensor).get_partial_shape();
+      if (have.is_dynamic() || have.to_shape() != want) {
+        return failure("output \"" + spec.tensor + "\" is " + have.to_string() +
+                       " for one item, the bundle declares " + dims_text(spec.dims));
+      }
+    }
+    return {};
+  }
+
+  Status compile(int streams, std::unique_ptr<Compiled>* compiled) {
+    ov::AnyMap config;
+    config[ov::inference_num_threads.name()] = options_.threads;
+    config[ov::num_streams.name()] = ov::streams::Num(streams);
+    // Left alone, a CPU with bf16 computes in it. Half-precision weights save space; arithmetic
+    // stays exact.
+    config[ov::hint::inference_precision.name()] = ov::element::f32;
+    config[ov::hint::enable_cpu_pinning.name()] = false;
+    if (options_.device != "CPU") config.erase(ov::inference_num_threads.name());
+    if (options_.device != "CPU") config.erase(ov::hint::enable_cpu_pinning.name());
+    auto result = std::make_unique<Compiled>();
+    result->model = core().compile_model(model_, options_.device, config);
+    EDGEPOSE_RETURN_IF_ERROR(grow(1, result.get()));
+    *compiled = std::move(result);
+    return {};
+  }
+
+  Status grow(size_t count, Compiled* compiled) const {
+    while (compiled->requests.size() < count) {
+      compiled->requests.push_back(compiled->model.create_infer_request());
+      compiled->bound_in.resize(compiled->requests.size() * files_.inputs.size(), nullptr);
+      compiled->bound_out.resize(compiled->requests.size() * files_.outputs.size(), nullptr);
+    }
+    return {};
+  }
+
+  static ov::Shape item_shape(const TensorSpec& spec) {
+    ov::Shape shape(spec.dims.begin(), spec.dims.end());
+    shape[0] = 1;
+    return shape;
+  }
+
+  void bind(Compiled* compiled, size_t item, Span<const Tensor> in,
+            std::vector<Tensor>* out) const {
+    ov::InferRequest& request = compiled->requests[item];
+    for (size_t i = 0; i < files_.inputs.size(); ++i) {
+      const Tensor& tensor = in[i];
+      const float* data =
+          tensor.data() + tensor.count() / tensor.dim(0) * static_cast<int64_t>(item);
+      const float*& bound = compiled->bound_in[item * files_.inputs.size() + i];
+      if (bound == data) continue;
+      // OpenVINO has no tensor of constant data; it does not write to inputs.
+      request.set_tensor(
+          files_.inputs[i].tensor,
+          ov::Tensor(ov::element::f32, item_shape(files_.inputs[i]), const_cast<float*>(data)));
+      bound = data;
+    }
+    for (size_t o = 0; o < files_.outputs.size(); ++o) {
+      Tensor& tensor = (*out)[o];
+      float* data = tensor.data() + tensor.count() / tensor.dim(0) * static_cast<int64_t>(item);
+      const float*& bound = compiled->bound_out[item * files_.outputs.size() + o];
+      if (bound == data) continue;
+      request.set_tensor(files_.outputs[o].tensor,
+                         ov::Tensor(ov::element::f32, item_shape(files_.outputs[o]), data));
+      bound = data;
+    }
+  }
+
+  Status run_batch(Span<const Tensor> in, std::vector<Tensor>* out) {
+    EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
+    const size_t batch = static_cast<size_t>(in[0].dim(0));
+    out->resize(files_.outputs.size());
+    for (size_t o = 0; o < out->size(); ++o) {
+      out_dims_[o][0] = static_cast<int64_t>(batch);
+      (*out)[o].resize(out_dims_[o]);
+    }
+    EDGEPOSE_RETURN_IF_ERROR(grow(batch, single_.get()));
+    size_t in_rounds = 0;
+    if (batched_ != nullptr) {
+      EDGEPOSE_RETURN_IF_ERROR(grow(batch, batched_.get()));
+      in_rounds = static_cast<size_t>(items_in_rounds(in[0].dim(0), options_.threads));
+    }
+    for (size_t item = 0; item < in_rounds; ++item) bind(batched_.get(), item, in, out);
+    size_t started = 0;
+    Status status = guarded("OpenVINO", [&]() -> Status {
+      for (; started < in_rounds; ++started) batched_->requests[started].start_async();
+      return {};
+    });
+    // Even after a failure all are waited for: they work in the caller's memory.
+    for (size_t item = 0; item < started; ++item) {
+      const Status waited = guarded("OpenVINO", [&]() -> Status {
+        batched_->requests[item].wait();
+        return {};
+      });
+      if (status.ok()) status = waited;
+    }
+    EDGEPOSE_RETURN_IF_ERROR(status);
+    for (size_t item = in_rounds; item < batch; ++item) {
+      bind(single_.get(), item, in, out);
+      single_->requests[item].infer();
+    }
+    return {};
+  }
+
+  ModelFiles files_;
+  EngineOptions options_;
+  std::shared_ptr<ov::Model> model_;
+  std::vector<std::vector<int64_t>> out_dims_;
+  std::unique_ptr<Compiled> single_;   // one stream: all threads in one item
+  std::unique_ptr<Compiled> batched_;  // one stream a thread
+};
+
+}  // namespace
+
+EngineResult make_openvino_engine(const ModelFiles& files, const EngineOptions& options) {
+  if (files.paths.empty()) return Status(Code::kInvalidArgument, "a network needs files");
+  if (options.device != "CPU") {
+    // Asked only for other devices: it loads every plugin.
+    const std::vector<std::string> devices = core().get_available_devices();
+    if (std::find(devices.begin(), devices.end(), options.device) == devices.end()) {
+      std::string names;
+      for (const std::string& name : devices) names += (names.empty() ? "" : ", ") + name;
+      return Status(Code::kUnsupported, "OpenVINO finds no device \"" + options.device + "\"",
+                    "it finds: " + names);
+    }
+  }
+  auto engine = std::make_unique<OpenvinoEngine>(files, options);
+  EDGEPOSE_RETURN_IF_ERROR(engine->open());
+  return std::unique_ptr<InferenceEngine>(std::move(engine));
+}
+
+}  // namespace edgepose

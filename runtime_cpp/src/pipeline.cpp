@@ -1,0 +1,231 @@
+#include "edgepose/pipeline.h"
+
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "golden.h"
+#include "stages.h"
+#include "stopwatch.h"
+#include "worker_pool.h"
+
+namespace edgepose {
+namespace {
+
+// A box that cannot be cropped is not a person: clipping to the picture can leave a sliver.
+constexpr float kMinBoxSide_px = 1.0F;
+
+}  // namespace
+
+class Pipeline::Impl {
+ public:
+  explicit Impl(Bundle bundle) : bundle_(std::move(bundle)) {}
+
+  Status open(const PipelineOptions& options) {
+    EngineOptions engine_options;
+    engine_options.threads = options.threads;
+    engine_options.device = options.device;
+    if (options.threads < 1 || options.threads > 256) {
+      return Status(Code::kInvalidArgument, "threads is " + std::to_string(options.threads),
+                    "use 1 to 256");
+    }
+    pool_ = std::make_unique<WorkerPool>(options.threads);
+    if (bundle_.model("detector") != nullptr) {
+      EDGEPOSE_ASSIGN_OR_RETURN(detector_, DetectorStage::open(bundle_, engine_options));
+    }
+    if (bundle_.model("pose") != nullptr) {
+      EDGEPOSE_ASSIGN_OR_RETURN(pose_, PoseStage::open(bundle_, engine_options, pool_.get()));
+    }
+    if (bundle_.model("one_stage") != nullptr) {
+      EDGEPOSE_ASSIGN_OR_RETURN(one_stage_,
+                                OneStageStage::open(bundle_, engine_options, pool_.get()));
+    }
+    return {};
+  }
+
+  const Bundle& bundle() const { return bundle_; }
+  std::mutex& mutex() { return mutex_; }
+
+  Status process(const ImageView& image, std::vector<Pose>* out, StageTimings* timings) {
+    EDGEPOSE_RETURN_IF_ERROR(validate(image));
+    if (one_stage_ != nullptr) return process_one_stage(image, out, timings);
+    if (detector_ == nullptr) {
+      set_count(1, out);
+      fill((*out)[0],
+           {0, 0, static_cast<float>(image.width_px), static_cast<float>(image.height_px)}, 1.0F);
+    } else {
+      EDGEPOSE_RETURN_IF_ERROR(detector_->run(image, &detections_, timings));
+      const PipelineSettings& settings = bundle_.pipeline();
+      size_t count = 0;
+      for (const Detection& d : detections_) {
+        const bool person =
+            d.label == settings.person_label && d.score >= settings.box_score_threshold &&
+            d.box.x2 - d.box.x1 >= kMinBoxSide_px && d.box.y2 - d.box.y1 >= kMinBoxSide_px;
+        if (person) detections_[count++] = d;
+      }
+      detections_.resize(count);
+      set_count(count, out);
+      for (size_t i = 0; i < count; ++i) fill((*out)[i], detections_[i].box, detections_[i].score);
+    }
+    return pose_ == nullptr ? Status() : pose_->run(image, *out, timings);
+  }
+
+  Status process_boxes(const ImageView& image, Span<const BoxXyxy> boxes, std::vector<Pose>* out,
+                       StageTimings* timings) {
+    if (pose_ == nullptr) {
+      return Status(Code::kUnsupported,
+                    "the bundle \"" + bundle_.name() + "\" has no pose network that takes boxes");
+    }
+    EDGEPOSE_RETURN_IF_ERROR(validate(image));
+    set_count(boxes.size(), out);
+    for (size_t i = 0; i < boxes.size(); ++i) fill((*out)[i], boxes[i], 1.0F);
+    return pose_->run(image, *out, timings);
+  }
+
+  Status detect(const ImageView& image, std::vector<Detection>* out, StageTimings* timings) {
+    if (detector_ == nullptr && one_stage_ == nullptr) {
+      return Status(Code::kUnsupported, "the bundle \"" + bundle_.name() + "\" has no detector");
+    }
+    EDGEPOSE_RETURN_IF_ERROR(validate(image));
+    return detector_ != nullptr ? detector_->run(image, out, timings)
+                                : one_stage_->run(image, out, &keypoints_, timings);
+  }
+
+  Result<GoldenReport> verify_golden() {
+    const GoldenSpec& golden = bundle_.golden();
+    EDGEPOSE_ASSIGN_OR_RETURN(const std::vector<uint8_t> pixels, read_golden_picture(golden));
+    ImageView image;
+    image.data = pixels.data();
+    image.width_px = golden.width_px;
+    image.height_px = golden.height_px;
+    image.row_stride_bytes = static_cast<ptrdiff_t>(golden.width_px) * 3;
+    StageTimings unused;
+    std::vector<Detection> detections;
+    std::vector<Pose> poses;
+    if (golden.has_detections) EDGEPOSE_RETURN_IF_ERROR(detect(image, &detections, &unused));
+    if (golden.has_poses && one_stage_ != nullptr) {
+      set_count(detections.size(), &poses);
+      for (size_t i = 0; i < poses.size(); ++i) fill_one_stage(i, detections[i], &poses[i]);
+    } else if (golden.has_poses) {
+      EDGEPOSE_RETURN_IF_ERROR(process_boxes(image, golden.boxes, &poses, &unused));
+    }
+    return compare_with_golden(golden, bundle_.pipeline(), detections, poses);
+  }
+
+ private:
+  static void fill(Pose& pose, const BoxXyxy& box, float score) {
+    pose.box = box;
+    pose.box_score = score;
+    pose.track_id = -1;
+    pose.keypoints.clear();
+    pose.z.clear();
+  }
+
+  Status process_one_stage(const ImageView& image, std::vector<Pose>* out, StageTimings* timings) {
+    EDGEPOSE_RETURN_IF_ERROR(one_stage_->run(image, &detections_, &keypoints_, timings));
+    // The best come first, so the persons above the threshold are the first ones.
+    const float threshold = bundle_.pipeline().box_score_threshold;
+    size_t count = 0;
+    while (count < detections_.size() && detections_[count].score >= threshold) ++count;
+    set_count(count, out);
+    for (size_t i = 0; i < count; ++i) fill_one_stage(i, detections_[i], &(*out)[i]);
+    return {};
+  }
+
+  void fill_one_stage(size_t person, const Detection& detection, Pose* pose) const {
+    fill(*pose, detection.box, detection.score);
+    const size_t points = one_stage_->keypoint_count();
+    const auto first = keypoints_.begin() + static_cast<ptrdiff_t>(person * points);
+    pose->keypoints.assign(first, first + static_cast<ptrdiff_t>(points));
+  }
+
+  // Like resize(), but the memory of poses that a frame does not need waits for the next one that
+  // does.
+  void set_count(size_t count, std::vector<Pose>* poses) {
+    while (poses->size() > count) {
+      spare_.push_back(std::move(poses->back()));
+      poses->pop_back();
+    }
+    while (poses->size() < count) {
+      if (spare_.empty()) {
+        poses->emplace_back();
+      } else {
+        poses->push_back(std::move(spare_.back()));
+        spare_.pop_back();
+      }
+    }
+  }
+
+  Bundle bundle_;
+  std::mutex mutex_;
+  std::unique_ptr<WorkerPool> pool_;
+  std::unique_ptr<DetectorStage> detector_;
+  std::unique_ptr<PoseStage> pose_;
+  std::unique_ptr<OneStageStage> one_stage_;
+  std::vector<Detection> detections_;
+  std::vector<Keypoint> keypoints_;
+  std::vector<Pose> spare_;
+};
+
+namespace {
+
+Status busy() {
+  return Status(Code::kInvalidArgument, "the pipeline is in use by another thread",
+                "open one pipeline a thread");
+}
+
+// Runs body(timings) with the lock held, and takes the total time.
+template <typename Body>
+Status exclusive(std::mutex* mutex, StageTimings* timings, const Body& body) {
+  const std::unique_lock<std::mutex> lock(*mutex, std::try_to_lock);
+  if (!lock.owns_lock()) return busy();
+  StageTimings local;
+  if (timings == nullptr) timings = &local;
+  *timings = StageTimings();
+  const Stopwatch watch(&timings->total_ns);
+  return body(timings);
+}
+
+}  // namespace
+
+Pipeline::Pipeline(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Pipeline::~Pipeline() = default;
+
+Result<std::unique_ptr<Pipeline>> Pipeline::open(const std::string& bundle_dir,
+                                                 const PipelineOptions& options) {
+  EDGEPOSE_ASSIGN_OR_RETURN(Bundle bundle, Bundle::open(bundle_dir));
+  auto impl = std::make_unique<Impl>(std::move(bundle));
+  EDGEPOSE_RETURN_IF_ERROR(impl->open(options));
+  return std::unique_ptr<Pipeline>(new Pipeline(std::move(impl)));
+}
+
+const Bundle& Pipeline::bundle() const { return impl_->bundle(); }
+
+Status Pipeline::process(const ImageView& image, int64_t /*time_ns*/, std::vector<Pose>* out,
+                         StageTimings* timings) {
+  return exclusive(&impl_->mutex(), timings,
+                   [&](StageTimings* t) { return impl_->process(image, out, t); });
+}
+
+Status Pipeline::process_boxes(const ImageView& image, int64_t /*time_ns*/,
+                               Span<const BoxXyxy> boxes, std::vector<Pose>* out,
+                               StageTimings* timings) {
+  return exclusive(&impl_->mutex(), timings,
+                   [&](StageTimings* t) { return impl_->process_boxes(image, boxes, out, t); });
+}
+
+Status Pipeline::detect(const ImageView& image, std::vector<Detection>* out,
+                        StageTimings* timings) {
+  return exclusive(&impl_->mutex(), timings,
+                   [&](StageTimings* t) { return impl_->detect(image, out, t); });
+}
+
+Result<GoldenReport> Pipeline::verify_golden() {
+  const std::unique_lock<std::mutex> lock(impl_->mutex(), std::try_to_lock);
+  if (!lock.owns_lock()) return busy();
+  return impl_->verify_golden();
+}
+
+void Pipeline::reset() {}
+
+}  // namespace edgepose

@@ -1,0 +1,27 @@
+#include "edgepose/status.h"
+
+namespace edgepose {
+
+const char* code_name(Code code) {
+  switch (code) {
+    case Code::kOk:
+      return "ok";
+    case Code::kInvalidArgument:
+      return "invalid_argument";
+    case Code::kInvalidBundle:
+      return "invalid_bundle";
+    case Code::kChecksumMismatch:
+      return "checksum_mismatch";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kBackendFailure:
+      return "backend_failure";
+    case Code::kIo:
+      return "io";
+    case Code::kInternal:
+      return "internal";
+  }
+  return "unknown";
+}
+
+}  // namespace edgepose

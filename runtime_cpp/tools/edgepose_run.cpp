@@ -1,0 +1,249 @@
+// Runs a bundle on one picture: JSON on standard output, errors in one line on standard error.
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "edgepose/pipeline.h"
+#include "ppm.h"
+
+namespace edgepose::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kUsageExit = 2;
+constexpr int kIoExit = 3;
+constexpr int kVerificationExit = 7;
+
+constexpr char kUsage[] =
+    "usage: edgepose_run BUNDLE [PICTURE.ppm] [options]\n"
+    "  --raw WIDTHxHEIGHT     PICTURE holds bytes in BGR order\n"
+    "  --boxes X1,Y1,X2,Y2    a person's box in pixels, instead of the detector; may be repeated\n"
+    "  --threads N            (1)\n"
+    "  --device NAME          (CPU)\n"
+    "  --repeat N             run N times; the timings are those of the last run (1)\n"
+    "  --verify               run the bundle's golden picture and compare\n";
+
+// The exit code that belongs to a status; edgepose/errors.py has the same table.
+int exit_code(Code code) {
+  switch (code) {
+    case Code::kOk:
+      return 0;
+    case Code::kInvalidArgument:
+      return kUsageExit;
+    case Code::kInvalidBundle:
+    case Code::kChecksumMismatch:
+      return 7;
+    case Code::kUnsupported:
+      return 4;
+    case Code::kBackendFailure:
+      return 9;
+    case Code::kIo:
+      return kIoExit;
+    case Code::kInternal:
+      break;
+  }
+  return 1;
+}
+
+struct Arguments {
+  bool help = false;
+  bool verify = false;
+  bool raw = false;
+  std::string bundle;
+  std::string picture;
+  int raw_width_px = 0;
+  int raw_height_px = 0;
+  int threads = 1;
+  int repeat = 1;
+  std::string device = "CPU";
+  std::vector<BoxXyxy> boxes;
+};
+
+Status wrong(const std::string& message) {
+  return Status(Code::kInvalidArgument, message, "see edgepose_run --help");
+}
+
+bool parse_count(const std::string& text, int limit, int* number) {
+  char* end = nullptr;
+  const long value = std::strtol(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || value < 1 || value > limit) return false;
+  *number = static_cast<int>(value);
+  return true;
+}
+
+Result<Arguments> parse(const std::vector<std::string>& argv) {
+  Arguments args;
+  std::vector<std::string> places;
+  for (size_t i = 0; i < argv.size(); ++i) {
+    const std::string& name = argv[i];
+    if (name == "--help" || name == "-h") {
+      args.help = true;
+      return args;
+    }
+    if (name == "--verify") {
+      args.verify = true;
+      continue;
+    }
+    if (name.rfind("--", 0) != 0) {
+      places.push_back(name);
+      continue;
+    }
+    if (i + 1 == argv.size()) return wrong(name + " needs a value");
+    const std::string& value = argv[++i];
+    char after = '\0';
+    if (name == "--threads") {
+      if (!parse_count(value, 256, &args.threads))
+        return wrong("--threads " + value + " is not a number of 1 to 256");
+    } else if (name == "--repeat") {
+      if (!parse_count(value, 1000000, &args.repeat))
+        return wrong("--repeat " + value + " is not a number");
+    } else if (name == "--device") {
+      args.device = value;
+    } else if (name == "--raw") {
+      args.raw = true;
+      const int read =
+          std::sscanf(value.c_str(), "%dx%d%c", &args.raw_width_px, &args.raw_height_px, &after);
+      if (read != 2 || args.raw_width_px < 1 || args.raw_height_px < 1 ||
+          args.raw_width_px > 32767 || args.raw_height_px > 32767) {
+        return wrong("--raw " + value + " is not WIDTHxHEIGHT");
+      }
+    } else if (name == "--boxes") {
+      BoxXyxy box;
+      if (std::sscanf(value.c_str(), "%f,%f,%f,%f%c", &box.x1, &box.y1, &box.x2, &box.y2, &after) !=
+          4) {
+        return wrong("--boxes " + value + " is not X1,Y1,X2,Y2");
+      }
+      args.boxes.push_back(box);
+    } else {
+      return wrong("unknown option " + name);
+    }
+  }
+  if (places.empty() || places.size() > 2)
+    return wrong("a bundle and at most one picture are needed");
+  args.bundle = places[0];
+  if (places.size() == 2) args.picture = places[1];
+  if (args.picture.empty() && !args.verify) return wrong("a picture or --verify is needed");
+  return args;
+}
+
+double rounded(float value) { return std::round(static_cast<double>(value) * 1e4) / 1e4; }
+
+Json to_json(const Pose& pose) {
+  Json keypoints = Json::array();
+  for (const Keypoint& point : pose.keypoints) {
+    keypoints.push_back({rounded(point.x_px), rounded(point.y_px), rounded(point.score)});
+  }
+  const BoxXyxy& b = pose.box;
+  Json person = {{"box_xyxy", {rounded(b.x1), rounded(b.y1), rounded(b.x2), rounded(b.y2)}},
+                 {"box_score", rounded(pose.box_score)},
+                 {"keypoints", keypoints}};
+  if (!pose.z.empty()) {
+    person["z"] = Json::array();
+    for (const float z : pose.z) person["z"].push_back(rounded(z));
+  }
+  return person;
+}
+
+Json to_json(const StageTimings& t) {
+  return {{"detector_preprocess_ns", t.detector_preprocess_ns},
+          {"detector_ns", t.detector_ns},
+          {"detector_decode_ns", t.detector_decode_ns},
+          {"pose_preprocess_ns", t.pose_preprocess_ns},
+          {"pose_ns", t.pose_ns},
+          {"pose_decode_ns", t.pose_decode_ns},
+          {"total_ns", t.total_ns}};
+}
+
+Json to_json(const GoldenReport& r) {
+  return {{"passed", r.passed},
+          {"tolerance_px", r.tolerance_px},
+          {"detections_expected", r.detections_expected},
+          {"detections_matched", r.detections_matched},
+          {"detections_unexpected", r.detections_unexpected},
+          {"box_mean_px", r.box_mean_px},
+          {"box_max_px", r.box_max_px},
+          {"keypoints_compared", r.keypoints_compared},
+          {"keypoint_mean_px", r.keypoint_mean_px},
+          {"keypoint_max_px", r.keypoint_max_px}};
+}
+
+Status run(const Arguments& args, Json* document, bool* verified) {
+  PipelineOptions options;
+  options.threads = args.threads;
+  options.device = args.device;
+  EDGEPOSE_ASSIGN_OR_RETURN(const std::unique_ptr<Pipeline> pipeline,
+                            Pipeline::open(args.bundle, options));
+  *document = {{"bundle", pipeline->bundle().name()}, {"digest", pipeline->bundle().digest()}};
+  if (args.verify) {
+    EDGEPOSE_ASSIGN_OR_RETURN(const GoldenReport report, pipeline->verify_golden());
+    (*document)["verification"] = to_json(report);
+    *verified = report.passed;
+  }
+  if (args.picture.empty()) return {};
+  auto read = args.raw ? read_raw_bgr(args.picture, args.raw_width_px, args.raw_height_px)
+                       : read_ppm(args.picture);
+  EDGEPOSE_ASSIGN_OR_RETURN(const Picture picture, std::move(read));
+  std::vector<Pose> poses;
+  StageTimings timings;
+  for (int i = 0; i < args.repeat; ++i) {
+    EDGEPOSE_RETURN_IF_ERROR(
+        args.boxes.empty()
+            ? pipeline->process(picture.view(), i, &poses, &timings)
+            : pipeline->process_boxes(picture.view(), i, args.boxes, &poses, &timings));
+  }
+  (*document)["picture"] = args.picture;
+  (*document)["width_px"] = picture.width_px;
+  (*document)["height_px"] = picture.height_px;
+  (*document)["persons"] = Json::array();
+  for (const Pose& pose : poses) (*document)["persons"].push_back(to_json(pose));
+  (*document)["timings"] = to_json(timings);
+  return {};
+}
+
+int report(const Status& status) {
+  const std::string hint = status.hint().empty() ? "" : " (" + status.hint() + ")";
+  std::fprintf(stderr, "edgepose_run: %s%s\n", status.message().c_str(), hint.c_str());
+  return exit_code(status.code());
+}
+
+int main_guarded(const std::vector<std::string>& argv) {
+  const Result<Arguments> parsed = parse(argv);
+  if (!parsed.ok()) return report(parsed.status());
+  if (parsed.value().help) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  Json document;
+  bool verified = true;
+  const Status status = run(parsed.value(), &document, &verified);
+  if (!status.ok()) return report(status);
+  const std::string text = document.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (std::fprintf(stdout, "%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0) {
+    return report(Status(Code::kIo, "the result cannot be written to standard output"));
+  }
+  if (!verified) {
+    std::fputs(
+        "edgepose_run: the bundle does not reproduce its golden results (convert it again)\n",
+        stderr);
+    return kVerificationExit;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace edgepose::tools
+
+int main(int argc, char** argv) {
+  try {
+    return edgepose::tools::main_guarded(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "edgepose_run: %s\n", error.what());
+    return 1;
+  }
+}

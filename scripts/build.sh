@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds the C++ core and installs the package editable; quick when nothing changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log=build/build.log
+mkdir -p build
+inputs=$(find CMakeLists.txt CMakePresets.json pyproject.toml runtime_cpp -type f -print0 | sort -z |
+  xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+stamp="$VENV/.build-$inputs"
+[[ -e "$stamp" ]] && exit 0
+echo "build: compiling the C++ core (minutes the first time; log: $log)"
+if ! "$VENV/bin/python" -m pip install --no-build-isolation --no-deps --verbose -e . >"$log" 2>&1; then
+  tail -n 40 "$log" >&2
+  echo "build: failed; the whole log is $log" >&2
+  exit 1
+fi
+rm -f "$VENV"/.build-*
+touch "$stamp"

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Style, types and layers of the Python code; formatting of the C++ code where clang-format is installed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=.venv/bin
+"$bin/ruff" check --quiet --output-format concise .
+"$bin/ruff" format --check --quiet .
+echo "lint: ruff is clean"
+types=$(mktemp -d)
+trap 'rm -rf "$types"' EXIT
+mkdir "$types/edgepose"
+cp -r edgepose/. "$types/edgepose/"
+cp -r converters "$types/edgepose/converters"
+cp -r calibration "$types/edgepose/calibration"
+MYPYPATH="$types" "$bin/mypy" --config-file pyproject.toml -p edgepose
+(cd "$types" && PYTHONPATH="$types" "$OLDPWD/$bin/lint-imports" --config "$OLDPWD/.importlinter" --no-cache >/dev/null) ||
+  { (cd "$types" && PYTHONPATH="$types" "$OLDPWD/$bin/lint-imports" --config "$OLDPWD/.importlinter" --no-cache); exit 1; }
+echo "lint: layers are kept"

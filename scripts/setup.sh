@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Makes the virtual environment and installs what building, converting and testing need.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mapfile -t wanted < <(grep -v '^#' packages.txt)
+missing=()
+for package in "${wanted[@]}"; do
+  dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+if ((${#missing[@]})); then
+  as_root=()
+  ((EUID == 0)) || as_root=(sudo -n)
+  if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
+    echo "setup: installing Debian packages: ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${missing[@]}" >/dev/null
+  elif [[ "${CI:-}" == true ]]; then
+    echo "setup: CI needs these Debian packages and cannot install them: ${missing[*]}" >&2
+    exit 1
+  else
+    echo "setup: not installed (no right to): ${missing[*]}; what needs them is skipped" >&2
+  fi
+fi
+
+[[ -x "$VENV/bin/python" ]] || "$PYTHON" -m venv "$VENV"
+echo "setup: installing Python packages into $VENV (a few minutes the first time)"
+"$VENV/bin/python" scripts/requirements.py > "$VENV/requirements.txt"
+"$VENV/bin/python" -m pip install -qq --disable-pip-version-check -r "$VENV/requirements.txt"

@@ -1,0 +1,86 @@
+"""What all tests share: where the shared data lies, converted bundles, and what a skip means in CI."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+# The tests must import the installed package, not the checkout.
+sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT]
+
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so would what they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Turn a skip into a failure in CI, unless its reason begins with "optional:"."""
+    report = yield
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        optional = reason.removeprefix("Skipped: ").startswith("optional:")
+        if not optional and (SHARED.is_dir() or "shared" not in reason):
+            report.outcome = "failed"
+            report.longrepr = f"CI must run this test, but it was skipped: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Give the folder of goldens, weights and pictures beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared is absent")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the conversions of this session away from the user's cache."""
+    path = tmp_path_factory.mktemp("edgepose-cache")
+    before = os.environ.get("EDGEPOSE_CACHE")
+    os.environ["EDGEPOSE_CACHE"] = str(path)
+    yield path
+    if before is None:
+        del os.environ["EDGEPOSE_CACHE"]
+    else:
+        os.environ["EDGEPOSE_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def bundles(
+    shared_dir: Path, cache_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Path]:
+    """Convert RTMDet-nano and the demo pose network once; bundle folders by (target, precision)."""
+    from edgepose.converters import convert
+
+    out = tmp_path_factory.mktemp("bundles")
+    names = ("rtmdet_nano_320-person.pth", "rtmpose-t-demo.pth")
+    checkpoints = [shared_dir / "weights" / name for name in names]
+    targets = ("ncnn", "openvino", "onnx")
+    found = {}
+    for precision in ("fp32", "fp16"):
+        for bundle in convert(checkpoints, targets, precision=precision, out_dir=out / precision):
+            found[bundle.backend, precision] = bundle.path
+    return found
+
+
+@pytest.fixture(scope="session")
+def ncnn_bundle(bundles: dict[tuple[str, str], Path]) -> Path:
+    """Give the two-stage ncnn bundle at fp32."""
+    return bundles["ncnn", "fp32"]
+
+
+@pytest.fixture(scope="session")
+def openvino_bundle(bundles: dict[tuple[str, str], Path]) -> Path:
+    """Give the two-stage OpenVINO bundle at fp32."""
+    return bundles["openvino", "fp32"]

@@ -1,0 +1,73 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include "edgepose/pipeline.h"
+#include "test_bundles.h"
+
+namespace {
+
+std::atomic<int64_t> allocations{0};
+
+void* counted(std::size_t bytes) {
+  allocations.fetch_add(1);
+  void* memory = std::malloc(bytes == 0 ? 1 : bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes); }
+void* operator new[](std::size_t bytes) { return counted(bytes); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace edgepose {
+namespace {
+
+TEST(AllocationTest, TheCounterCounts) {
+  const int64_t before = allocations;
+  std::vector<int> numbers(100);
+  EXPECT_EQ(allocations, before + 1) << numbers.size();
+}
+
+TEST(AllocationTest, ASteadyStateAllocatesNothing) {
+  for (const char* name : {"top_down", "detect", "pose", "pose_3d", "one_stage"}) {
+    for (const int threads : {1, 2}) {
+      const auto pipeline = open_pipeline(test_bundle(name), threads);
+      ASSERT_NE(pipeline, nullptr);
+      std::vector<TestPicture> pictures;
+      pictures.reserve(6);
+      for (unsigned seed = 0; seed < 6; ++seed) pictures.emplace_back(64, 48, seed);
+      std::vector<Pose> poses;
+      StageTimings timings;
+      size_t fewest = 1000;
+      size_t most = 0;
+      for (const TestPicture& picture : pictures) {
+        ASSERT_TRUE(pipeline->process(picture.view(), 0, &poses, &timings).ok());
+        fewest = std::min(fewest, poses.size());
+        most = std::max(most, poses.size());
+      }
+      if (pipeline->bundle().model("detector") != nullptr) {
+        EXPECT_LT(fewest, most) << "the pictures must differ in their number of persons";
+      }
+      const int64_t before = allocations;
+      for (int round = 0; round < 5; ++round) {
+        for (const TestPicture& picture : pictures) {
+          const Status status = pipeline->process(picture.view(), round, &poses, &timings);
+          if (!status.ok()) ADD_FAILURE() << status.message();
+        }
+      }
+      EXPECT_EQ(allocations - before, 0) << name << " with " << threads << " threads";
+    }
+  }
+}
+
+}  // namespace
+}  // namespace edgepose

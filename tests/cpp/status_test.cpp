@@ -1,0 +1,55 @@
+#include "edgepose/status.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <set>
+#include <string>
+
+namespace edgepose {
+namespace {
+
+TEST(StatusTest, EveryCodeHasAStableNameOfItsOwn) {
+  const char* const expected[] = {"ok",
+                                  "invalid_argument",
+                                  "invalid_bundle",
+                                  "checksum_mismatch",
+                                  "unsupported",
+                                  "backend_failure",
+                                  "io",
+                                  "internal"};
+  for (int code = 0; code <= static_cast<int>(Code::kInternal); ++code) {
+    EXPECT_STREQ(code_name(static_cast<Code>(code)), expected[code]);
+  }
+}
+
+TEST(StatusTest, ADefaultStatusIsOk) {
+  EXPECT_TRUE(Status().ok());
+  const Status status(Code::kIo, "what", "hint");
+  EXPECT_FALSE(status.ok());
+  EXPECT_EQ(status.code(), Code::kIo);
+  EXPECT_EQ(status.message(), "what");
+  EXPECT_EQ(status.hint(), "hint");
+}
+
+Result<std::unique_ptr<int>> make(bool good) {
+  if (!good) return Status(Code::kUnsupported, "no");
+  return std::make_unique<int>(7);
+}
+
+Status use(bool good, int* value) {
+  EDGEPOSE_ASSIGN_OR_RETURN(const std::unique_ptr<int> number, make(good));
+  *value = *number;
+  return {};
+}
+
+TEST(StatusTest, ResultsCarryAValueOrAReason) {
+  int value = 0;
+  EXPECT_TRUE(use(true, &value).ok());
+  EXPECT_EQ(value, 7);
+  EXPECT_EQ(use(false, &value).code(), Code::kUnsupported);
+  EXPECT_TRUE(make(true).status().ok());
+}
+
+}  // namespace
+}  // namespace edgepose

@@ -1,0 +1,50 @@
+#ifndef EDGEPOSE_TESTS_CPP_TEST_BUNDLES_H_
+#define EDGEPOSE_TESTS_CPP_TEST_BUNDLES_H_
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "edgepose/pipeline.h"
+
+namespace edgepose {
+
+// A committed bundle of the fake engine; tests/bundles/make_bundles.py wrote it.
+inline std::string test_bundle(const std::string& name) {
+  return std::string(EDGEPOSE_SOURCE_DIR) + "/tests/bundles/v1/" + name;
+}
+
+inline std::unique_ptr<Pipeline> open_pipeline(const std::string& folder, int threads) {
+  PipelineOptions options;
+  options.threads = threads;
+  auto pipeline = Pipeline::open(folder, options);
+  EXPECT_TRUE(pipeline.ok()) << pipeline.status().message();
+  return pipeline.ok() ? std::move(pipeline).value() : nullptr;
+}
+
+// Noise that owns its pixels.
+class TestPicture {
+ public:
+  TestPicture(int width_px, int height_px, unsigned seed)
+      : pixels_(static_cast<size_t>(width_px) * static_cast<size_t>(height_px) * 3) {
+    std::minstd_rand random(seed);
+    for (uint8_t& pixel : pixels_) pixel = static_cast<uint8_t>(random() >> 8);
+    view_.data = pixels_.data();
+    view_.width_px = width_px;
+    view_.height_px = height_px;
+    view_.row_stride_bytes = static_cast<ptrdiff_t>(width_px) * 3;
+  }
+  const ImageView& view() const { return view_; }
+
+ private:
+  std::vector<uint8_t> pixels_;
+  ImageView view_;
+};
+
+}  // namespace edgepose
+
+#endif  // EDGEPOSE_TESTS_CPP_TEST_BUNDLES_H_

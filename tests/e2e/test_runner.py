@@ -1,0 +1,174 @@
+"""edgepose_run, the stand-alone program: JSON on stdout, errors in one line, the exit codes of edgepose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose import _core, errors
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "tests" / "bundles" / "v1"
+PROGRAMS = [ROOT / "build" / preset / "runtime_cpp" / "edgepose_run" for preset in ("asan", "dev")]
+
+Image = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    """Give the newest build of the program."""
+    built = [path for path in PROGRAMS if path.exists()]
+    if not built:
+        pytest.skip("edgepose_run is not built (make test-cpp)")
+    return max(built, key=lambda path: path.stat().st_mtime)
+
+
+@pytest.fixture
+def image() -> Image:
+    return np.random.default_rng(5).integers(0, 256, (48, 64, 3), np.uint8)
+
+
+def _run(program: Path, *arguments: Any) -> subprocess.CompletedProcess[str]:
+    command = [str(program), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def _fails(program: Path, code: int, *arguments: Any) -> str:
+    outcome = _run(program, *arguments)
+    assert outcome.returncode == code, outcome.stderr
+    assert outcome.stdout == "" and outcome.stderr.count("\n") == 1
+    assert outcome.stderr.startswith("edgepose_run: ")
+    return outcome.stderr
+
+
+def _ppm(path: Path, image: Image, header: str = "P6\n# a comment\n{w} {h}\n255\n") -> Path:
+    height, width = image.shape[:2]
+    path.write_bytes(header.format(w=width, h=height).encode() + image[..., ::-1].tobytes())
+    return path
+
+
+@pytest.mark.parametrize("kind", ["top_down", "detect", "pose", "pose_3d", "one_stage"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_gives_what_python_gives(
+    program: Path, image: Image, tmp_path: Path, kind: str, threads: int
+) -> None:
+    outcome = _run(program, BUNDLES / kind, _ppm(tmp_path / "p.ppm", image), "--threads", threads)
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stderr == "" and outcome.stdout.count("\n") == 1
+    document = json.loads(outcome.stdout)
+    keypoints, boxes, _, z, _ = _core.Pipeline(str(BUNDLES / kind), threads=1).process(image, 0)
+    assert (document["width_px"], document["height_px"]) == (64, 48)
+    assert document["digest"] == _core.Bundle.open(str(BUNDLES / kind)).digest
+    persons = document["persons"]
+    assert len(persons) == len(boxes) > 0
+    for index, person in enumerate(persons):
+        np.testing.assert_allclose([*person["box_xyxy"], person["box_score"]], boxes[index], atol=1e-4)
+        np.testing.assert_allclose(np.reshape(person["keypoints"], (-1, 3)), keypoints[index], atol=1e-4)
+        assert ("z" in person) == (z is not None)
+        if z is not None:
+            np.testing.assert_allclose(person["z"], z[index], atol=1e-4)
+    assert document["timings"]["total_ns"] > 0
+
+
+def test_raw_pictures_and_boxes(program: Path, image: Image, tmp_path: Path) -> None:
+    raw = tmp_path / "p.bgr"
+    raw.write_bytes(image.tobytes())
+    boxes = ["--boxes", "4,5,30,40", "--boxes", "10.5,3,60,44"]
+    outcome = _run(program, BUNDLES / "top_down", raw, "--raw", "64x48", *boxes, "--repeat", "3")
+    assert outcome.returncode == 0, outcome.stderr
+    given = np.array([[4, 5, 30, 40], [10.5, 3, 60, 44]], np.float32)
+    want = _core.Pipeline(str(BUNDLES / "top_down"), threads=1).process(image, 0, given)[0]
+    got = [person["keypoints"] for person in json.loads(outcome.stdout)["persons"]]
+    np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+def test_verification(program: Path) -> None:
+    outcome = _run(program, BUNDLES / "top_down", "--verify")
+    assert outcome.returncode == 0 and json.loads(outcome.stdout)["verification"]["passed"] is True
+
+
+def test_help_is_no_error(program: Path) -> None:
+    outcome = _run(program, "--help")
+    assert outcome.returncode == 0 and outcome.stdout.startswith("usage: edgepose_run BUNDLE")
+
+
+def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
+    usage = errors.UsageError.exit_code
+    bundle = BUNDLES / "pose"
+    for arguments in (
+        [],
+        [bundle],
+        [bundle, "a", "b"],
+        [bundle, "--verify", "--threads"],
+        [bundle, "--verify", "--threads", "0"],
+        [bundle, "--verify", "--threads", "two"],
+        [bundle, "--verify", "--threads", "1000"],
+        [bundle, "a", "--raw", "64"],
+        [bundle, "a", "--raw", "-4x4"],
+        [bundle, "a", "--raw", "99999x4"],
+        [bundle, "a", "--boxes", "1,2,3"],
+        [bundle, "a", "--boxes", "1,2,3,4,5"],
+        [bundle, "--verify", "--fast"],
+    ):
+        _fails(program, usage, *arguments)
+
+
+def test_unreadable_pictures(program: Path, image: Image, tmp_path: Path) -> None:
+    usage = errors.UsageError.exit_code
+    path = _ppm(tmp_path / "p.ppm", image)
+    whole = path.read_bytes()
+    assert "absent.ppm" in _fails(program, usage, BUNDLES / "pose", tmp_path / "absent.ppm")
+    _fails(program, usage, BUNDLES / "pose", tmp_path)
+    for content in (
+        b"",
+        b"P6",
+        b"P5" + whole[2:],
+        b"JFIF",
+        whole[:-1],
+        whole + b"x",
+        b"P6 64 48 65535\n",
+        b"P6 0 48 255\n",
+        b"P6 99999999999999999999 48 255\n",
+        b"P6 # never ends",
+    ):
+        path.write_bytes(content)
+        _fails(program, usage, BUNDLES / "pose", path)
+    path.write_bytes(whole)
+    _fails(program, usage, BUNDLES / "pose", path, "--raw", "64x48")
+    _fails(program, usage, BUNDLES / "pose", path, "--boxes", "5,5,5,9")
+
+
+def test_bad_bundles(program: Path, tmp_path: Path) -> None:
+    _fails(program, errors.ConfigurationError.exit_code, tmp_path / "absent", "--verify")
+    _fails(program, errors.BundleError.exit_code, tmp_path, "--verify")
+    copy = tmp_path / "copy"
+    shutil.copytree(BUNDLES / "top_down", copy)
+    for name in ("bundle.json", "golden.json", "golden.bgr", "tiny-pose.fake"):
+        whole = (copy / name).read_bytes()
+        flipped = bytearray(whole)
+        flipped[len(whole) // 2] ^= 1
+        (copy / name).write_bytes(bytes(flipped))
+        _fails(program, errors.BundleError.exit_code, copy, "--verify")
+        (copy / name).write_bytes(whole)
+    assert _run(program, copy, "--verify").returncode == 0
+
+
+def test_an_unknown_device_and_a_missing_engine(program: Path) -> None:
+    missing = errors.MissingDependencyError.exit_code
+    _fails(program, missing, BUNDLES / "pose", "--verify", "--device", "TPU")
+
+
+def test_a_full_disk(program: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [str(program), str(BUNDLES / "pose"), "--verify"]
+        outcome = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+    assert outcome.returncode == errors.ConfigurationError.exit_code
+    assert outcome.stderr.count("\n") == 1

@@ -1,0 +1,53 @@
+"""Work in the background: in order, complete, and with its errors."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from edgepose.background import Background
+
+
+def test_everything_is_done_in_order() -> None:
+    seen: list[int] = []
+    with Background[int](seen.append, waiting=2) as background:
+        for number in range(100):
+            background.put(number)
+    assert seen == list(range(100))
+
+
+def test_an_error_of_the_work_reaches_the_caller() -> None:
+    def fail(number: int) -> None:
+        if number == 3:
+            raise ValueError("three")
+
+    with pytest.raises(ValueError, match="three"), Background[int](fail, waiting=2) as background:
+        for number in range(1000):
+            background.put(number)
+
+
+def test_an_error_in_the_last_item_is_not_lost() -> None:
+    def fail(number: int) -> None:
+        raise OSError("full")
+
+    with pytest.raises(OSError, match="full"), Background[int](fail) as background:
+        background.put(1)
+
+
+def test_what_waits_is_dropped_after_an_error_of_the_caller() -> None:
+    seen: list[int] = []
+    begun, go = threading.Event(), threading.Event()
+
+    def work(number: int) -> None:
+        begun.set()
+        go.wait(10)
+        seen.append(number)
+
+    with pytest.raises(KeyboardInterrupt), Background[int](work, waiting=8) as background:
+        for number in range(5):
+            background.put(number)
+        assert begun.wait(10)
+        threading.Timer(0.2, go.set).start()
+        raise KeyboardInterrupt
+    assert seen == [0]

@@ -1,0 +1,141 @@
+"""The content-hash cache: whole or absent, whatever happens to its files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgepose.cache import Cache
+from edgepose.hashing import sha256_bytes
+
+KEY = sha256_bytes(b"key")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache("test", root=tmp_path / "cache")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"weights" * 100)
+    return path
+
+
+def _entry_folder(cache: Cache) -> Path:
+    return cache.root / KEY[:2] / KEY
+
+
+def test_what_was_put_is_found(cache: Cache, source: Path) -> None:
+    assert cache.get(KEY) is None
+    stored = cache.put(KEY, {"model.bin": source}, {"answer": [1, 2.5, None]})
+    found = cache.get(KEY)
+    assert stored is not None and found is not None
+    assert found.data == {"answer": [1, 2.5, None]}
+    assert found.files["model.bin"].read_bytes() == source.read_bytes()
+    assert found.files["model.bin"] != source
+
+
+def test_another_key_finds_nothing(cache: Cache, source: Path) -> None:
+    cache.put(KEY, {"model.bin": source}, {})
+    assert cache.get(sha256_bytes(b"other")) is None
+
+
+@pytest.mark.parametrize("name", ["model.bin", "entry.json"])
+def test_one_flipped_byte_makes_an_entry_absent_and_it_can_be_made_again(
+    cache: Cache, source: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache.put(KEY, {"model.bin": source}, {"n": 1})
+    path = _entry_folder(cache) / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    assert cache.get(KEY) is None
+    assert "made again" in capsys.readouterr().err
+    assert not _entry_folder(cache).exists()
+    assert cache.put(KEY, {"model.bin": source}, {"n": 1}) is not None
+    assert cache.get(KEY) is not None
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"key": 1}', "\x00"])
+def test_a_foreign_index_makes_an_entry_absent(cache: Cache, source: Path, content: str) -> None:
+    cache.put(KEY, {"model.bin": source}, {})
+    (_entry_folder(cache) / "entry.json").write_text(content)
+    assert cache.get(KEY) is None
+
+
+def test_an_index_that_names_a_file_elsewhere_is_refused(cache: Cache, source: Path) -> None:
+    cache.put(KEY, {"model.bin": source}, {})
+    index = _entry_folder(cache) / "entry.json"
+    data = json.loads(index.read_text())
+    data["files"] = {str(source): data["files"]["model.bin"]}
+    index.write_text(json.dumps(data))
+    assert cache.get(KEY) is None
+
+
+def test_a_missing_file_makes_an_entry_absent(cache: Cache, source: Path) -> None:
+    cache.put(KEY, {"model.bin": source}, {})
+    (_entry_folder(cache) / "model.bin").unlink()
+    assert cache.get(KEY) is None
+
+
+def test_the_second_to_store_the_same_result_changes_nothing(cache: Cache, source: Path) -> None:
+    cache.put(KEY, {"model.bin": source}, {"n": 1})
+    again = cache.put(KEY, {"model.bin": source}, {"n": 1})
+    assert again is not None and again.files["model.bin"].is_file()
+    assert [p.name for p in _entry_folder(cache).parent.iterdir()] == [KEY]
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert Cache("test", root=tmp_path / "file").put(KEY, {"model.bin": source}, {}) is None
+    assert "not cached" in capsys.readouterr().err
+
+
+def test_a_failed_put_leaves_nothing(cache: Cache, source: Path) -> None:
+    cache.put(sha256_bytes(b"other"), {"model.bin": source}, {})
+    assert cache.put(KEY, {"model.bin": source, "absent": source.with_name("absent")}, {}) is None
+    assert list(cache.root.rglob(".tmp-*")) == []
+    assert cache.get(KEY) is None
+
+
+def test_leftovers_of_killed_runs_are_removed_and_fresh_ones_kept(cache: Cache, source: Path) -> None:
+    folder = cache.root / KEY[:2]
+    for name, age_s in (("old", 2 * 24 * 3600), ("new", 0)):
+        (folder / f".tmp-{name}").mkdir(parents=True)
+        stamp = time.time() - age_s
+        os.utime(folder / f".tmp-{name}", (stamp, stamp))
+    cache.put(KEY, {"model.bin": source}, {})
+    assert not (folder / ".tmp-old").exists()
+    assert (folder / ".tmp-new").exists()
+
+
+_HAMMER = """
+import sys
+from pathlib import Path
+from edgepose.cache import Cache
+root, source, key = sys.argv[1:]
+cache = Cache("test", root=Path(root))
+for round_number in range(20):
+    stored = cache.put(key, {"model.bin": Path(source)}, {"n": 1})
+    found = cache.get(key)
+    assert stored is not None and found is not None and found.data == {"n": 1}, round_number
+"""
+
+
+def test_concurrent_processes_never_see_half_an_entry(cache: Cache, source: Path) -> None:
+    argv = [sys.executable, "-c", _HAMMER, str(cache.root.parent), str(source), KEY]
+    workers = [subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    for worker in workers:
+        _, errors = worker.communicate(timeout=60)
+        assert (worker.returncode, errors) == (0, "")
+    assert cache.get(KEY) is not None

@@ -1,0 +1,351 @@
+"""Checkpoint files: every layout loads, everything else ends in one typed error that names what is wrong."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import sys
+import types
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from edgepose.errors import CheckpointError, EdgePoseError, UsageError  # noqa: E402
+from edgepose.models import load_model  # noqa: E402
+from edgepose.nets.csp import BackboneDims, StageDims  # noqa: E402
+from edgepose.nets.gau import GauDims  # noqa: E402
+from edgepose.nets.rtmpose import Rtmpose, RtmposeDims, SimccHeadDims  # noqa: E402
+
+MUTATIONS = 150  # for each serialisation
+
+State = dict[str, Any]
+
+
+def small_state(points: int = 5, seed: int = 0) -> State:
+    """Give the weights of a working RTMPose network of some 20,000 parameters."""
+    stages = tuple(StageDims(8, 4, 1, identity=n < 4, spp=n == 4) for n in range(1, 5))
+    head = SimccHeadDims(8, points, 7, 4, GauDims(16, 32, 8), (128, 128))
+    torch.manual_seed(seed)
+    return dict(Rtmpose(RtmposeDims(BackboneDims((4, 4, 8), stages, False, 1e-5), head)).state_dict())
+
+
+def save(path: Path, document: Any, *, legacy: bool = False) -> Path:
+    """Write a checkpoint file."""
+    torch.save(document, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def pose_meta(**extra: Any) -> dict[str, Any]:
+    """Give meta data with the NumPy arrays that mmengine writes."""
+    info = {"dataset_name": "mine", "sigmas": np.full(5, 0.05, np.float32), "flip_indices": [0, 2, 1, 4, 3]}
+    return {"epoch": 3, "dataset_meta": info | {"colours": np.zeros((5, 3), np.uint8)}, **extra}
+
+
+def refused(path: Path, *parts: str, kind: type[EdgePoseError] = CheckpointError) -> EdgePoseError:
+    """Check that loading fails with one line that holds all parts; return the error."""
+    with pytest.raises(kind) as caught:
+        load_model(path)
+    message = str(caught.value)
+    assert path.name in message and "\n" not in message
+    for part in parts:
+        assert part in message, message
+    return caught.value
+
+
+def same_weights(model: Any, state: State) -> bool:
+    """Compare a loaded network's weights with the ones that were saved."""
+    loaded = model.network.state_dict()
+    return loaded.keys() == state.keys() and all(torch.equal(loaded[k], state[k]) for k in state)
+
+
+LAYOUTS: dict[str, Callable[[State], Any]] = {
+    "bare": lambda state: state,
+    "plain": lambda state: {"meta": pose_meta(), "state_dict": state},
+    "without meta": lambda state: {"state_dict": state},
+    "distributed": lambda state: {"state_dict": {"module." + k: v for k, v in state.items()}},
+    "averaged": lambda state: {
+        "meta": pose_meta(),
+        "state_dict": state,
+        "ema_state_dict": {"steps": torch.tensor(7)} | {"module." + k: v * 2 for k, v in state.items()},
+        "optimizer": {"state": {}, "param_groups": []},
+    },
+    "data preprocessor": lambda state: {
+        "state_dict": {
+            "data_preprocessor.mean": torch.zeros(3, 1, 1),
+            "data_preprocessor.std": torch.ones(3, 1, 1),
+        }
+        | state
+    },
+    "keypoint_head": lambda state: {
+        "state_dict": {
+            k.replace("head.", "keypoint_head.", 1) if k[:5] == "head." else k: v for k, v in state.items()
+        }
+    },
+    "student": lambda state: {"state_dict": {"student." + k: v for k, v in state.items()}},
+    "distillation": lambda state: {
+        "meta": pose_meta(cfg="model = dict(type='DWPoseDistiller', two_dis=False)"),
+        "state_dict": {"student." + k: v for k, v in state.items()}
+        | {"teacher." + k: v for k, v in small_state(seed=1).items()}
+        | {"distill_losses.loss_fea.align.weight": torch.zeros(4, 4, 1, 1)},
+    },
+    "distributed distillation": lambda state: {
+        "state_dict": {"module.student." + k: v for k, v in state.items()}
+        | {"module.teacher." + k: v for k, v in small_state(seed=1).items()}
+        | {"module.student.data_preprocessor.mean": torch.zeros(3)}
+    },
+}
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(layout: str, legacy: bool, tmp_path: Path) -> None:
+    state = small_state()
+    model = load_model(save(tmp_path / "a.pth", LAYOUTS[layout](state), legacy=legacy))
+    assert same_weights(model, state)
+    assert not model.network.training
+    assert len(model.sha256) == 64
+    assert all(bool(torch.isfinite(y).all()) for y in model.network(torch.zeros(1, 3, 64, 64)))
+
+
+def test_golden_layouts(shared_dir: Path, tmp_path: Path) -> None:
+    """The layouts that the golden packs' own writer makes."""
+    sys.path.insert(0, str(shared_dir / "goldens"))
+    try:
+        import materialise
+    finally:
+        sys.path.pop(0)
+    golden = materialise.load_golden(str(shared_dir / "goldens" / "rtmpose-t_body17_256x192.npz"))
+    state = golden.state_dict()
+    for layout in materialise.LAYOUTS:
+        for safe_meta in (False, True):
+            path = tmp_path / f"{layout}.pth"
+            materialise.write_checkpoint(golden, str(path), layout, safe_meta)
+            model = load_model(path)
+            assert same_weights(model, state), layout
+            assert model.spec.head.points.name == "coco17"
+
+
+def test_published_detectors(shared_dir: Path) -> None:
+    for name in ("rtmdet_nano_320-person", "rtmdet_nano_320-person_in1k"):
+        model = load_model(shared_dir / "weights" / f"{name}.pth")
+        assert model.spec.name == "rtmdet-nano" and model.spec.parameters == 994_423
+
+
+def test_second_distillation_stage(tmp_path: Path) -> None:
+    """Its student has only a trained head; the backbone in use is the teacher's."""
+    student, teacher = small_state(seed=1), small_state(seed=2)
+    state = {"student." + k: v for k, v in student.items()} | {"teacher." + k: v for k, v in teacher.items()}
+    document = {"meta": {"cfg": "model = dict(\n    two_dis=True,\n)"}, "state_dict": state}
+    model = load_model(save(tmp_path / "a.pth", document))
+    expected = {k: (student if k.startswith("head.") else teacher)[k] for k in student}
+    assert same_weights(model, expected)
+    assert any("teacher" in note for note in model.notes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_float_types_become_float32(dtype: Any, tmp_path: Path) -> None:
+    state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in small_state().items()}
+    model = load_model(save(tmp_path / "a.pth", state))
+    assert same_weights(model, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+
+
+def test_training_log_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training checkpoint holds objects of mmengine's log; they load without mmengine."""
+    module = types.ModuleType("mmengine.logging.history_buffer")
+    history = type("HistoryBuffer", (), {"__module__": module.__name__})
+    module.HistoryBuffer = history  # type: ignore[attr-defined]
+    for name in ("mmengine", "mmengine.logging", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    buffer = history()
+    buffer._log_history = np.arange(3.0)
+    hub = {"log_scalars": {"loss": buffer}, "runtime_info": {"best": np.float64(0.5), "iter": np.int64(3)}}
+    path = save(tmp_path / "a.pth", {"state_dict": small_state(), "message_hub": hub, "meta": pose_meta()})
+    monkeypatch.undo()
+    assert load_model(path).spec.name == "rtmpose-custom"
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "none.pth", "no such file", kind=UsageError)
+    refused(tmp_path, "folder", kind=UsageError)
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"", "empty"),
+        (b"<!DOCTYPE html><html>", "not a PyTorch checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS pointer"),
+        (b"\x80\x02}q\x00.", "truncated"),
+        (b"PK\x03\x04" + bytes(100), "truncated"),
+        (b"\x80\x02" + bytes(range(256)), "truncated"),
+    ],
+)
+def test_not_a_checkpoint(content: bytes, part: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(content)
+    assert refused(path, part).hint
+
+
+def test_foreign_archives(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    refused(path)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb", bytes(1 << 20))
+    refused(path, "compressed")
+
+
+def test_torchscript_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    source = save(tmp_path / "b.pth", small_state())
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+        new.writestr("b/constants.pkl", b"\x80\x02).")
+    refused(path)
+
+
+class Payload:
+    """Pickle to a call of os.mkdir."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("place", ["meta", "state_dict", "document"])
+def test_malicious_pickle_runs_nothing(place: str, legacy: bool, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    payload = Payload(trap)
+    document: Any = {"meta": pose_meta(), "state_dict": small_state()}
+    if place == "document":
+        document = payload
+    else:
+        document[place]["evil"] = payload
+    path = save(tmp_path / "a.pth", document, legacy=legacy)
+    error = refused(path, "mkdir", "not plain data")
+    assert error.hint and not trap.exists()
+
+
+def test_wrong_documents(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    refused(save(path, [1, 2]), "no state_dict", "a list")
+    refused(save(path, {}), "no state_dict", "an empty dictionary")
+    refused(save(path, {"model": small_state(), "epoch": 1}), "no state_dict", "'model'")
+    refused(save(path, {"state_dict": {}}), "empty")
+    refused(save(path, {"state_dict": {"a": 1}}), "a is a int")
+
+
+def test_unknown_family(tmp_path: Path) -> None:
+    state = {f"layer{n}.0.conv1.weight": torch.zeros(2, 2) for n in range(1, 5)} | {
+        "fc.weight": torch.zeros(2, 2)
+    }
+    error = refused(save(tmp_path / "a.pth", state), "no known network family", "5 tensors", "layer1.0 (1)")
+    assert error.hint is not None and "RTMPose" in error.hint and "RTMO" in error.hint
+
+
+def test_differences_are_counted(tmp_path: Path) -> None:
+    state = small_state()
+    head = [key for key in state if key.startswith("backbone.stage3.1.attention")]
+    changed = {k: v for k, v in state.items() if k not in head}
+    changed |= {f"head.extra.{n}": torch.zeros(1) for n in range(6)}
+    changed["backbone.stem.0.bn.weight"] = torch.zeros(9)
+    refused(
+        save(tmp_path / "a.pth", changed),
+        "2 missing: backbone.stage3.1.attention.fc.weight",
+        "6 unexpected: head.extra.0, ",
+        "and 2 more",
+        "1 of another shape: backbone.stem.0.bn.weight [9] instead of [4]",
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_named(value: float, tmp_path: Path) -> None:
+    state = small_state()
+    state["head.cls_x.weight"][3, 2] = value
+    refused(save(tmp_path / "a.pth", state), "head.cls_x.weight", "1 values that are not finite")
+
+
+def test_odd_tensors_are_named(tmp_path: Path) -> None:
+    path, key = tmp_path / "a.pth", "head.cls_x.weight"
+    state = small_state()
+    refused(
+        save(path, state | {"backbone.stem.0.bn.running_var": torch.full((4,), -1.0)}),
+        "running_var",
+        "negative",
+    )
+    refused(save(path, state | {key: state[key].to(torch.complex64)}), key, "real")
+    refused(save(path, state | {key: state[key].to_sparse()}), key, "dense")
+    refused(save(path, state | {key: state[key].to(torch.int8)}), key, "another kind of number")
+    refused(save(path, state | {key: torch.zeros(1).expand(state[key].shape)}), key, "more numbers")
+
+
+def test_requests_that_do_not_fit(tmp_path: Path, shared_dir: Path) -> None:
+    from edgepose.skeletons import KEYPOINT_SETS
+
+    path = save(tmp_path / "a.pth", small_state())
+    with pytest.raises(UsageError, match="takes 64x64 pixels"):
+        load_model(path, input_hw=(256, 192))
+    with pytest.raises(UsageError, match="coco17 has 17 points, the network 5"):
+        load_model(path, keypoints=KEYPOINT_SETS["coco17"])
+    detector = shared_dir / "weights" / "rtmdet_nano_320-person.pth"
+    with pytest.raises(UsageError, match="300x416"):
+        load_model(detector, input_hw=(416, 300))
+    assert load_model(detector, input_hw=(416, 320)).spec.preprocess.input_hw == (416, 320)
+
+
+def outcome(path: Path, state: State) -> bool:
+    """Load a damaged file: True if it loaded, and then whole; a typed one-line error otherwise."""
+    try:
+        model = load_model(path)
+    except CheckpointError as error:
+        assert "\n" not in str(error) and path.name in str(error)
+        return False
+    loaded = model.network.state_dict()
+    assert all(bool(torch.isfinite(v).all()) for v in loaded.values() if v.is_floating_point())
+    assert loaded.keys() == state.keys()
+    return True
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_mutated_files(legacy: bool, tmp_path: Path) -> None:
+    """Flipped and cut bytes end in a typed error or, where nothing read was hit, in the whole network."""
+    state = small_state()
+    buffer = io.BytesIO()
+    torch.save({"meta": pose_meta(), "state_dict": state}, buffer, _use_new_zipfile_serialization=not legacy)
+    good = buffer.getvalue()
+    path = tmp_path / "a.pth"
+    draw = random.Random(1)
+    for number in range(MUTATIONS):
+        data = bytearray(good)
+        for _ in range(draw.choice((1, 1, 4, 64))):
+            data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+        path.write_bytes(data)
+        loaded = outcome(path, state)
+        if loaded and not legacy:
+            assert same_weights(load_model(path), state), number
+        path.write_bytes(good[: draw.randrange(len(good))])
+        assert not outcome(path, state), number
+
+
+def test_a_flipped_weight_is_found_in_a_zip(tmp_path: Path) -> None:
+    """The archive's checksums are compared, which torch does not do."""
+    path = save(tmp_path / "a.pth", {"state_dict": small_state()})
+    with zipfile.ZipFile(path) as archive:
+        entry = max(archive.infolist(), key=lambda e: e.file_size)
+    data = bytearray(path.read_bytes())
+    data[entry.header_offset + 300] ^= 1
+    path.write_bytes(data)
+    refused(path, "damaged", entry.filename)

@@ -1,0 +1,80 @@
+"""`edgepose info` and `edgepose verify`, with a stand-in for the runtime."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edgepose.cli.main import main
+
+GOOD = {
+    "passed": True,
+    "tolerance_px": 0.1,
+    "detections_expected": 2,
+    "detections_matched": 2,
+    "detections_unexpected": 0,
+    "box_mean_px": 0.001,
+    "box_max_px": 0.002,
+    "keypoints_compared": 17,
+    "keypoint_mean_px": 0.003,
+    "keypoint_max_px": 0.004,
+}
+
+
+def test_info_says_what_matters(fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(fake_bundle())]) == 0
+    out = capsys.readouterr().out
+    for text in (
+        "test-top_down",
+        "top_down",
+        "fp32",
+        "256x192",
+        "17 (coco17)",
+        "Apache-2.0",
+        "ab" * 32,
+        "0.0123",
+    ):
+        assert text in out
+
+
+def test_info_json_is_the_manifest(
+    fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fake_bundle("pose")
+    assert main(["info", str(bundle), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((bundle / "bundle.json").read_text())
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_a_missing_bundle(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}: no such bundle\nhint: ")
+
+
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_a_broken_bundle(
+    command: str, fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fake_bundle()
+    (bundle / "bundle.json").unlink()
+    assert main([command, str(bundle)]) == 7
+    assert "no bundle.json\nhint: make it with edgepose convert\n" in capsys.readouterr().err
+
+
+def test_verify(fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(fake_bundle(test_report=GOOD))]) == 0
+    out = capsys.readouterr().out
+    assert "passed" in out and "max 0.004 px" in out and "2 of 2 found" in out
+
+
+def test_verify_fails_with_7_when_off(
+    fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fake_bundle(test_report={**GOOD, "passed": False, "keypoint_max_px": 7.5})
+    assert main(["verify", str(bundle), "--json"]) == 7
+    out, err = capsys.readouterr()
+    assert json.loads(out)["keypoint_max_px"] == 7.5
+    assert "does not reproduce its golden results" in err and len(err.splitlines()) == 2

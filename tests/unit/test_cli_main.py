@@ -1,0 +1,252 @@
+"""The frame of the command line: help, versions, exit codes, one line per failure."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from edgepose import __version__, errors, log
+from edgepose.cli import main as frame
+
+
+def run_command(*args: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "edgepose", *args], capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Make `edgepose info` raise."""
+
+    @click.command()
+    def info() -> None:
+        raise error
+
+    class Module:
+        pass
+
+    Module.info = info
+    monkeypatch.setattr(frame.importlib, "import_module", lambda name: Module)
+
+
+def test_help_is_quick_and_light(tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        outcome = run_command("--help", cwd=tmp_path)
+        seconds.append(time.perf_counter() - start)
+    assert outcome.returncode == 0 and "convert" in outcome.stdout and outcome.stderr == ""
+    assert min(seconds) < 0.2
+    code = "import sys, edgepose.cli.main as m; m.main(['--help']); print(*sys.modules, file=sys.stderr)"
+    modules = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    loaded = set(modules.stderr.split())
+    assert "click" in loaded
+    assert not loaded & {"numpy", "cv2", "torch", "onnx", "openvino", "edgepose._core"}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"edgepose {__version__}\n"
+
+
+@pytest.mark.parametrize("name", frame.COMMANDS)
+def test_every_command_exists_and_says_the_same_as_the_table(name: str) -> None:
+    module_name, _, attribute = frame.COMMANDS[name].target.partition(":")
+    command = getattr(importlib.import_module(module_name), attribute)
+    assert command.name == name
+    assert command.get_short_help_str(200).rstrip(".") == frame.COMMANDS[name].summary.rstrip(".")
+
+
+@pytest.mark.parametrize("name", frame.COMMANDS)
+def test_every_command_has_help_with_verbosity(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.main([name, "--help"]) == 0
+    assert "--verbose" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "line", "hint"),
+    [
+        (["rnu"], "there is no command 'rnu'", "did you mean 'edgepose run'?"),
+        (["xyzzy"], "there is no command 'xyzzy'", "see edgepose --help"),
+        (["--colour"], "No such option", "see edgepose --help"),
+        (["run"], "Missing argument 'BUNDLE'", "see edgepose run --help"),
+        (["run", "a", "b", "--threads", "0"], "--threads", "see edgepose run --help"),
+    ],
+)
+def test_usage_errors(args: list[str], line: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.main(args) == 2
+    out, err = capsys.readouterr()
+    first, second = err.splitlines()
+    assert out == "" and first.startswith("error: ") and line in first and second == f"hint: {hint}"
+
+
+def all_errors() -> list[type[errors.EdgePoseError]]:
+    found, waiting = [], [errors.EdgePoseError]
+    while waiting:
+        kind = waiting.pop()
+        waiting += kind.__subclasses__()
+        found.append(kind)
+    return [
+        kind for kind in found if kind.__module__ == "edgepose.errors" and kind is not errors.EdgePoseError
+    ]
+
+
+@pytest.mark.parametrize("kind", all_errors())
+def test_our_errors_are_one_line_a_hint_and_their_code(
+    kind: type[errors.EdgePoseError], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, kind("it broke\nbadly", hint="mend it"))
+    assert frame.main(["info"]) == kind.exit_code
+    assert capsys.readouterr().err == "error: it broke badly\nhint: mend it\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/data/x.mp4"),
+            3,
+            "error: /data/x.mp4: No space left on device\n",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+            3,
+            "error: /root/x: Permission denied\n",
+        ),
+        (MemoryError(), 3, "error: not enough memory\n"),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            4,
+            "error: the package torch is not installed\n",
+        ),
+    ],
+)
+def test_foreign_errors(
+    error: BaseException,
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fail_with(monkeypatch, error)
+    assert frame.main(["info"]) == code
+    err = capsys.readouterr().err
+    assert err.startswith(text) and "Traceback" not in err and len(err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize("error", [ValueError("oops"), ModuleNotFoundError("no x", name="edgepose.nothing")])
+def test_a_bug_shows_its_traceback(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, error)
+    assert frame.main(["info"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err and "this is a bug" in err
+
+
+def test_a_full_stdout_is_an_error() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("optional: this system has no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        outcome = subprocess.run(
+            [sys.executable, "-P", "-m", "edgepose", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert outcome.returncode == 3
+    assert "No space left on device" in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+def test_a_reader_that_leaves_is_no_failure() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    outcome = subprocess.run(
+        [sys.executable, "-P", "-m", "edgepose", "--help"],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write_end)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_signals_end_it_with_one_line(number: signal.Signals, code: int, word: str) -> None:
+    program = (
+        "import sys, time, click, types\n"
+        "from edgepose.cli import main as frame\n"
+        "@click.command()\n"
+        "def info():\n"
+        "    try: print('ready', flush=True); time.sleep(30)\n"
+        "    finally: print('cleaned', flush=True)\n"
+        "frame.importlib.import_module = lambda name: types.SimpleNamespace(info=info)\n"
+        "sys.exit(frame.main(['info']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (code, "cleaned\n", f"error: {word}\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "level"),
+    [
+        (["info"], 0),
+        (["-v", "info"], 1),
+        (["info", "-v"], 1),
+        (["info", "-vv"], 2),
+        (["-q", "info"], -1),
+        (["info", "-q"], -1),
+    ],
+)
+def test_verbosity_works_on_both_sides_of_the_command(
+    args: list[str], level: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    @click.command()
+    def info() -> None:
+        seen.append(log.level())
+
+    monkeypatch.setattr(frame.importlib, "import_module", lambda name: type("Module", (), {"info": info}))
+    assert frame.main(args) == 0
+    assert seen == [level]
+
+
+def test_doctor_names_the_remedy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from edgepose import extras
+
+    monkeypatch.setitem(extras.PACKAGES, "no_such_module", ("no-such-package", "convert"))
+    assert frame.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert "no-such-package" in out and "missing: pip install 'edgepose[convert]'" in out
+    assert frame.main(["doctor", "--json"]) == 0
+    import json
+
+    packages = {p["package"]: p for p in json.loads(capsys.readouterr().out)["packages"]}
+    assert packages["numpy"]["version"] and packages["no-such-package"]["version"] is None
+
+
+def test_doctor_without_the_runtime(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import edgepose
+
+    monkeypatch.delattr(edgepose, "_core", raising=False)
+    monkeypatch.setitem(sys.modules, "edgepose._core", None)
+    assert frame.main(["doctor"]) == 0
+    assert "MISSING" in capsys.readouterr().out

@@ -1,0 +1,233 @@
+"""The comparison that decides whether a bundle may be written: what it measures, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgepose.artifact import BoxHead, KeypointSet, ModelSpec, Precision, Preprocess, SimccHead
+from edgepose.converters import decoded, parity
+from edgepose.converters.limits import LIMITS, Limits
+from edgepose.converters.parity import ParityError, StageResult, compare_stage
+
+Array = NDArray[np.float32]
+
+KEYPOINTS = 6
+HEIGHT, WIDTH = 64, 48
+POINTS = KeypointSet("six", tuple("abcdef"), (), (), (0.05,) * KEYPOINTS)
+POSE = ModelSpec(
+    name="toy-pose",
+    family="rtmpose",
+    task="pose",
+    preprocess=Preprocess("affine", (HEIGHT, WIDTH), "rgb", (1, 2, 3), (4, 5, 6), (0, 0, 0), 1.25),
+    head=SimccHead(2.0, POINTS),
+    input_names=("input",),
+    output_names=("simcc_x", "simcc_y"),
+    license="Apache-2.0",
+    parameters=1,
+)
+DETECTOR = ModelSpec(
+    name="toy-detector",
+    family="rtmdet",
+    task="detect",
+    preprocess=Preprocess("letterbox", (HEIGHT, HEIGHT), "bgr", (1, 2, 3), (4, 5, 6), (114, 114, 114)),
+    head=BoxHead((8, 16, 32), False, ("person",), 0.05, 0.6, 1000, 100),
+    input_names=("input",),
+    output_names=("cls_8", "cls_16", "cls_32", "box_8", "box_16", "box_32"),
+    license="Apache-2.0",
+    parameters=1,
+)
+
+
+def _rows(bins: int, seed: int) -> Array:
+    """Make peaked rows [1, K, bins] with scores 0.5, 0.6, ... and a little noise."""
+    random = np.random.default_rng(seed)
+    peaks = random.integers(10, bins - 10, KEYPOINTS)
+    rows = (
+        np.exp(-(((np.arange(bins) - peaks[:, None]) / 3.0) ** 2))
+        * (0.5 + 0.1 * np.arange(KEYPOINTS))[:, None]
+    )
+    return (rows + random.uniform(0, 0.01, rows.shape)).astype(np.float32)[None]
+
+
+def _pose_outputs(count: int = 4) -> list[list[Array]]:
+    return [[_rows(2 * WIDTH, seed), _rows(2 * HEIGHT, 100 + seed)] for seed in range(count)]
+
+
+def _compare(
+    references: list[list[Array]],
+    candidates: list[list[Array]],
+    spec: ModelSpec = POSE,
+    precision: Precision = "fp32",
+) -> StageResult:
+    return compare_stage(
+        spec,
+        "toy",
+        "engine 1",
+        precision=precision,
+        references=references,
+        candidates=candidates,
+        is_real=[True] * (len(references) - 1) + [False],
+    )
+
+
+def _changed(change: Callable[[Array], Array], output: int = 0) -> list[list[Array]]:
+    outputs = _pose_outputs()
+    for sample in outputs:
+        sample[output] = change(sample[output])
+    return outputs
+
+
+def test_equal_outputs_have_no_difference() -> None:
+    result = _compare(_pose_outputs(), _pose_outputs())
+    assert (result.max_abs, result.cosine, result.mean_px, result.max_px) == (0, 1, 0, 0)
+    assert (result.real_samples, result.random_samples) == (3, 1)
+    assert result.compared == 3 * KEYPOINTS // 2
+    assert result.recall is None
+
+
+def test_a_shift_is_measured_in_input_pixels() -> None:
+    moved = _changed(lambda rows: np.roll(rows, 3, axis=2))
+    with pytest.raises(ParityError) as caught:
+        _compare(_pose_outputs(), moved, precision="fp16")
+    (result,) = caught.value.stages
+    assert result.mean_px == pytest.approx(1.5)
+    assert result.max_px == pytest.approx(1.5)
+
+
+def test_only_the_upper_half_of_the_scores_counts() -> None:
+    def move_the_weak(rows: Array) -> Array:
+        rows = rows.copy()
+        rows[:, : KEYPOINTS // 2 - 1] = np.roll(rows[:, : KEYPOINTS // 2 - 1], 1, axis=2)
+        return rows
+
+    result = _compare(_pose_outputs(), _changed(move_the_weak), precision="fp16")
+    assert result.mean_px == 0
+
+
+def _one_flat(rows: Array) -> Array:
+    return np.zeros_like(rows) + np.float32(1e-6)
+
+
+def _with_nan(rows: Array) -> Array:
+    rows = rows.copy()
+    rows[0, 1, 5] = np.nan
+    return rows
+
+
+def _coarse(rows: Array) -> Array:
+    return np.round(rows * 3).clip(0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_with_nan, r"toy-pose, stage toy \(fp32\): output simcc_x has 4 of 2304 values .* NaN or infinite"),
+        (lambda rows: np.where(rows > 0.5, np.float32(np.inf), rows), "NaN or infinite"),
+        (_one_flat, "all scores ~ 0: output simcc_x is at most"),
+        (lambda rows: -rows, r"cosine -1\.0+ is below the limit 0\.999"),
+        (lambda rows: rows[:, :, :-1], "output shapes are"),
+        (lambda rows: np.roll(rows, 1, axis=2), "cosine 0"),
+    ],
+)
+def test_what_is_wrong_is_named(change: Callable[[Array], Array], message: str) -> None:
+    with pytest.raises(ParityError, match=message) as caught:
+        _compare(_pose_outputs(), _changed(change))
+    assert caught.value.exit_code == 5
+
+
+def test_tied_peaks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = {**LIMITS, "fp16": Limits(9, 9, -1, 0, 1, 0, 2.5)}
+    monkeypatch.setattr(parity, "LIMITS", wide)
+    with pytest.raises(ParityError, match=r"tied peaks: .* equal maxima in a row, over the limit 2\.5"):
+        _compare(_pose_outputs(), _changed(_coarse), precision="fp16")
+
+
+def test_a_mean_shift_over_the_limit_is_named_with_value_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(0.3, 0.3, -1, 0, 0, 0, 9)})
+
+    def move_one(rows: Array) -> Array:
+        rows = rows.copy()
+        rows[0, -1] = np.roll(rows[0, -1], 2)
+        return rows
+
+    with pytest.raises(
+        ParityError, match=r"keypoints shift by 0\.333 px in the mean, over the limit 0\.3 px"
+    ):
+        _compare(_pose_outputs(), _changed(move_one))
+
+
+def _two_peaks(first: float, second: float) -> list[list[Array]]:
+    """Make outputs whose last keypoint has two peaks in x, far apart."""
+    outputs = _pose_outputs()
+    for sample in outputs:
+        sample[0][0, -1] = 0.01
+        sample[0][0, -1, 10], sample[0][0, -1, 80] = first, second
+    return outputs
+
+
+def test_a_jump_between_equal_peaks_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp16": Limits(0.3, 0.3, 0, 0, 0.4, 0.03, 9)})
+    result = _compare(_two_peaks(2.0, 1.99), _two_peaks(1.99, 2.0), precision="fp16")
+    assert result.mean_px == 0
+    assert result.ambiguous == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_a_jump_to_a_lower_peak_is_a_shift() -> None:
+    with pytest.raises(ParityError, match="keypoints shift by 11"):
+        _compare(_two_peaks(2.0, 1.7), _two_peaks(1.7, 2.0), precision="fp16")
+
+
+def test_too_many_jumps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(9, 9, 0, 0, 0.3, 0.1, 9)})
+    with pytest.raises(
+        ParityError, match=r"33\.3% of the keypoints jump to an equal peak, over the limit 30%"
+    ):
+        _compare(_two_peaks(2.0, 1.99), _two_peaks(1.99, 2.0))
+
+
+def _maps(seed: int, *, shift_px: float = 0.0, silent: bool = False) -> list[Array]:
+    """Make detector outputs with one strong cell at each stride."""
+    classes, boxes = [], []
+    for stride in (8, 16, 32):
+        side = HEIGHT // stride
+        logits = np.full((1, 1, side, side), -8, np.float32)
+        if not (silent and stride == 16):
+            logits[0, 0, seed % side, side - 1] = 3
+        classes.append(logits)
+        distances = np.full((1, 4, side, side), 10.0 / stride, np.float32)
+        distances[0, 0] += shift_px / stride
+        boxes.append(distances)
+    return [*classes, *boxes]
+
+
+def test_equal_detections_have_full_recall() -> None:
+    result = _compare([_maps(i) for i in range(3)], [_maps(i) for i in range(3)], DETECTOR)
+    assert (result.recall, result.mean_px) == (1, 0)
+    assert result.compared >= 2
+
+
+def test_a_shifted_box_is_refused() -> None:
+    with pytest.raises(ParityError, match=r"boxes shift by 1\.5\d* px in the mean") as caught:
+        _compare([_maps(i) for i in range(3)], [_maps(i, shift_px=1.5) for i in range(3)], DETECTOR, "fp16")
+    assert caught.value.stages[0].recall == 1
+
+
+def test_a_lost_box_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(9, 9, -1, 0.99, 1, 0, 9)})
+    with pytest.raises(ParityError, match=r"recall 0\.\d+ is below the limit 0\.99"):
+        _compare([_maps(i) for i in range(3)], [_maps(i, silent=True) for i in range(3)], DETECTOR)
+
+
+def test_iou_of_known_boxes() -> None:
+    box = np.array([0, 0, 10, 10], np.float32)
+    others = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 0, 0]], np.float32)
+    assert decoded.iou(box, others) == pytest.approx([1, 1 / 3, 0, 0])
+
+
+def test_a_result_survives_json() -> None:
+    result = _compare(_pose_outputs(), _pose_outputs())
+    assert StageResult(**result.to_json()) == result

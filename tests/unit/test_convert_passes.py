@@ -1,0 +1,202 @@
+"""Rewrites of ONNX graphs, and the small files that conversions write."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
+
+from edgepose.converters import onnx_passes  # noqa: E402
+from edgepose.converters.base import EXPORTERS, Context, absent, exporter, require, tool_versions  # noqa: E402
+from edgepose.converters.dcc_file import write_dcc_file  # noqa: E402
+from edgepose.converters.limits import LIMITS  # noqa: E402
+from edgepose.converters.to_ncnn import NcnnExporter  # noqa: E402
+from edgepose.converters.to_openvino import OpenvinoExporter  # noqa: E402
+from edgepose.errors import ConversionError, MissingDependencyError, UsageError  # noqa: E402
+
+Array = NDArray[np.float32]
+
+OFFSETS = [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def _focus_graph(
+    offsets: list[tuple[int, int]], *, kernel: int = 3, stride: int = 1, step: int = 2, group: int = 1
+) -> Any:
+    """Make a graph: four slices of the input, joined, then a convolution with a bias."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(7)
+    weight = random.standard_normal((8, 12 // group, kernel, kernel)).astype(np.float32)
+    constants = {
+        "weight": weight,
+        "bias": random.standard_normal(8).astype(np.float32),
+        "ends": np.array([np.iinfo(np.int64).max] * 2),
+        "axes": np.array([2, 3]),
+        "steps": np.array([step, step]),
+    }
+    nodes = []
+    for index, offset in enumerate(offsets):
+        constants[f"starts{index}"] = np.array(offset)
+        inputs = ["input", f"starts{index}", "ends", "axes", "steps"]
+        nodes.append(helper.make_node("Slice", inputs, [f"part{index}"]))
+    nodes.append(helper.make_node("Concat", [f"part{i}" for i in range(len(offsets))], ["joined"], axis=1))
+    pad = kernel // 2
+    attributes = {"kernel_shape": [kernel] * 2, "pads": [pad] * 4, "strides": [stride] * 2, "group": group}
+    nodes.append(helper.make_node("Conv", ["joined", "weight", "bias"], ["output"], **attributes))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 16, 24])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 8, None, None])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    return model
+
+
+def _run(model: Any) -> Array:
+    from onnx.reference import ReferenceEvaluator
+
+    tensor = np.random.default_rng(8).standard_normal((1, 3, 16, 24)).astype(np.float32)
+    result: Array = ReferenceEvaluator(model).run(None, {"input": tensor})[0]
+    return result
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("offsets", [OFFSETS, OFFSETS[::-1]])
+def test_slices_and_convolution_become_one_equal_convolution(
+    kernel: int, stride: int, offsets: list[tuple[int, int]]
+) -> None:
+    model = _focus_graph(offsets, kernel=kernel, stride=stride)
+    before = _run(model)
+    assert onnx_passes.fold_space_to_depth(model) == 1
+    assert [node.op_type for node in model.graph.node] == ["Conv"]
+    assert len(model.graph.initializer) == 2
+    onnx.checker.check_model(model)
+    np.testing.assert_allclose(_run(model), before, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"offsets": [(0, 0), (0, 0), (0, 1), (1, 1)]},
+        {"offsets": OFFSETS, "step": 1},
+        {"offsets": OFFSETS, "group": 2},
+        {"offsets": [(0, 0), (2, 0), (0, 1), (1, 1)]},
+    ],
+)
+def test_anything_else_is_left_alone(options: dict[str, Any]) -> None:
+    model = _focus_graph(**options)
+    before = model.SerializeToString()
+    assert onnx_passes.fold_space_to_depth(model) == 0
+    assert model.SerializeToString() == before
+
+
+def test_joined_slices_that_another_node_reads_are_left_alone() -> None:
+    model = _focus_graph(OFFSETS)
+    model.graph.node.append(onnx.helper.make_node("Relu", ["joined"], ["also"]))
+    assert onnx_passes.fold_space_to_depth(model) == 0
+
+
+def _dcc_weights() -> dict[str, Array]:
+    points, channels, width, attention, inner, periods, x_bins, y_bins = 2, 3, 4, 5, 6, 7, 8, 9
+    shapes: dict[str, tuple[int, ...]] = {
+        "pose_weight": (points * width, channels),
+        "pose_bias": (points * width,),
+        "norm_gain": (1,),
+        "uv_weight": (2 * inner + attention, width),
+        "query_scale": (attention,),
+        "query_offset": (points, attention),
+        "key_scale": (attention,),
+        "key_offset": (points, attention),
+        "out_weight": (width, inner),
+        "residual_scale": (width,),
+        "x_weight": (width, 2 * periods),
+        "x_bias": (width,),
+        "y_weight": (width, 2 * periods),
+        "y_bias": (width,),
+        "frequencies": (periods,),
+        "x_bins": (x_bins,),
+        "y_bins": (y_bins,),
+    }
+    return {name: np.full(shape, i + 1, np.float32) for i, (name, shape) in enumerate(shapes.items())}
+
+
+def test_the_classifiers_file_has_its_dimensions_and_arrays_in_order(tmp_path: Path) -> None:
+    weights = _dcc_weights()
+    write_dcc_file(weights, tmp_path / "x.dcc")
+    data = (tmp_path / "x.dcc").read_bytes()
+    assert data[:8] == b"EPDCC001"
+    assert struct.unpack("<8I", data[8:40]) == (2, 3, 4, 5, 6, 7, 8, 9)
+    kept = [weights[name] for name in weights if name not in ("x_bias", "y_bias")]
+    assert data[40:] == b"".join(a.tobytes() for a in kept)
+
+
+def test_every_target_has_an_exporter_that_names_its_tools() -> None:
+    for target in EXPORTERS:
+        found = exporter(target)
+        assert (found.target, found.source) == (target, "onnx")
+        assert found.missing_tools() == absent(found.tools) == []
+        assert all(tool_versions(found.tools).values())
+
+
+def test_an_unknown_target_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="unknown target 'tflite'") as caught:
+        exporter("tflite")
+    assert all(target in (caught.value.hint or "") for target in EXPORTERS)
+
+
+def test_an_absent_tool_is_a_missing_dependency(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert absent(("pnnx",)) == ["pnnx"]
+    with pytest.raises(MissingDependencyError, match="pnnx is not installed") as caught:
+        require(("pnnx",), purpose="convert to ncnn")
+    assert caught.value.hint == "pip install 'edgepose[convert]'"
+
+
+def test_half_precision_has_the_wider_limits() -> None:
+    narrow, wide = LIMITS["fp32"], LIMITS["fp16"]
+    assert (narrow.mean_px, wide.mean_px) == (0.1, 0.3)
+    assert narrow.cosine > wide.cosine and narrow.recall > wide.recall
+
+
+def _artifact(path: Path) -> Any:
+    from edgepose.artifact import Artifact, BoxHead, ModelSpec, Preprocess
+
+    spec = ModelSpec(
+        name="toy",
+        family="rtmdet",
+        task="detect",
+        preprocess=Preprocess("letterbox", (16, 24), "bgr", (0, 0, 0), (1, 1, 1), (0, 0, 0)),
+        head=BoxHead((8,), False, ("person",), 0.1, 0.5, 10, 10),
+        input_names=("input",),
+        output_names=("output",),
+        license="none",
+        parameters=1,
+    )
+    return Artifact(
+        spec, "onnx", "fp32", {"onnx": path}, {"input": (-1, 3, 16, 24)}, {"output": (-1, 8, 8, 12)}
+    )
+
+
+def test_what_pnnx_leaves_unconverted_is_refused_by_name(tmp_path: Path) -> None:
+    onnx.save(_focus_graph(OFFSETS), str(tmp_path / "x.onnx"))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(ConversionError, match=r"operators that ncnn does not have: Tensor\.slice"):
+        NcnnExporter().run(_artifact(tmp_path / "x.onnx"), Context(tmp_path / "work", "fp32"))
+
+
+@pytest.mark.parametrize("kind", [NcnnExporter, OpenvinoExporter])
+def test_a_tool_that_fails_is_a_conversion_error(kind: Any, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"no graph at all")
+    (tmp_path / "work").mkdir()
+    with pytest.raises(ConversionError, match="failed: "):
+        kind().run(_artifact(tmp_path / "x.onnx"), Context(tmp_path / "work", "fp32"))

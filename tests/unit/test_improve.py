@@ -1,0 +1,169 @@
+"""Integer layers: ncnn computes what the search computed, and every step of a plan lowers the error."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgepose.artifact import Artifact, KeypointSet, ModelSpec, Preprocess, SimccHead
+from edgepose.calibration.improve import IntegerLayer, quantise_layer
+from edgepose.calibration.ncnn_activations import ActivationStatistics, WheelNetwork, collect
+from edgepose.calibration.ncnn_int8 import layers_of, quantise
+from edgepose.calibration.ncnn_model import parse_model, raw, tagged, write_model
+from edgepose.calibration.plan import Plan, load_plan
+
+pytest.importorskip("ncnn")
+
+CHANNELS, OUTPUTS, HEIGHT, WIDTH = 8, 16, 12, 10
+PLAIN = load_plan("plain")
+KERNELS = {"1x1": (1, 1, 0), "3x3": (3, 1, 1), "3x3 stride 2": (3, 2, 1)}
+
+
+def network(folder: Path, kernel: int, stride: int, padding: int, seed: int = 1) -> Artifact:
+    """Write a network that doubles its input and convolves it with random weights."""
+    random = np.random.default_rng(seed)
+    size = OUTPUTS * CHANNELS * kernel * kernel
+    line = (
+        f"Convolution conv 1 1 mid out0 0={OUTPUTS} 1={kernel} 11={kernel} 3={stride} 13={stride} "
+        f"4={padding} 14={padding} 5=1 6={size}"
+    )
+    first = "Input in0 0 1 in0\nBinaryOp twice 1 1 in0 mid 0=2 1=1 2=2.0"
+    empty = bytes(4 + 4 * (size + OUTPUTS))
+    model = parse_model(f"7767517\n3 3\n{first}\n{line}\n".encode(), empty)
+    weights = {
+        "weight": tagged(random.standard_normal(size) / 5),
+        "bias": raw(random.standard_normal(OUTPUTS)),
+    }
+    model.layer("conv").weights = weights
+    folder.mkdir(exist_ok=True)
+    files = {"param": folder / "one.param", "bin": folder / "one.bin"}
+    write_model(model, files["param"], files["bin"])
+    out_hw = ((HEIGHT + 2 * padding - kernel) // stride + 1, (WIDTH + 2 * padding - kernel) // stride + 1)
+    zero = (0.0, 0.0, 0.0)
+    spec = ModelSpec(
+        name="one",
+        family="test",
+        task="pose",
+        preprocess=Preprocess("affine", (HEIGHT, WIDTH), "rgb", zero, (1.0, 1.0, 1.0), (0, 0, 0)),
+        head=SimccHead(2.0, KeypointSet("none", (), (), (), ())),
+        input_names=("input",),
+        output_names=("output",),
+        license="",
+        parameters=0,
+    )
+    return Artifact(
+        spec=spec,
+        format="ncnn",
+        precision="fp32",
+        files=files,
+        input_shapes={"input": (-1, CHANNELS, HEIGHT, WIDTH)},
+        output_shapes={"output": (-1, OUTPUTS, *out_hw)},
+        tensor_names={"input": "in0", "output": "out0"},
+    )
+
+
+def swish_samples(count: int, seed: int = 2) -> list[np.ndarray]:
+    """Make inputs as a Swish leaves them: from -0.28 up, some channels much wider than others."""
+    random = np.random.default_rng(seed)
+    x = random.standard_normal((count, CHANNELS, HEIGHT, WIDTH)) * 2
+    x *= 2.0 ** random.uniform(-3, 3, (1, CHANNELS, 1, 1))
+    return list((x / (1 + np.exp(-x))).astype(np.float32)[:, None])
+
+
+def integer_output(
+    layer: IntegerLayer, sample: np.ndarray, kernel: int, stride: int, padding: int
+) -> np.ndarray:
+    """Compute an integer convolution as IntegerLayer defines it, in float64."""
+    factors = np.ones(CHANNELS) if layer.factors is None else layer.factors.astype(np.float64)
+    scaled = 2 * sample[0].astype(np.float64) * layer.input_scale / factors[:, None, None]
+    integers = np.clip(np.rint(scaled) + layer.zero_point, -127, 127) - layer.zero_point
+    padded = np.pad(integers, ((0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(1, 2))
+    windows = windows[:, ::stride, ::stride]
+    weight = layer.weight.reshape(OUTPUTS, CHANNELS, kernel, kernel).astype(np.float64)
+    output = np.einsum("ocij,chwij->ohw", weight, windows)
+    output /= (layer.weight_scales.astype(np.float64) * layer.input_scale)[:, None, None]
+    assert layer.bias is not None
+    return output + layer.bias[:, None, None]
+
+
+@pytest.mark.parametrize("skewed_down", [False, True])
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize("steps", [(), ("zero_points",), ("equalisation",), ("zero_points", "equalisation")])
+def test_ncnn_computes_the_integer_layer(
+    tmp_path: Path, steps: tuple[str, ...], name: str, skewed_down: bool
+) -> None:
+    """Hold ncnn's borders, zero points and channel scales against the definition."""
+    kernel, stride, padding = KERNELS[name]
+    artifact = network(tmp_path / "float", kernel, stride, padding)
+    samples = [-x if skewed_down else x for x in swish_samples(12)]
+    statistics = collect(artifact, samples)
+    plan = dataclasses.replace(PLAIN, **dict.fromkeys(steps, True))
+    made = quantise(artifact, statistics, {"conv": "int8"}, plan, tmp_path / "int8")
+    layer = quantise_layer(
+        layers_of(artifact)[0], statistics.blobs["mid"], plan, patches=statistics.patches["conv"]
+    )
+    assert (layer.zero_point != 0) == ("zero_points" in steps)
+    assert (layer.factors is not None) == ("equalisation" in steps)
+    assert layer.zero_point >= 0 if skewed_down else layer.zero_point <= 0
+    wheel = WheelNetwork(made.files["param"], made.files["bin"], keep_blobs=False, int8=True)
+    for sample in samples[:3]:
+        wanted = integer_output(layer, sample, kernel, stride, padding)
+        got = wheel.run("in0", sample, ["out0"])[0]
+        # A value that lies between two steps may be rounded the other way in float32: one step of one weight.
+        step = 127 / float((layer.weight_scales * layer.input_scale).min())
+        assert np.abs(got - wanted).max() <= 1.01 * step
+        assert np.abs(got - wanted).mean() <= 0.002 * step
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(sorted(KERNELS)))
+def test_every_step_lowers_the_error(tmp_path_factory: pytest.TempPathFactory, seed: int, name: str) -> None:
+    artifact = network(tmp_path_factory.mktemp("net"), *KERNELS[name], seed=seed)
+    statistics = collect(artifact, swish_samples(12, seed))
+    errors = []
+    for count in range(5):
+        steps = ("zero_points", "equalisation", "rounding", "bias_correction")[:count]
+        errors.append(
+            measured(artifact, statistics, dataclasses.replace(PLAIN, **dict.fromkeys(steps, True)))
+        )
+    plain = measured(artifact, statistics, dataclasses.replace(PLAIN, bias_correction=True))
+    assert errors[4] < 0.5 * plain
+    assert errors[1:] == sorted(errors[1:], reverse=True)
+
+
+def measured(artifact: Artifact, statistics: ActivationStatistics, plan: Plan) -> float:
+    layer = quantise_layer(
+        layers_of(artifact)[0], statistics.blobs["mid"], plan, patches=statistics.patches["conv"]
+    )
+    return float("inf") if layer.error is None else layer.error
+
+
+def test_few_columns_leave_plain_rounding(tmp_path: Path) -> None:
+    artifact = network(tmp_path, 1, 1, 0)
+    statistics = collect(artifact, swish_samples(1))
+    layer = quantise_layer(
+        layers_of(artifact)[0],
+        statistics.blobs["mid"],
+        load_plan("accurate"),
+        patches=statistics.patches["conv"],
+    )
+    assert layer.steps == ()
+    assert layer.error is None
+
+
+def test_an_input_of_zeros_is_quantised(tmp_path: Path) -> None:
+    artifact = network(tmp_path / "float", 3, 1, 1)
+    zeros = [np.zeros((1, CHANNELS, HEIGHT, WIDTH), np.float32)] * 3
+    statistics = collect(artifact, zeros)
+    made = quantise(artifact, statistics, {"conv": "int8"}, load_plan("accurate"), tmp_path / "int8")
+    wheel = WheelNetwork(made.files["param"], made.files["bin"], keep_blobs=False, int8=True)
+    bias = layers_of(artifact)[0].bias
+    assert bias is not None
+    output = wheel.run("in0", zeros[0], ["out0"])[0]
+    assert np.allclose(output, bias[:, None, None], atol=1e-5)

@@ -1,0 +1,301 @@
+"""Reading pictures, folders and videos, good and bad; writing them completely or not at all."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose import media, writers
+from edgepose.errors import ConfigurationError, UsageError
+from edgepose.media import ReadAhead, list_pictures, load_cv2, open_source, read_picture
+
+cv2 = load_cv2()
+
+
+def scene(width: int = 64, height: int = 48, seed: int = 0) -> Any:
+    """Make a smooth picture with a bright top-left corner."""
+    rng = np.random.default_rng(seed)
+    image = cv2.resize(
+        rng.integers(0, 120, (6, 8, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC
+    )
+    image[: height // 4, : width // 4] = 250
+    return image
+
+
+def write_video(path: Path, frames: int, *, fps: float = 12.5, size: tuple[int, int] = (64, 48)) -> Path:
+    with writers.open_video(path, fps=fps) as video:
+        for index in range(frames):
+            image = scene(*size)
+            image[:, :8] = index * 10
+            video.write(image)
+    return path
+
+
+def jpeg_with_orientation(path: Path, image: Any, orientation: int) -> None:
+    """Put an EXIF block with one tag, 0x0112, behind the start of a JPEG."""
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    tiff = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
+    block = b"Exif\0\0" + tiff
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:])
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tif"])
+def test_pictures_are_read_as_written(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"ä picture{suffix}"
+    writers.write_picture(path, scene())
+    read = read_picture(path)
+    assert read.dtype == np.uint8 and read.flags.c_contiguous
+    assert np.abs(read.astype(int) - scene()).mean() < (3 if suffix in (".jpg", ".webp") else 1e-9)
+
+
+def test_grey_alpha_and_16_bit_become_bgr(tmp_path: Path) -> None:
+    for name, image in (
+        ("grey.png", scene()[:, :, 0]),
+        ("alpha.png", np.dstack([scene(), np.full((48, 64), 128, np.uint8)])),
+        ("deep.png", scene().astype(np.uint16) * 257),
+    ):
+        assert cv2.imwrite(str(tmp_path / name), image)
+        read = read_picture(tmp_path / name)
+        assert read.shape == (48, 64, 3) and read.dtype == np.uint8
+    assert np.array_equal(read, scene())
+
+
+@pytest.mark.parametrize(
+    ("orientation", "bright_corner"),
+    [
+        (1, (0, 0)),
+        (2, (0, -1)),
+        (3, (-1, -1)),
+        (4, (-1, 0)),
+        (5, (0, 0)),
+        (6, (0, -1)),
+        (7, (-1, -1)),
+        (8, (-1, 0)),
+    ],
+)
+def test_exif_orientation_is_honoured(
+    orientation: int, bright_corner: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "turned.jpg"
+    jpeg_with_orientation(path, scene(), orientation)
+    read = read_picture(path)
+    assert read.shape == ((48, 64, 3) if orientation < 5 else (64, 48, 3))
+    assert read[bright_corner].min() > 220
+    others = {(0, 0), (0, -1), (-1, 0), (-1, -1)} - {bright_corner}
+    assert all(read[corner].min() < 200 for corner in others)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.98])
+def test_a_picture_cut_short_is_refused(suffix: str, share: float, tmp_path: Path) -> None:
+    whole = tmp_path / f"whole{suffix}"
+    writers.write_picture(whole, scene(320, 240))
+    data = whole.read_bytes()
+    cut = tmp_path / f"cut{suffix}"
+    cut.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(UsageError) as caught:
+        read_picture(cut)
+    assert str(cut) in caught.value.message and "\n" not in caught.value.message and caught.value.hint
+
+
+def test_a_thumbnail_does_not_hide_the_cut(tmp_path: Path) -> None:
+    thumbnail = cv2.imencode(".jpg", scene(32, 24))[1].tobytes()
+    data = cv2.imencode(".jpg", scene(320, 240))[1].tobytes()
+    block = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data[:2] + block + data[2:])
+    assert read_picture(path).shape == (240, 320, 3)
+    path.write_bytes((data[:2] + block + data[2:])[:-400])
+    with pytest.raises(UsageError, match="cut short"):
+        read_picture(path)
+
+
+def test_trailing_bytes_are_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(cv2.imencode(".jpg", scene())[1].tobytes() + b"\0" * 100)
+    assert read_picture(path).shape == (48, 64, 3)
+
+
+def test_a_text_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_text("hello")
+    with pytest.raises(UsageError, match="not a picture"):
+        read_picture(path)
+
+
+def test_folders_are_read_in_natural_order(tmp_path: Path) -> None:
+    for name in ("10.jpg", "9.jpg", "a2.PNG", "a10.png", "1.jpg"):
+        writers.write_picture(tmp_path / name, scene())
+    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "sub.jpg").mkdir()
+    source = open_source(str(tmp_path))
+    assert (source.kind, source.frame_count, source.name) == ("pictures", 5, tmp_path.name)
+    assert [frame.name for frame in source] == ["1.jpg", "9.jpg", "10.jpg", "a2.PNG", "a10.png"]
+
+
+def test_an_unreadable_picture_of_a_folder_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writers.write_picture(tmp_path / "1.jpg", scene())
+    (tmp_path / "2.jpg").write_bytes(b"\xff\xd8\xff")
+    writers.write_picture(tmp_path / "3.jpg", scene())
+    source = open_source(str(tmp_path))
+    assert [(frame.index, frame.name) for frame in source] == [(0, "1.jpg"), (2, "3.jpg")]
+    assert source.unreadable == ["2.jpg"]
+    assert "2.jpg" in capsys.readouterr().err
+
+
+def test_empty_folder_and_missing_input(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no pictures"):
+        list_pictures(tmp_path)
+    with pytest.raises(UsageError, match="no such file"):
+        open_source(str(tmp_path / "none.jpg"))
+
+
+def test_a_camera_that_is_not_there() -> None:
+    with pytest.raises(ConfigurationError, match="camera 97 cannot be opened"):
+        open_source("97")
+
+
+def test_a_video_has_frames_and_times(tmp_path: Path) -> None:
+    source = open_source(str(write_video(tmp_path / "v.mp4", 10)))
+    assert (source.kind, source.frame_count, source.name) == ("video", 10, "v")
+    assert source.fps == pytest.approx(12.5)
+    frames = list(source)
+    source.close()
+    assert [frame.index for frame in frames] == list(range(10))
+    assert [frame.time_ns for frame in frames] == [pytest.approx(80e6 * i, abs=1e6) for i in range(10)]
+    left = [int(frame.image[:, 1:6].mean()) for frame in frames]
+    assert all(abs(value - 10 * index) < 6 for index, value in enumerate(left))
+
+
+def test_an_odd_size_loses_its_last_row_and_column(tmp_path: Path) -> None:
+    source = open_source(str(write_video(tmp_path / "v.mp4", 3, size=(65, 49))))
+    assert next(iter(source)).image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video", b"\0\0\0\x20ftypisom" + b"\0" * 200])
+def test_what_is_no_video_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        list(open_source(str(path)))
+    assert str(path) in caught.value.message and caught.value.hint
+
+
+def test_a_video_cut_short_tells_how_much_was_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(60):
+        writer.write(scene())
+    writer.release()
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    frames = list(open_source(str(path)))
+    assert 10 < len(frames) < 50
+    assert f"ends after {len(frames)} of 60 frames" in capsys.readouterr().err
+
+
+class Endless:
+    """Frames without end, or an error after some."""
+
+    kind: Any = "camera"
+    name = "endless"
+    frame_count = None
+    fps = None
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.unreadable: list[str] = []
+        self.made = 0
+        self.closed = False
+        self.fail_at = fail_at
+
+    def __iter__(self) -> Iterator[media.Frame]:
+        while True:
+            if self.made == self.fail_at:
+                raise UsageError("broken frame")
+            yield media.Frame(scene(), self.made, str(self.made), 0)
+            self.made += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_reading_ahead_is_bounded_and_stops() -> None:
+    source = Endless()
+    with ReadAhead(source, frames=3) as frames:
+        names = [frame.name for frame, _ in zip(frames, range(5), strict=False)]
+    assert names == ["0", "1", "2", "3", "4"] and source.closed
+    assert source.made <= 5 + 3 + 2
+
+
+def test_reading_ahead_keeps_the_limit_and_passes_errors_on() -> None:
+    with ReadAhead(Endless(), limit=4) as frames:
+        assert len(list(frames)) == 4
+    with ReadAhead(Endless(fail_at=2)) as frames, pytest.raises(UsageError, match="broken frame"):
+        list(frames)
+
+
+def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), writers.open_video(tmp_path / "v.mp4", fps=10) as video:
+        video.write(scene())
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError), writers.atomic_path(tmp_path / "a.json") as path:
+        path.write_text("half")
+        raise ValueError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_survives_a_failed_write(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(OSError) as caught, writers.atomic_path(target) as path:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(target) and target.read_text() == "old"
+    with writers.atomic_path(target) as path:
+        path.write_text("new")
+    assert target.read_text() == "new" and list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_stops_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(writers.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(OSError) as caught:
+        write_video(tmp_path / "v.mp4", 3)
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "v.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_lacks_frames_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ConfigurationError, match=r"holds \d+ of 6 frames"),
+        writers.open_video(tmp_path / "v.mp4", fps=10) as video,
+    ):
+        for _ in range(5):
+            video.write(scene())
+        video.frames += 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UsageError, match="frame 1 is 32x48"),
+        writers.open_video(tmp_path / "v.mp4", fps=10) as video,
+    ):
+        video.write(scene())
+        video.write(scene(32, 48))
+
+
+def test_an_unknown_picture_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot encode"):
+        writers.write_picture(tmp_path / "a.xyz", scene())

@@ -1,0 +1,117 @@
+"""Writing a bundle folder: complete under its name, or nothing at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from edgepose.bundle import pack
+from edgepose.errors import UsageError
+from edgepose.hashing import sha256_bytes
+
+
+def _stage(target: Path, text: str = "one", **options: object) -> pack.StagedBundle:
+    return pack.stage_bundle(target, {"name": text, "files": {}}, {"a.bin": text.encode()}, **options)  # type: ignore[arg-type]
+
+
+def test_nothing_has_the_name_before_publishing_and_all_is_there_after(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "bundle"
+    with _stage(target) as staged:
+        assert not target.exists()
+        staged.publish()
+    assert sorted(p.name for p in target.iterdir()) == ["a.bin", "bundle.json"]
+    listed = json.loads((target / "bundle.json").read_text())["files"]
+    assert listed == {"a.bin": {"bytes": 3, "sha256": sha256_bytes(b"one")}}
+    assert [p.name for p in target.parent.iterdir()] == ["bundle"]
+
+
+def test_the_folder_has_the_usual_permissions(tmp_path: Path) -> None:
+    with _stage(tmp_path / "bundle") as staged:
+        staged.publish()
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) == 0o777 & ~umask
+
+
+def test_leaving_without_publishing_removes_all_that_was_made(tmp_path: Path) -> None:
+    with _stage(tmp_path / "deep" / "er" / "bundle"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parents_that_were_there_stay(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with _stage(tmp_path / "out" / "bundle"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_failed_check_removes_the_folder(tmp_path: Path, error: type[BaseException]) -> None:
+    seen: list[list[str]] = []
+
+    def check(folder: Path) -> None:
+        seen.append(sorted(p.name for p in folder.iterdir()))
+        raise error
+
+    with pytest.raises(error):
+        _stage(tmp_path / "out" / "bundle", check=check)
+    assert seen == [["a.bin", "bundle.json"]]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unreadable_source_removes_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        pack.stage_bundle(tmp_path / "out" / "bundle", {"files": {}}, {"a.bin": tmp_path / "absent"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_an_existing_bundle_is_replaced_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool
+) -> None:
+    if not can_exchange:
+        monkeypatch.setattr(pack, "_exchange", lambda a, b: False)
+    target = tmp_path / "bundle"
+    for text in ("old", "new"):
+        with _stage(target, text) as staged:
+            staged.publish()
+    assert (target / "a.bin").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_replacement_that_fails_leaves_the_old_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    with _stage(target, "old") as staged:
+        staged.publish()
+    monkeypatch.setattr(pack, "_exchange", lambda a, b: False)
+    with pytest.raises(FileNotFoundError), _stage(target, "new") as staged:
+        assert staged.folder is not None
+        staged.folder.rename(tmp_path / "moved")
+        staged.publish()
+    assert (target / "a.bin").read_text() == "old"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "moved"]
+
+
+def test_an_existing_bundle_is_refused_without_force(tmp_path: Path) -> None:
+    with _stage(tmp_path / "bundle") as staged:
+        staged.publish()
+    with pytest.raises(UsageError, match="exists already"):
+        pack.refuse_existing(tmp_path / "bundle", force=False)
+    pack.refuse_existing(tmp_path / "bundle", force=True)
+    pack.refuse_existing(tmp_path / "other", force=False)
+
+
+def test_force_replaces_nothing_that_is_not_a_bundle(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    for name in ("folder", "file", "dangling"):
+        with pytest.raises(UsageError, match="is not a bundle"):
+            pack.refuse_existing(tmp_path / name, force=True)

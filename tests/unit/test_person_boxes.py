@@ -1,0 +1,102 @@
+"""Files of persons' boxes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgepose.errors import UsageError
+from edgepose.person_boxes import PersonBoxes, read_person_boxes
+
+BOX = (1.0, 2.0, 30.0, 40.0)
+OTHER = (5.0, 5.0, 6.0, 6.5)
+
+
+def read(tmp_path: Path, data: Any) -> PersonBoxes:
+    path = tmp_path / "boxes.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return read_person_boxes(path)
+
+
+def test_a_list_is_for_every_frame(tmp_path: Path) -> None:
+    boxes = read(tmp_path, [BOX, OTHER])
+    assert boxes.of("a.jpg", 0) == boxes.of("b.jpg", 7) == [BOX, OTHER]
+    boxes.check_used()
+
+
+def test_names_stems_and_numbers(tmp_path: Path) -> None:
+    boxes = read(tmp_path, {"dir/a.jpg": [BOX], "b": [OTHER], "2": [BOX, OTHER], "v.mp4#5": []})
+    assert boxes.of("a.jpg", 0) == [BOX]
+    assert boxes.of("b.png", 1) == [OTHER]
+    assert boxes.of("v.mp4#2", 2) == [BOX, OTHER]
+    assert boxes.of("v.mp4#5", 5) == [] and boxes.of("v.mp4#9", 9) == []
+    boxes.check_used()
+
+
+def test_coco_annotations(tmp_path: Path) -> None:
+    data = {
+        "images": [{"id": 3, "file_name": "x/a.jpg"}, {"id": 4, "file_name": "b.jpg"}],
+        "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}],
+        "annotations": [
+            {"image_id": 3, "category_id": 1, "bbox": [1, 2, 29, 38]},
+            {"image_id": 3, "category_id": 18, "bbox": [1, 2, 3, 4]},
+            {"image_id": 3, "category_id": 1, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+        ],
+    }
+    boxes = read(tmp_path, data)
+    assert boxes.of("a.jpg", 0) == [BOX] and boxes.of("b.jpg", 1) == []
+
+
+def test_a_file_for_other_frames_is_noticed(tmp_path: Path) -> None:
+    boxes = read(tmp_path, {"a.jpg": [BOX]})
+    assert boxes.of("b.jpg", 0) == []
+    with pytest.raises(UsageError, match=r"names no frame of this input \(it names 'a.jpg'"):
+        boxes.check_used()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "",
+        "{",
+        "[" * 100_000,
+        "3",
+        '"text"',
+        "{}",
+        [[1, 2, 3]],
+        [[1, 2, 3, 4, 5]],
+        [[3, 2, 1, 4]],
+        [[1, 2, 1, 4]],
+        [[1, 2, "3", 4]],
+        [[1, 2, True, 4]],
+        "[[1, 2, NaN, 4]]",
+        "[[1, 2, Infinity, 4]]",
+        [1, 2, 3, 4],
+        {"a.jpg": 3},
+        {"a.jpg": {"x": 1}},
+        {"a.jpg": "[[1, 2, 3, 4]]"},
+        {"annotations": []},
+        {"annotations": [], "images": []},
+        {"annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}], "images": []},
+        {"annotations": [{"image_id": 1, "bbox": [1, 2, 3]}], "images": [{"id": 1, "file_name": "a"}]},
+        {"annotations": 3, "images": [{"id": 1, "file_name": "a"}]},
+    ],
+)
+def test_wrong_files(data: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, data)
+    assert "boxes.json" in caught.value.message and caught.value.hint and len(caught.value.message) < 300
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        read_person_boxes(tmp_path / "none.json")
+
+
+def test_a_binary_file(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(UsageError, match="not JSON"):
+        read_person_boxes(tmp_path / "b.json")

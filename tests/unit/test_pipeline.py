@@ -1,0 +1,142 @@
+"""PosePipeline, with a stand-in for the compiled runtime."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose import errors
+from edgepose.pipeline import MAX_DEFAULT_THREADS, PosePipeline, default_threads
+
+MakeBundle = Callable[..., Path]
+
+
+def picture() -> Any:
+    return np.zeros((100, 200, 3), np.uint8)
+
+
+def test_importing_edgepose_is_light() -> None:
+    code = (
+        "import sys, edgepose; before = 'numpy' in sys.modules; from edgepose import PosePipeline, PoseFrame;"
+        "print(before, PosePipeline.__name__, PoseFrame.__name__)"
+    )
+    outcome = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert outcome.stdout == "False PosePipeline PoseFrame\n"
+    import edgepose
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = edgepose.nothing
+
+
+def test_a_frame(fake_bundle: MakeBundle) -> None:
+    with PosePipeline(fake_bundle(), threads=3, device="CPU") as pipeline:
+        frame = pipeline(picture(), time_s=1.25)
+        assert pipeline._core.options == {"threads": 3, "device": "CPU"}
+        assert pipeline._core.calls[0][1] == 1_250_000_000
+    assert len(frame) == 1 and frame.keypoints.shape == (1, 17, 3) and frame.keypoints.dtype == np.float32
+    assert frame.boxes.tolist() == [[50, 25, 150, 75, 0.5]] and frame.track_ids.tolist() == [-1]
+    assert frame.z is None and frame.timings_ms["total"] == 2.0 and "detector" in frame.timings_ms
+
+
+def test_what_the_bundle_says(fake_bundle: MakeBundle) -> None:
+    pipeline = PosePipeline(fake_bundle("pose"))
+    assert pipeline.keypoint_set and pipeline.keypoint_set.keypoints[0] == "nose"
+    assert pipeline.keypoint_set.skeleton[0] == (15, 13)
+    assert (pipeline.digest, pipeline.name, pipeline.pipeline_type) == ("ab" * 32, "test-pose", "pose")
+    assert pipeline.keypoint_threshold == 0.3 and pipeline.manifest["backend"] == "fake"
+    assert pipeline.threads == default_threads() <= MAX_DEFAULT_THREADS
+    assert PosePipeline(fake_bundle("detect")).keypoint_set is None
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [[[10, 20, 60, 90]], np.array([[10, 20, 60, 90]], np.int64), np.array([[10.0, 20, 60, 90, 0]])[:, :4]],
+)
+def test_boxes_of_any_number_type(boxes: Any, fake_bundle: MakeBundle) -> None:
+    assert PosePipeline(fake_bundle())(picture(), boxes=boxes).boxes[0, :4].tolist() == [10, 20, 60, 90]
+
+
+@pytest.mark.parametrize("boxes", [[], np.zeros((0, 4)), np.zeros((0,))])
+def test_no_boxes_are_no_persons(boxes: Any, fake_bundle: MakeBundle) -> None:
+    assert len(PosePipeline(fake_bundle())(picture(), boxes=boxes)) == 0
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        [1, 2, 3, 4],
+        [[1, 2, 3]],
+        [["a"] * 4],
+        [[0, 0, 0, 5]],
+        [[0, 5, 9, 1]],
+        [[0, 0, np.nan, 1]],
+        [[0, 0, np.inf, 1]],
+        [[1, 2], [1]],
+    ],
+)
+def test_wrong_boxes(boxes: Any, fake_bundle: MakeBundle) -> None:
+    with pytest.raises(errors.UsageError, match="box"):
+        PosePipeline(fake_bundle())(picture(), boxes=boxes)
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4, 3), np.float32), [[1]], None, np.zeros((4, 4, 3), np.int8)]
+)
+def test_a_picture_is_uint8(image: Any, fake_bundle: MakeBundle) -> None:
+    with pytest.raises(errors.UsageError, match="uint8"):
+        PosePipeline(fake_bundle())(image)
+
+
+def test_views_are_made_contiguous(fake_bundle: MakeBundle) -> None:
+    pipeline = PosePipeline(fake_bundle())
+    image = np.arange(100 * 200 * 3, dtype=np.uint32).astype(np.uint8).reshape(100, 200, 3)
+    pipeline(image[::2, 10:50, ::-1])
+    assert np.array_equal(pipeline._core.calls[0][0], image[::2, 10:50, ::-1])
+
+
+@pytest.mark.parametrize("code", [code for code in errors.CORE_CODES if code])
+def test_core_errors_become_ours(code: int, fake_bundle: MakeBundle, fake_core: ModuleType) -> None:
+    pipeline = PosePipeline(fake_bundle())
+
+    def fail(*args: Any) -> None:
+        raise fake_core.CoreError(code, "it failed", "mend it")
+
+    pipeline._core.process = pipeline._core.detect = pipeline._core.verify_golden = fail
+    expected = errors.CORE_CODES[code][1] or RuntimeError
+    for call in (lambda: pipeline(picture()), lambda: pipeline.detect(picture()), pipeline.verify_golden):
+        with pytest.raises(expected) as caught:
+            call()
+        assert str(caught.value) == "it failed"
+        assert expected is RuntimeError or caught.value.hint == "mend it"
+
+
+def test_missing_and_broken_bundles(tmp_path: Path, fake_core: ModuleType) -> None:
+    with pytest.raises(errors.UsageError, match="no such bundle"):
+        PosePipeline(tmp_path / "none")
+    with pytest.raises(errors.BundleError, match=r"no bundle\.json"):
+        PosePipeline(tmp_path)
+
+
+def test_a_closed_pipeline_says_so(fake_bundle: MakeBundle) -> None:
+    with PosePipeline(fake_bundle()) as pipeline:
+        pass
+    for call in (lambda: pipeline(picture()), pipeline.reset, pipeline.verify_golden):
+        with pytest.raises(errors.UsageError, match="closed"):
+            call()
+
+
+def test_without_the_compiled_runtime(fake_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    import edgepose
+
+    bundle = fake_bundle()
+    monkeypatch.delattr(edgepose, "_core")
+    monkeypatch.setitem(sys.modules, "edgepose._core", None)
+    with pytest.raises(errors.MissingDependencyError, match=r"edgepose\._core cannot be loaded"):
+        PosePipeline(bundle)
