@@ -16,6 +16,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "pnnx": ("pnnx", "convert"),
     "ncnn": ("ncnn", "calibrate"),
     "nncf": ("nncf", "calibrate"),
+    "faster_coco_eval": ("faster-coco-eval", "eval"),
 }
 
 

@@ -38,6 +38,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_picture(path: Path, image: Image, *, jpeg_quality: int = 92) -> None:
     """Encode a BGR picture in the format of the path's suffix and write it atomically."""
     cv2 = load_cv2()

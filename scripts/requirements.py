@@ -15,7 +15,7 @@ def main() -> None:
     config = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
     project = config["project"]
     wanted = [*config["build-system"]["requires"], *project["dependencies"], "cmake>=3.25", "ninja"]
-    for extra in ("convert", "calibrate", "test", "dev"):
+    for extra in ("convert", "calibrate", "eval", "test", "dev"):
         wanted += project["optional-dependencies"][extra]
     # torch first and exact: a later requirement must not pull another build of it.
     wanted.sort(key=lambda line: not re.match(r"torch\b", line))

@@ -1,0 +1,85 @@
+"""`edgepose eval`: how accurate a bundle is, and how far from a reference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(name="eval", short_help="Measure accuracy, and drift from a reference.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--images", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the pictures."
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="COCO keypoint annotations. Without it only --reference can be compared with.",
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE",
+    help="A bundle, such as the fp32 one, to measure the drift from.",
+)
+@click.option(
+    "--boxes",
+    type=click.Choice(["labelled", "detected"]),
+    help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
+)
+@click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
+@click.option(
+    "--processes", type=click.IntRange(1, 256), help="Processes, one picture each.  [default: all, up to 8]"
+)
+@click.option("--max-images", type=click.IntRange(1), metavar="N", help="Take the first N pictures only.")
+@click.option(
+    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
+    help="Write the figures as a JSON document; - for standard output.",
+)  # fmt: skip
+def eval_command(
+    bundle: Path,
+    images: Path,
+    data: Path | None,
+    reference: Path | None,
+    boxes: str | None,
+    device: str,
+    processes: int | None,
+    max_images: int | None,
+    json_file: Path | None,
+) -> None:
+    """Measure BUNDLE on labelled pictures: AP and AR by OKS, PCK, and the error of every joint in pixels.
+
+    With --reference also, or only, how far the keypoints are from those of another bundle. Results are kept
+    picture by picture: a stopped run goes on where it was.
+    """
+    from edgepose.verify.evaluation import EvalRequest, evaluate
+    from edgepose.verify.text import eval_text
+
+    request = EvalRequest(
+        bundle=bundle,
+        images=images,
+        data=data,
+        reference=reference,
+        boxes="labelled" if boxes == "labelled" else "detected" if boxes else None,
+        device=device,
+        processes=processes,
+        max_images=max_images,
+    )
+    emit(evaluate(request), json_file, eval_text)
+
+
+def emit(document: dict[str, object], json_file: Path | None, text: object) -> None:
+    """Print the text, or the document where its file is "-"; write the document to any other file."""
+    from edgepose.writers import write_text
+
+    body = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if json_file is not None and str(json_file) == "-":
+        click.echo(body, nl=False)
+        return
+    if json_file is not None:
+        write_text(json_file, body)
+    assert callable(text)
+    click.echo(text(document))

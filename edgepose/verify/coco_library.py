@@ -1,0 +1,126 @@
+"""AP and AR by a library that repeats COCO's own evaluation: faster-coco-eval."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgepose.artifact import KeypointSet
+from edgepose.extras import missing_package
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgepose.verify.dataset import Dataset
+    from edgepose.verify.predictions import Predictions
+
+    Floats = NDArray[np.float64]
+
+STATISTICS = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
+
+_WHOLEBODY = {
+    "body": range(17),
+    "foot": range(17, 23),
+    "face": range(23, 91),
+    "left_hand": range(91, 112),
+    "right_hand": range(112, 133),
+}
+
+
+def parts_of(points: KeypointSet) -> dict[str, Sequence[int]]:
+    """Return the parts that get an AP of their own; the first stands for the network."""
+    count = len(points.keypoints)
+    if points.name == "wholebody133":
+        return {"wholebody": range(133), **_WHOLEBODY}
+    return {"hand" if points.name == "hand21" else "body": range(count)}
+
+
+def average_precision(
+    data: Dataset, predictions: Predictions, points: KeypointSet
+) -> dict[str, dict[str, float]]:
+    """Return the ten COCO figures of each part, in percent; -1 where there is nothing to measure.
+
+    A part's labels count where at least one of its own points is labelled; OKS takes the person's area.
+    """
+    return {
+        part: _evaluate(*_documents(data, predictions, chosen), [points.sigmas[k] for k in chosen])
+        for part, chosen in parts_of(points).items()
+    }
+
+
+def evaluate_results(
+    labels: Mapping[str, Any], results: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
+) -> dict[str, float]:
+    """Return the ten COCO figures of a results list (as in a COCO results file), in percent."""
+    return _evaluate(dict(labels), [dict(item) for item in results], sigmas)
+
+
+def _documents(
+    data: Dataset, predictions: Predictions, chosen: Sequence[int]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    import numpy as np
+
+    columns = list(chosen)
+    annotations = []
+    for person, identity in enumerate(data.annotation_ids.tolist()):
+        keypoints = data.keypoints[person, columns]
+        x1, y1, x2, y2 = data.boxes[person].tolist()
+        annotations.append(
+            {
+                "id": identity,
+                "image_id": data.pictures[int(data.picture_of[person])].id,
+                "category_id": 1,
+                "iscrowd": int(data.crowd[person]),
+                "area": float(data.areas[person]),
+                "bbox": [x1, y1, x2 - x1, y2 - y1],
+                "keypoints": keypoints.ravel().tolist(),
+                "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+            }
+        )
+    labels = {
+        "info": {},
+        "images": [{"id": picture.id} for picture in data.pictures],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    scores = predictions.scores()
+    results = [
+        {
+            "image_id": data.pictures[int(predictions.picture_of[row])].id,
+            "category_id": 1,
+            "keypoints": np.nan_to_num(predictions.keypoints[row, columns]).ravel().tolist(),
+            "score": float(scores[row]),
+        }
+        for row in range(len(scores))
+    ]
+    return labels, results
+
+
+def _evaluate(
+    labels: dict[str, Any], results: list[dict[str, Any]], sigmas: Sequence[float]
+) -> dict[str, float]:
+    import numpy as np
+
+    try:
+        from faster_coco_eval import COCO, COCOeval_faster
+    except ModuleNotFoundError as error:
+        raise missing_package("faster_coco_eval", purpose="compute AP") from error
+    if not results:
+        labelled = any(a["num_keypoints"] and not a.get("iscrowd") for a in labels["annotations"])
+        return dict.fromkeys(STATISTICS, 0.0 if labelled else -1.0)
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(labels)
+        evaluation = COCOeval_faster(truth, truth.loadRes(results), "keypoints", print_function=_silent)
+        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas, np.float64)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    values = [float(value) for value in evaluation.stats[: len(STATISTICS)]]
+    return {name: 100 * value if value >= 0 else -1.0 for name, value in zip(STATISTICS, values, strict=True)}
+
+
+def _silent(*_: Any) -> None:
+    """Take what the library would print."""

@@ -1,0 +1,279 @@
+"""Labelled pictures in COCO format: read, checked, and with an order of their own."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepose.artifact import KeypointSet
+from edgepose.errors import UsageError
+from edgepose.hashing import sha256_bytes
+from edgepose.media import list_pictures
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# COCO's mean ratio of a person's outline to the box: stands in for a missing "area", as in mmpose.
+_AREA_OF_BOX = 0.53
+_WHOLEBODY_PARTS = ("foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+_HINT = "the file must hold COCO keypoint annotations: images, annotations, categories"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of the data; file is where it lies, name what the annotations call it."""
+
+    id: int
+    name: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """M labelled persons on pictures, both in order of their ids.
+
+    keypoints (M, K, 3): x px, y px, v (0: not labelled). boxes (M, 4): x1 y1 x2 y2 px. picture_of (M,): index
+    into pictures. Crowd regions are kept for AP (they excuse detections) and are no persons otherwise.
+    """
+
+    path: Path
+    digest: str
+    pictures: tuple[Picture, ...]
+    annotation_ids: NDArray[np.int64]
+    picture_of: NDArray[np.int64]
+    boxes: Floats
+    areas: Floats
+    keypoints: Floats
+    crowd: NDArray[np.bool_]
+
+    @property
+    def labelled(self) -> NDArray[np.int64]:
+        """The indices of the persons with at least one labelled keypoint, crowds left out."""
+        import numpy as np
+
+        return np.flatnonzero(~self.crowd & (self.keypoints[..., 2] > 0).any(axis=1))
+
+    @property
+    def boxed(self) -> NDArray[np.int64]:
+        """The indices of the persons to run on where boxes are labelled ones: labelled ones, else all."""
+        import numpy as np
+
+        found = self.labelled
+        return found if len(found) else np.flatnonzero(~self.crowd)
+
+
+def read_dataset(
+    path: Path, image_dir: Path, points: KeypointSet, *, max_pictures: int | None = None
+) -> Dataset:
+    """Read annotations whose keypoints are those of `points`.
+
+    Errors: UsageError, naming the first of what is wrong: no JSON, ids twice, annotations of no picture,
+    pictures that are absent, other keypoints than the network's, no persons.
+    """
+    import numpy as np
+
+    document, digest = _read(path)
+    category = _person_category(path, document, points)
+    pictures = _pictures(path, document, image_dir)
+    if max_pictures is not None:
+        pictures = pictures[:max_pictures]
+    known = {int(image["id"]) for image in document["images"]}
+    index_of = {picture.id: index for index, picture in enumerate(pictures)}
+    chosen: list[Mapping[str, Any]] = []
+    for item in _annotations(path, document):
+        if item["image_id"] not in known:
+            raise UsageError(
+                f"{path}: annotation {item['id']} is of picture {item['image_id']!r}, which is not listed",
+                hint="list the picture under images, or drop the annotation",
+            )
+        if item.get("category_id", category) == category and item["image_id"] in index_of:
+            chosen.append(item)
+    if not chosen:
+        raise UsageError(f"{path}: holds no persons", hint=_HINT)
+    chosen.sort(key=lambda item: (index_of[item["image_id"]], item["id"]))
+    boxes = np.array([_box(path, item) for item in chosen])
+    count = len(points.keypoints)
+    return Dataset(
+        path=path,
+        digest=digest,
+        pictures=tuple(pictures),
+        annotation_ids=np.array([item["id"] for item in chosen], np.int64),
+        picture_of=np.array([index_of[item["image_id"]] for item in chosen], np.int64),
+        boxes=boxes,
+        areas=np.array([_area(path, item) for item in chosen]),
+        keypoints=np.array([_keypoints(path, item, count) for item in chosen]),
+        crowd=np.array([bool(item.get("iscrowd", 0)) for item in chosen]),
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file", hint=_HINT) from None
+    except IsADirectoryError:
+        raise UsageError(
+            f"{path} is a folder", hint="--data takes the annotation file, --images the folder"
+        ) from None
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON ({error})", hint=_HINT) from error
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(name), list) for name in ("images", "annotations")
+    ):
+        raise UsageError(f"{path}: lacks the lists images and annotations", hint=_HINT)
+    return document, sha256_bytes(data)
+
+
+def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSet) -> Any:
+    """Return the id of the category whose keypoints are the network's; complain about others."""
+    categories = document.get("categories", [])
+    if not isinstance(categories, list) or not all(isinstance(c, dict) and "id" in c for c in categories):
+        raise UsageError(f"{path}: categories is not a list of categories with ids", hint=_HINT)
+    with_points = [c for c in categories if c.get("keypoints")]
+    if not with_points:
+        persons = [c for c in categories if c.get("name") == "person"]
+        return persons[0]["id"] if persons else 1
+    category = with_points[0]
+    names = [str(name) for name in category["keypoints"]]
+    # COCO-WholeBody files name the 17 body points only; the others are in members of their own.
+    whole = points.name == "wholebody133" and len(names) == 17
+    if len(names) != len(points.keypoints) and not whole:
+        raise UsageError(
+            f"{path}: labels {len(names)} keypoints, the network finds {len(points.keypoints)} "
+            f"({points.name})",
+            hint="give data that is labelled with the network's own keypoints",
+        )
+    if sorted(names) == sorted(points.keypoints) and tuple(names) != points.keypoints:
+        first = next(a for a, b in zip(names, points.keypoints, strict=True) if a != b)
+        raise UsageError(
+            f"{path}: has the network's keypoints in another order (first at {first!r})",
+            hint="reorder the labels, or convert with --keypoints FILE in the labels' order",
+        )
+    return category["id"]
+
+
+def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[Picture]:
+    pictures = []
+    for image in document["images"]:
+        if (
+            not isinstance(image, dict)
+            or not isinstance(image.get("file_name"), str)
+            or not _is_id(image.get("id"))
+        ):
+            raise UsageError(
+                f"{path}: a picture lacks its id or file_name: {json.dumps(image)[:80]}", hint=_HINT
+            )
+        name = image["file_name"]
+        pictures.append(Picture(image["id"], name, _locate(image_dir, name)))
+    _refuse_twice(path, "picture", [picture.id for picture in pictures])
+    if not image_dir.is_dir():
+        raise UsageError(f"{image_dir}: no such folder", hint="--images takes the folder of the pictures")
+    missing = [picture.name for picture in pictures if not picture.file.is_file()]
+    if missing:
+        raise UsageError(
+            f"{image_dir}: {len(missing)} of {len(pictures)} pictures are missing: {', '.join(missing[:3])}"
+            + (", ..." if len(missing) > 3 else ""),
+            hint="--images takes the folder that holds every picture of the annotations",
+        )
+    return sorted(pictures, key=lambda picture: picture.id)
+
+
+def _locate(image_dir: Path, name: str) -> Path:
+    """Return where a picture lies: below the folder, or in it where the annotations name a sub-folder."""
+    below = image_dir / name
+    return below if below.is_file() else image_dir / Path(name).name
+
+
+def _annotations(path: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    items = document["annotations"]
+    for item in items:
+        if not isinstance(item, dict) or "image_id" not in item:
+            raise UsageError(f"{path}: an annotation lacks image_id: {json.dumps(item)[:80]}", hint=_HINT)
+        if not _is_id(item.get("id")):
+            raise UsageError(f"{path}: an annotation of picture {item['image_id']} lacks its id", hint=_HINT)
+    _refuse_twice(path, "annotation", [item["id"] for item in items])
+    return list(items)
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _refuse_twice(path: Path, what: str, ids: Sequence[int]) -> None:
+    twice = [identity for identity, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise UsageError(
+            f"{path}: {what} id {twice[0]} is there twice"
+            + (f", and {len(twice) - 1} more" if twice[1:] else ""),
+            hint="ids must be unique: AP would count the wrong pairs",
+        )
+
+
+def _box(path: Path, item: Mapping[str, Any]) -> list[float]:
+    box = item.get("bbox")
+    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+        raise UsageError(f"{path}: annotation {item['id']} has no bbox of four numbers", hint=_HINT)
+    x, y, width, height = box
+    if not item.get("iscrowd") and (width <= 0 or height <= 0):
+        raise UsageError(
+            f"{path}: annotation {item['id']} has an empty box {box}", hint="drop it, or give its box"
+        )
+    return [x, y, x + width, y + height]
+
+
+def _area(path: Path, item: Mapping[str, Any]) -> float:
+    area = item.get("area")
+    if area is None:
+        return float(item["bbox"][2] * item["bbox"][3] * _AREA_OF_BOX)
+    if not _is_number(area) or area < 0:
+        raise UsageError(f"{path}: annotation {item['id']} has the area {area!r}", hint=_HINT)
+    return float(area)
+
+
+def _keypoints(path: Path, item: Mapping[str, Any], count: int) -> list[list[float]]:
+    values = item.get("keypoints")
+    if values is None:
+        return [[0.0, 0.0, 0.0]] * count
+    if isinstance(values, list) and count == 133 and len(values) == 51:
+        values = [*values, *(v for part in _WHOLEBODY_PARTS for v in item.get(part, ()))]
+    if not isinstance(values, list) or len(values) != 3 * count or not all(_is_number(v) for v in values):
+        found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
+        raise UsageError(
+            f"{path}: annotation {item['id']} has keypoints of {found}, not {count} times x, y, v",
+            hint="give data that is labelled with the network's own keypoints",
+        )
+    return [[float(v) for v in values[n : n + 3]] for n in range(0, len(values), 3)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def picture_folder(folder: Path, points: KeypointSet, *, max_pictures: int | None = None) -> Dataset:
+    """Make data without labels of every picture in a folder. Errors: UsageError."""
+    import numpy as np
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder", hint="--images takes the folder of the pictures")
+    files = list_pictures(folder)[:max_pictures]
+    return Dataset(
+        path=folder,
+        digest=sha256_bytes(b""),
+        pictures=tuple(Picture(number, file.name, file) for number, file in enumerate(files, start=1)),
+        annotation_ids=np.zeros(0, np.int64),
+        picture_of=np.zeros(0, np.int64),
+        boxes=np.zeros((0, 4)),
+        areas=np.zeros(0),
+        keypoints=np.zeros((0, len(points.keypoints), 3)),
+        crowd=np.zeros(0, bool),
+    )

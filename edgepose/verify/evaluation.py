@@ -1,0 +1,183 @@
+"""The work of `edgepose eval`: run, compare with labels and with a reference, and write it down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgepose import log
+from edgepose.errors import UsageError
+from edgepose.pipeline import PosePipeline
+from edgepose.progress import Progress
+from edgepose.verify import bootstrap
+from edgepose.verify.coco_library import average_precision
+from edgepose.verify.compared import Compared, with_labels, with_reference
+from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
+from edgepose.verify.figures import drift_member, errors_member, number, worst_member
+from edgepose.verify.oks import match
+from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict
+from edgepose.verify.run_info import CREATED_BY, bundle_member, data_member, skeleton_member
+
+if TYPE_CHECKING:
+    from edgepose.artifact import KeypointSet
+
+EVAL_FORMAT = "edgepose-eval"
+EVAL_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRequest:
+    """What to evaluate on what. data None: every picture of the folder, without labels.
+
+    boxes None: the labelled ones, or the bundle's own where it takes no boxes or there are none.
+    """
+
+    bundle: Path
+    images: Path
+    data: Path | None = None
+    reference: Path | None = None
+    boxes: BoxSource | None = None
+    device: str = "CPU"
+    processes: int | None = None
+    max_images: int | None = None
+    samples: int = 2000
+    confidence: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A bundle that was opened and checked: its description and keypoints."""
+
+    path: Path
+    member: dict[str, Any]
+    points: KeypointSet
+
+
+def open_subject(path: Path, device: str) -> Subject:
+    """Open a bundle to learn what it is. Errors: those of PosePipeline; UsageError without keypoints."""
+    with PosePipeline(path, threads=1, device=device) as pipeline:
+        if pipeline.keypoint_set is None:
+            raise UsageError(
+                f"{path}: finds boxes, not keypoints", hint="give a bundle with a pose network or RTMO"
+            )
+        return Subject(path, bundle_member(pipeline), pipeline.keypoint_set)
+
+
+def open_data(subject: Subject, images: Path, data: Path | None, *, max_images: int | None = None) -> Dataset:
+    """Read the annotations, or list the folder where there are none."""
+    if data is None:
+        return picture_folder(images, subject.points, max_pictures=max_images)
+    return read_dataset(data, images, subject.points, max_pictures=max_images)
+
+
+def box_source(subject: Subject, data: Dataset, asked: BoxSource | None) -> BoxSource:
+    """Decide where the boxes come from. Errors: UsageError for labelled boxes that there are not."""
+    if asked == "labelled" and not len(data.boxed):
+        raise UsageError(f"{data.path}: holds no boxes", hint="give --data, or --boxes detected")
+    if asked is not None:
+        return asked
+    return "detected" if subject.member["pipeline"] == "one_stage" or not len(data.boxed) else "labelled"
+
+
+def require_same_points(candidate: Subject, reference: Subject) -> None:
+    """Refuse to compare other keypoints. Errors: UsageError."""
+    if len(candidate.points.keypoints) != len(reference.points.keypoints):
+        raise UsageError(
+            f"{candidate.path} finds {len(candidate.points.keypoints)} keypoints, the reference "
+            f"{len(reference.points.keypoints)}",
+            hint="compare bundles of the same keypoints",
+        )
+
+
+def evaluate(request: EvalRequest) -> dict[str, Any]:
+    """Return the document edgepose-eval. Errors: those of PosePipeline, read_dataset and predict."""
+    subject = open_subject(request.bundle, request.device)
+    data = open_data(subject, request.images, request.data, max_images=request.max_images)
+    reference = open_subject(request.reference, request.device) if request.reference else None
+    if reference is not None:
+        require_same_points(subject, reference)
+    boxes = box_source(subject, data, request.boxes)
+    recipe = Recipe(boxes=boxes, device=request.device)
+    if not len(data.labelled) and reference is None:
+        raise UsageError(
+            f"{data.path}: has no labelled keypoints, so there is nothing to measure",
+            hint="give --data with keypoints, or --reference BUNDLE for the drift from it",
+        )
+    bare = int((~data.crowd).sum()) - len(data.labelled)
+    if bare and len(data.labelled):
+        log.info(f"{data.path}: {bare} persons have no labelled keypoint and are left out")
+    with Progress("eval", stages=2 if reference else 1, unit="images") as progress:
+        progress.stage(subject.member["name"], total=len(data.pictures))
+        found = predict(request.bundle, data, recipe, processes=request.processes, progress=progress)
+        theirs = None
+        if reference is not None:
+            progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))
+            theirs = predict(reference.path, data, recipe, processes=request.processes, progress=progress)
+    labels = with_labels(data, found) if len(data.labelled) else None
+    drift = with_reference(theirs, found, pictures=len(data.pictures)) if theirs else None
+    names = subject.points.keypoints
+    weights = bootstrap.resample(len(data.pictures), request.samples, request.seed)
+    worst = drift or labels
+    accuracy = drifted = None
+    if labels:
+        accuracy = _accuracy(data, found, labels, subject.points, weights, request.confidence)
+    if drift and reference:
+        drifted = {
+            "reference": reference.member,
+            **drift_document(drift, names, weights, request.confidence),
+        }
+    return {
+        "format": EVAL_FORMAT,
+        "format_version": EVAL_VERSION,
+        "created_by": CREATED_BY,
+        "bundle": subject.member,
+        "data": data_member(data, found),
+        "settings": {
+            "boxes": boxes, "flip_test": False, "device": request.device,
+            "confidence": request.confidence, "samples": request.samples, "seed": request.seed,
+        },
+        "skeleton": skeleton_member(subject.points),
+        "accuracy": accuracy,
+        "drift": drifted,
+        "worst": worst_member(worst, data, names) if worst else [],
+        "speed": {
+            "persons": len(found.boxes), "seconds": number(found.seconds, 2), "processes": found.processes,
+            "from_cache": found.from_cache,
+        },
+    }  # fmt: skip
+
+
+def _accuracy(
+    data: Dataset,
+    found: Predictions,
+    labels: Compared,
+    points: KeypointSet,
+    weights: bootstrap.Weights,
+    confidence: float,
+) -> dict[str, Any]:
+    parts = average_precision(data, found, points)
+    ap = bootstrap.ApOfWeights(match(data, found, points.sigmas)).of(weights)
+    return {
+        "parts": {part: {n: number(v, 3) for n, v in figures.items()} for part, figures in parts.items()},
+        "AP_interval": [number(v, 3) for v in bootstrap.interval(ap, confidence)],
+        **errors_member(labels, points.keypoints),
+    }
+
+
+def drift_document(
+    drift: Compared, names: tuple[str, ...], weights: bootstrap.Weights, confidence: float
+) -> dict[str, Any]:
+    """Return "drift" without its reference."""
+    import numpy as np
+
+    distance = np.where(drift.counts, drift.distance_input_px, 0).sum(axis=1)
+    columns = np.stack([distance, drift.counts.sum(axis=1)], axis=1)
+    per_picture = np.zeros((weights.shape[1], 2))
+    np.add.at(per_picture, drift.picture_of, columns)
+    means = bootstrap.ratios(weights, per_picture[:, :1], per_picture[:, 1:])[:, 0]
+    return {
+        **drift_member(drift, names),
+        "mean_input_px_interval": [number(v) for v in bootstrap.interval(means, confidence)],
+    }

@@ -1,0 +1,85 @@
+"""The documents of `eval` and `gate` as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_WORST_JOINTS = 6
+
+
+def eval_text(document: Mapping[str, Any]) -> str:
+    """Return what `edgepose eval` prints."""
+    data, speed, accuracy = document["data"], document["speed"], document["accuracy"]
+    lines = [
+        f"{describe(document['bundle'])}: {data['images']} pictures, {speed['persons']} persons "
+        f"({document['settings']['boxes']} boxes)"
+    ]
+    if accuracy:
+        lines += ["", *accuracy_lines(accuracy)]
+    if document["drift"]:
+        lines += ["", *drift_lines(document["drift"])]
+    return "\n".join(lines)
+
+
+def describe(bundle: Mapping[str, Any]) -> str:
+    """Return a bundle's name and precision."""
+    return f"{bundle['name']} ({bundle['backend']}, {bundle['precision']})"
+
+
+def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
+    """Return AP and AR by part, PCK, and the joints with the largest errors."""
+    columns = ("AP", "AP50", "AP75", "APM", "APL", "AR")
+    low, high = accuracy["AP_interval"]
+    rows = [("", *columns)]
+    rows += [(part, *(cell(v[c], 2) for c in columns)) for part, v in accuracy["parts"].items()]
+    error = accuracy["error_px"]
+    pck = ", ".join(f"{cell(value, 1)} at {share}" for share, value in accuracy["pck"].items())
+    return [
+        *table(rows),
+        f"AP is within {cell(low, 2)} .. {cell(high, 2)}",
+        f"PCK  {pck} of the box",
+        f"error  mean {cell(error['mean'])} px, p95 {cell(error['p95'])} px, worst {cell(error['max'])} px "
+        f"({error['compared']} keypoints)",
+        "",
+        *joint_lines(accuracy["per_keypoint"], ("mean_px", "p95_px", "max_px", "pck_0.1")),
+    ]
+
+
+def drift_lines(drift: Mapping[str, Any]) -> list[str]:
+    """Return how far the keypoints are from the reference's."""
+    px, inner = drift["px"], drift["input_px"]
+    return [
+        f"drift from {describe(drift['reference'])}: {drift['compared']} confident keypoints of "
+        f"{drift['persons']} persons"
+        + (f"; {drift['unmatched_persons']} persons not found again" if drift["unmatched_persons"] else ""),
+        f"  picture px  mean {cell(px['mean'])}, p95 {cell(px['p95'])}, worst {cell(px['max'])}",
+        f"  input px    mean {cell(inner['mean'])}, p95 {cell(inner['p95'])}, worst {cell(inner['max'])}",
+        "",
+        *joint_lines(drift["per_keypoint"], ("mean_px", "p95_px", "max_px", "mean_input_px")),
+    ]
+
+
+def joint_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+    """Return the joints with the largest mean, worst first."""
+    compared = [row for row in rows if row["mean_px"] is not None]
+    compared.sort(key=lambda row: -row["mean_px"])
+    shown = compared if len(compared) <= 17 else compared[:_WORST_JOINTS]
+    body = [(row["name"], str(row["compared"]), *(cell(row[c]) for c in columns)) for row in shown]
+    more = [f"... and {len(compared) - len(shown)} more, all smaller"] if len(shown) < len(compared) else []
+    return [*table([("joint", "n", *columns), *body]), *more] if body else []
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align a table: the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def cell(value: float | None, digits: int = 3) -> str:
+    """Return a figure for a table; a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"

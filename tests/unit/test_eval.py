@@ -1,0 +1,292 @@
+"""`edgepose eval`: reading labels, every bad input, resuming, and AP equal to COCO's own code."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose import writers
+from edgepose.cli.main import main
+from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.verify import bootstrap
+from edgepose.verify.coco_library import STATISTICS, average_precision
+from edgepose.verify.dataset import Dataset, read_dataset
+from edgepose.verify.oks import match
+from edgepose.verify.predictions import Predictions
+
+MakeBundle = Callable[..., Path]
+POINTS = KEYPOINT_SETS["coco17"]
+
+
+def person(identity: int, image_id: int, **members: Any) -> dict[str, Any]:
+    places = np.linspace(10, 40, 17)
+    keypoints = np.stack([places, places + 2, np.full(17, 2)], axis=1)
+    return {
+        "id": identity, "image_id": image_id, "category_id": 1, "bbox": [8, 8, 36, 40], "area": 700.0,
+        "iscrowd": 0, "num_keypoints": 17, "keypoints": keypoints.ravel().tolist(), **members,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give annotations of three pictures, and keep the results' cache here."""
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    for number in range(3):
+        image = np.random.default_rng(number).integers(0, 255, (60, 80, 3), np.uint8)
+        (tmp_path / "images").mkdir(exist_ok=True)
+        writers.write_picture(tmp_path / "images" / f"{number}.png", image)
+    document = {
+        "images": [{"id": n + 1, "file_name": f"{n}.png", "width": 80, "height": 60} for n in range(3)],
+        "annotations": [person(11, 1), person(12, 1, bbox=[20, 10, 30, 45]), person(13, 2)],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(POINTS.keypoints)}],
+    }
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+
+
+def evaluate(bundle: Path, labels: Path, *more: str) -> int:
+    images = str(labels.parent / "images")
+    return main(["eval", str(bundle), "--data", str(labels), "--images", images, "--processes", "1", *more])
+
+
+def test_figures_and_document(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, out = fake_bundle("pose"), labelled.parent / "eval.json"
+    assert evaluate(bundle, labelled, "--reference", str(bundle), "--json", str(out)) == 0
+    text = capsys.readouterr().out
+    assert "3 persons (labelled boxes)" in text and "left_wrist" in text
+    document = json.loads(out.read_text())
+    assert document["format"] == "edgepose-eval"
+    assert document["data"]["images"] == 3 and document["data"]["labelled_keypoints"] == 51
+    # The stand-in puts the points on the box's diagonal: the label of person 11 runs beside it.
+    first = document["accuracy"]["per_keypoint"][0]
+    assert first["name"] == "nose" and first["compared"] == 3
+    assert document["drift"]["px"] == {"mean": 0.0, "p95": 0.0, "max": 0.0}
+    assert evaluate(bundle, labelled, "--json", "-") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["speed"]["from_cache"] == 3 and again["drift"] is None
+    assert again["accuracy"] == document["accuracy"] and again["data"] == document["data"]
+
+
+def test_several_processes_give_the_same(labelled: Path, bundles_v1: Path) -> None:
+    from edgepose.verify.predictions import Recipe, predict
+
+    points = KEYPOINT_SETS["coco17"]
+    data = read_dataset(labelled, labelled.parent / "images", points)
+    one = predict(bundles_v1 / "pose", data, Recipe(), processes=1)
+    import shutil
+
+    shutil.rmtree(labelled.parent / "cache")
+    many = predict(bundles_v1 / "pose", data, Recipe(), processes=2)
+    assert np.array_equal(one.keypoints, many.keypoints) and one.picture_digests == many.picture_digests
+
+
+@pytest.fixture
+def bundles_v1() -> Path:
+    return Path(__file__).resolve().parent.parent / "bundles" / "v1"
+
+
+BAD = [
+    (
+        lambda d: d["images"].append({"id": 9, "file_name": "none.png"}),
+        "1 of 4 pictures are missing: none.png",
+    ),
+    (lambda d: d["annotations"].clear(), "holds no persons"),
+    (lambda d: d["categories"][0]["keypoints"].pop(), "labels 16 keypoints, the network finds 17"),
+    (lambda d: d["annotations"][0]["keypoints"].pop(), "annotation 11 has keypoints of 50 values, not 17"),
+    (lambda d: d["annotations"][1].update(id=11), "annotation id 11 is there twice"),
+    (lambda d: d["images"][1].update(id=1), "picture id 1 is there twice"),
+    (
+        lambda d: d["annotations"][0].update(image_id=77),
+        "annotation 11 is of picture 77, which is not listed",
+    ),
+    (lambda d: d["annotations"][0].update(bbox=[1, 1, 0, 5]), "annotation 11 has an empty box"),
+    (lambda d: d["annotations"][0].update(bbox=[1, 1, 5]), "annotation 11 has no bbox of four numbers"),
+    (lambda d: d["annotations"][0].pop("id"), "an annotation of picture 1 lacks its id"),
+    (lambda d: d["categories"][0]["keypoints"].reverse(), "in another order (first at 'right_ankle')"),
+    (lambda d: d.pop("images"), "lacks the lists images and annotations"),
+    (lambda d: [a.update(iscrowd=1) for a in d["annotations"]], "has no labelled keypoints"),
+]
+
+
+@pytest.mark.parametrize(("edit", "message"), BAD, ids=[message[:30] for _, message in BAD])
+def test_bad_labels_are_named(
+    fake_bundle: MakeBundle,
+    labelled: Path,
+    capsys: pytest.CaptureFixture[str],
+    edit: Callable[[dict[str, Any]], Any],
+    message: str,
+) -> None:
+    change(labelled, edit)
+    out = labelled.parent / "eval.json"
+    assert evaluate(fake_bundle("pose"), labelled, "--json", str(out)) == 2
+    err = capsys.readouterr().err
+    assert message in err and "hint: " in err and "Traceback" not in err
+    assert not out.exists()
+
+
+def test_a_picture_that_is_none(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (labelled.parent / "images" / "1.png").write_bytes(b"no picture")
+    assert evaluate(fake_bundle("pose"), labelled) == 2
+    assert "1.png: not a picture" in capsys.readouterr().err
+
+
+def test_a_detector_alone_is_refused(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(fake_bundle("detect"), labelled) == 2
+    assert "finds boxes, not keypoints" in capsys.readouterr().err
+
+
+def test_without_labels_only_a_reference_helps(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, images = str(fake_bundle("pose")), str(labelled.parent / "images")
+    assert main(["eval", bundle, "--images", images]) == 2
+    assert "nothing to measure" in capsys.readouterr().err
+    assert main(["eval", bundle, "--images", images, "--reference", bundle, "--json", "-"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["accuracy"] is None and document["drift"]["persons"] == 3
+
+
+def found_by_noise(data: Dataset, seed: int, *, share: float = 0.04) -> Predictions:
+    """Make detections: the labels moved by noise, some twice, some left out, in no order of score."""
+    random = np.random.default_rng(seed)
+    keypoints, pictures = [], []
+    for row in range(len(data.boxes)):
+        sides = data.boxes[row, 2:] - data.boxes[row, :2]
+        for _ in range(int(random.choice([0, 1, 1, 1, 2]))):
+            points = data.keypoints[row].copy()
+            if not points[:, 2].any():
+                points[:, :2] = data.boxes[row, :2] + random.uniform(-0.3, 1.3, (17, 2)) * sides
+            points[:, :2] += random.normal(0, share * float(np.sqrt(sides.prod())), (17, 2))
+            points[:, 2] = random.uniform(0.1, 1, 17)
+            keypoints.append(points)
+            pictures.append(int(data.picture_of[row]))
+    count = len(pictures)
+    boxes = np.concatenate(
+        [np.tile([0.0, 0, 10, 10], (count, 1)), random.uniform(0.3, 1, (count, 1))], axis=1
+    )
+    return Predictions(
+        np.array(pictures), np.full(count, -1), boxes, np.array(keypoints), np.ones(count), ("0",)
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def coco_dev(shared_dir: Path) -> Dataset:
+    folder = shared_dir / "data" / "coco_dev"
+    return read_dataset(folder / "person_keypoints.json", folder / "images", POINTS)
+
+
+def pycocotools_figures(data: Dataset, found: Predictions, path: Path) -> list[float]:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    scores = found.scores()
+    results = [
+        {
+            "image_id": data.pictures[int(found.picture_of[row])].id, "category_id": 1,
+            "keypoints": found.keypoints[row].ravel().tolist(), "score": float(scores[row]),
+        }
+        for row in range(len(scores))
+    ]  # fmt: skip
+    path.write_text(json.dumps(results))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(data.path))
+        evaluation = COCOeval(truth, truth.loadRes(str(path)), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return [float(value) for value in evaluation.stats]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_figures_equal_pycocotools(coco_dev: Dataset, tmp_path: Path, seed: int) -> None:
+    found = found_by_noise(coco_dev, seed)
+    ours = average_precision(coco_dev, found, POINTS)["body"]
+    wanted = pycocotools_figures(coco_dev, found, tmp_path / "results.json")
+    assert 10 < ours["AP"] < 90  # the comparison means something
+    for name, value in zip(STATISTICS, wanted, strict=True):
+        assert abs(ours[name] / 100 - value) <= 1e-9, name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ap_of_weights_equals_the_library(coco_dev: Dataset, seed: int) -> None:
+    found = found_by_noise(coco_dev, seed, share=0.02 * (1 + seed))
+    ap = bootstrap.ApOfWeights(match(coco_dev, found, POINTS.sigmas))
+    ones = np.ones((1, len(coco_dev.pictures)), np.uint8)
+    assert abs(ap.of(ones)[0] - average_precision(coco_dev, found, POINTS)["body"]["AP"]) <= 1e-7
+
+
+def test_a_picture_drawn_twice_counts_as_two(coco_dev: Dataset) -> None:
+    """AP with weights is the library's AP on data where pictures are repeated."""
+    found = found_by_noise(coco_dev, 7)
+    weights = bootstrap.resample(len(coco_dev.pictures), 3, seed=1)
+    ap = bootstrap.ApOfWeights(match(coco_dev, found, POINTS.sigmas)).of(weights)
+    for row, weight in enumerate(weights):
+        copies = np.repeat(np.arange(len(weight)), weight)
+        data, repeated = repeat(coco_dev, found, copies)
+        assert abs(ap[row] - average_precision(data, repeated, POINTS)["body"]["AP"]) <= 1e-7
+
+
+def repeat(data: Dataset, found: Predictions, copies: np.ndarray) -> tuple[Dataset, Predictions]:
+    import dataclasses
+
+    labels = [np.flatnonzero(data.picture_of == picture) for picture in copies]
+    people = [np.flatnonzero(found.picture_of == picture) for picture in copies]
+    label_rows, rows = np.concatenate(labels), np.concatenate(people)
+    pictures = tuple(
+        dataclasses.replace(data.pictures[int(picture)], id=n + 1) for n, picture in enumerate(copies)
+    )
+    repeated_data = dataclasses.replace(
+        data,
+        pictures=pictures,
+        annotation_ids=np.arange(1, len(label_rows) + 1),
+        picture_of=np.repeat(np.arange(len(copies)), [len(rows) for rows in labels]),
+        boxes=data.boxes[label_rows],
+        areas=data.areas[label_rows],
+        keypoints=data.keypoints[label_rows],
+        crowd=data.crowd[label_rows],
+    )
+    repeated_found = dataclasses.replace(
+        found,
+        picture_of=np.repeat(np.arange(len(copies)), [len(rows) for rows in people]),
+        person_of=found.person_of[rows],
+        boxes=found.boxes[rows],
+        keypoints=found.keypoints[rows],
+        input_scale=found.input_scale[rows],
+    )
+    return repeated_data, repeated_found
+
+
+def test_percentiles_and_means_of_weights() -> None:
+    random = np.random.default_rng(3)
+    pictures = 40
+    picture_of = np.sort(random.integers(0, pictures, 900))
+    values = random.exponential(size=900)
+    weights = bootstrap.resample(pictures, 50, seed=2)
+    got = bootstrap.percentiles(weights, values, picture_of, 95)
+    sums = np.bincount(picture_of, values, minlength=pictures)[:, None]
+    counts = np.bincount(picture_of, minlength=pictures)[:, None].astype(float)
+    means = bootstrap.ratios(weights, sums, counts)[:, 0]
+    for row, weight in enumerate(weights):
+        drawn = np.repeat(values, weight[picture_of])
+        assert got[row] == pytest.approx(np.percentile(drawn, 95, method="inverted_cdf"), rel=0.03)
+        assert means[row] == pytest.approx(drawn.mean())
