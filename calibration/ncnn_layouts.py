@@ -115,6 +115,20 @@ def _memory_data(layer: LayerLine) -> _Layout:
     return [("data", count, layer.integer(21, 1) == 0)] * bool(layer.integer(0))
 
 
+def _attention(layer: LayerLine) -> _Layout:
+    width, total, term = layer.integer(0), layer.integer(2), layer.integer(18)
+    if term >= 400:
+        raise NcnnModelError(f"layer {layer.name}: block-quantised weights (18={term}) are not known")
+    key_width, value_width = layer.integer(3, width), layer.integer(4, width)
+    query_width = total // max(1, width)
+    slots = [("q_weight", width * query_width, True), ("q_bias", width, False)]
+    slots += [("k_weight", width * key_width, True), ("k_bias", width, False)]
+    slots += [("v_weight", width * value_width, True), ("v_bias", width, False)]
+    slots += [("out_weight", query_width * width, True), ("out_bias", query_width, False)]
+    scales = [(f"{name}_weight_scales", width, False) for name in "qkv"] + [("out_weight_scale", 1, False)]
+    return slots + scales * bool(term)
+
+
 def _normalisation(layer: LayerLine) -> _Layout:
     names = ("gamma", "beta") if layer.type == "LayerNorm" else ("gamma",)
     return [(name, layer.integer(0), False) for name in names] * _is_set(layer, 2, 1)
@@ -159,6 +173,7 @@ _LAYOUTS: dict[str, Callable[[LayerLine], _Layout]] = {
     "InnerProduct": _inner_product,
     "LayerNorm": _normalisation,
     "MemoryData": _memory_data,
+    "MultiHeadAttention": _attention,
     "PReLU": _first_is_count("slope"),
     "Quantize": _quantize,
     "RMSNorm": _normalisation,

@@ -1,0 +1,70 @@
+"""Bundles opened and checked for a report or a comparison; their networks are read, not run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepose.core import core_errors, load_core
+from edgepose.errors import UsageError
+from edgepose.report.inventory import Inventory, read_inventory
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedBundle:
+    """A bundle whose checksums were right; inventories: what each role's network is made of."""
+
+    path: Path
+    manifest: dict[str, Any]
+    inventories: dict[str, Inventory]
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def label(self) -> str:
+        """Name, backend and precision."""
+        return f"{self.name} ({self.manifest['backend']}, {self.manifest['precision']})"
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 that stands for the whole bundle."""
+        return str(self.manifest["manifest_sha256"])
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of its files without bundle.json."""
+        return sum(int(file["bytes"]) for file in self.manifest["files"].values())
+
+    @property
+    def golden_files(self) -> set[str]:
+        """The files that no runtime needs: golden picture and results."""
+        golden = self.manifest["golden"]
+        return {golden["picture"], golden["expected"]}
+
+    def identity(self) -> dict[str, Any]:
+        """Return what names the bundle in a document."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "backend": self.manifest["backend"],
+            "precision": self.manifest["precision"],
+            "pipeline": self.manifest["pipeline"]["type"],
+        }
+
+
+def open_bundle(path: Path) -> OpenedBundle:
+    """Open a bundle and list its layers. Errors: UsageError (no such folder), BundleError."""
+    if not path.exists():
+        raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
+    with core_errors():
+        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)
+    inventories = {
+        role: read_inventory(manifest["backend"], {k: path / name for k, name in model["files"].items()})
+        for role, model in manifest["models"].items()
+    }
+    return OpenedBundle(path, manifest, inventories)

@@ -1,0 +1,212 @@
+"""`edgepose diff` and the lists of layers that it compares."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bundles.make_bundles import sign
+
+from edgepose.bundle.manifest import encode
+from edgepose.calibration.ncnn_model import Layer as NcnnLayer
+from edgepose.calibration.ncnn_model import NcnnModel, raw, tagged, write_model
+from edgepose.cli.main import main
+from edgepose.report.diff_text import value_text
+from edgepose.report.inventory import read_inventory
+
+V1 = Path(__file__).resolve().parent.parent / "bundles" / "v1"
+Change = Callable[[dict[str, Any]], None]
+
+
+def changed(tmp_path: Path, change: Change, kind: str = "top_down") -> Path:
+    """Copy a bundle and change its manifest, signed again."""
+    folder = tmp_path / f"changed-{kind}"
+    shutil.copytree(V1 / kind, folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    del manifest["manifest_sha256"]
+    change(manifest)
+    (folder / "bundle.json").write_bytes(sign(manifest))
+    return folder
+
+
+def diff(a: Path, b: Path, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    assert main(["diff", str(a), str(b), *options]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_bundle_equals_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "identical, byte for byte" in diff(V1 / "top_down", V1 / "top_down", capsys)
+    document = json.loads(diff(V1 / "top_down", V1 / "top_down", capsys, "--json"))
+    assert document["identical"] is True and document["constants"] == document["sizes"]["files"] == []
+
+
+def test_changed_constants_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["models"]["pose"]["preprocess"]["box_padding"] = 1.2
+        manifest["models"]["pose"]["head"]["points"]["keypoints"][0] = "muzzle"
+        manifest["pipeline"]["box_score_threshold"] = 0.5
+
+    other = changed(tmp_path, change)
+    document = json.loads(diff(V1 / "top_down", other, capsys, "--json"))
+    found = {c["name"]: (c["a"], c["b"]) for c in document["constants"]}
+    assert found == {
+        "pipeline.box_score_threshold": (0.6, 0.5),
+        "pose.preprocess.box_padding": (1.25, 1.2),
+        "pose.points.keypoints": (["nose", "left_eye", "right_eye"], ["muzzle", "left_eye", "right_eye"]),
+    }
+    assert "pose.preprocess.box_padding   1.25" in diff(V1 / "top_down", other, capsys)
+
+
+def test_figures_tools_and_licence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["verification"]["stages"][1]["mean_px"] = 0.5
+        manifest["lineage"][0]["version"] = "2"
+        manifest["license"]["weights"] = "MIT"
+
+    text = diff(V1 / "top_down", changed(tmp_path, change), capsys)
+    words = [line.split() for line in text.splitlines()]
+    assert ["tiny-pose", "mean_px", "0", "0.5"] in words
+    assert ["weights", "Apache-2.0", "MIT"] in words
+    assert any(w[-4:] == ["(make_bundles.py)", "version", "1", "2"] for w in words)
+
+
+def test_other_roles(capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads(diff(V1 / "top_down", V1 / "pose", capsys, "--json"))
+    names = {c["name"]: c["b"] for c in document["constants"]}
+    assert names["pipeline.type"] == "pose" and names["detector.head.classes"] is None
+    assert set(document["layers"]) == {"pose"}
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    assert value_text("\x1b[2Jgone\r\x07") == "?[2Jgone??"
+
+
+def test_a_missing_and_a_damaged_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", str(V1 / "pose"), str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}: no such bundle\nhint: ")
+    shutil.copytree(V1 / "pose", tmp_path / "damaged")
+    (tmp_path / "damaged" / "golden.json").write_text("{}")
+    assert main(["diff", str(V1 / "pose"), str(tmp_path / "damaged")]) == 7
+    assert "golden.json" in capsys.readouterr().err
+
+
+def ncnn_files(
+    folder: Path, *, dtype: type = np.float32, stride: int = 2, weight: float = 0.0
+) -> dict[str, Path]:
+    """Write a network of three layers with weights."""
+    rng = np.random.default_rng(0)
+    width = 4
+    sizes = {0: str(width), 1: "1", 2: str(width * width)}
+    arrays = {}
+    for name in ("q", "k", "v", "out"):
+        arrays[f"{name}_weight"] = tagged(rng.normal(size=width * width).astype(dtype))
+        arrays[f"{name}_bias"] = raw(np.zeros(width))
+    kernel = rng.normal(size=108) + weight
+    layers = [
+        NcnnLayer("Input", "in0", [], ["in0"]),
+        NcnnLayer(
+            "Convolution", "conv_1", ["in0"], ["1"],
+            {0: "4", 1: "3", 3: str(stride), 5: "1", 6: "108"},
+            {"weight": tagged(kernel.astype(dtype)), "bias": raw(np.zeros(4))},
+        ),
+        NcnnLayer("ReLU", "relu_1", ["1"], ["2"]),
+        NcnnLayer(
+            "MultiHeadAttention", "attention_1", ["2"], ["out0"], sizes, arrays
+        ),
+    ]  # fmt: skip
+    files = {"param": folder / "n.param", "bin": folder / "n.bin"}
+    write_model(NcnnModel(layers), files["param"], files["bin"])
+    return files
+
+
+def test_layers_of_ncnn(tmp_path: Path) -> None:
+    inventory = read_inventory("ncnn", ncnn_files(tmp_path, dtype=np.float16))
+    assert inventory.note is None
+    assert [(x.name, x.type, x.precision, x.parameters) for x in inventory.layers] == [
+        ("conv_1", "Convolution", "fp16", 112),
+        ("relu_1", "ReLU", None, 0),
+        ("attention_1", "MultiHeadAttention", "fp16", 80),
+    ]
+    assert inventory.precisions() == {"fp16": 192}
+
+
+def test_a_damaged_network_is_a_note(tmp_path: Path) -> None:
+    files = ncnn_files(tmp_path)
+    files["bin"].write_bytes(files["bin"].read_bytes()[:-8])
+    inventory = read_inventory("ncnn", files)
+    assert inventory.layers == () and "end in the middle" in (inventory.note or "")
+    assert "rknn" in (read_inventory("rknn", {}).note or "")
+
+
+@pytest.mark.parametrize("fp16", [True, False])
+def test_layers_of_openvino(tmp_path: Path, fp16: bool) -> None:
+    import openvino
+    from openvino import opset13
+
+    x = opset13.parameter([1, 3, 8, 8], np.float32, name="x")
+    kernel = opset13.constant(np.ones((4, 3, 3, 3), np.float32))
+    conv = opset13.convolution(x, kernel, [1, 1], [0, 0], [0, 0], [1, 1], name="conv")
+    model = openvino.Model([opset13.relu(conv, name="relu")], [x])
+    openvino.save_model(model, tmp_path / "m.xml", compress_to_fp16=fp16)
+    inventory = read_inventory("openvino", {"xml": tmp_path / "m.xml", "bin": tmp_path / "m.bin"})
+    assert [(layer.type, layer.precision, layer.parameters) for layer in inventory.layers] == [
+        ("Convolution", "fp16" if fp16 else "fp32", 108),
+        ("ReLU", None, 0),
+    ]
+
+
+def test_layers_of_onnx(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="optional: onnx is not installed")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    kernel = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "k")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "k"], ["y"], name="conv", strides=[2, 2])],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", 1, [1, 4, 3, 3])],
+        [kernel],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
+    (layer,) = read_inventory("onnx", {"onnx": tmp_path / "m.onnx"}).layers
+    assert (layer.name, layer.type, layer.precision, layer.parameters) == ("conv", "Conv", "fp32", 108)
+    assert layer.attributes["strides"] == "[2, 2]"
+
+
+def as_ncnn(folder: Path, **network: Any) -> Path:
+    """Make a bundle of the pose network's constants with an ncnn network in it."""
+    from edgepose.hashing import sha256_file
+
+    shutil.copytree(V1 / "pose", folder)
+    files = ncnn_files(folder, **network)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    del manifest["manifest_sha256"]
+    model = manifest["models"]["pose"]
+    del manifest["files"][model["files"]["fake"]]
+    (folder / model["files"]["fake"]).unlink()
+    model["files"] = {role: path.name for role, path in files.items()}
+    for path in files.values():
+        manifest["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    manifest["backend"] = "ncnn"
+    (folder / "bundle.json").write_bytes(encode(manifest))
+    return folder
+
+
+def test_changed_layers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = as_ncnn(tmp_path / "a")
+    half = as_ncnn(tmp_path / "half", dtype=np.float16, stride=1)
+    layers = json.loads(diff(a, half, capsys, "--json"))["layers"]["pose"]
+    changes = {c["name"]: (c["a"], c["b"]) for c in layers["changed"][0]["changes"]}
+    assert layers["changed"][0]["name"] == "conv_1"
+    assert changes == {"precision": ("fp32", "fp16"), "3": ("2", "1")}
+    text = diff(a, half, capsys)
+    assert "precision fp32 -> fp16: 2 layers (conv_1, attention_1)" in text
+    assert "parameters in fp16  0    192" in text
+
+    shifted = as_ncnn(tmp_path / "shifted", weight=1.0)
+    layers = json.loads(diff(a, shifted, capsys, "--json"))["layers"]["pose"]
+    assert layers["weights_changed"] == ["conv_1"] and layers["changed"] == []
