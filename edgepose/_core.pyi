@@ -20,6 +20,21 @@ def preprocess(
     spec_json: str,
     out: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], _Transform]: ...
+def preprocess_camera(
+    planes: Sequence[NDArray[np.uint8]],
+    format: int,
+    width_px: int,
+    height_px: int,
+    row_stride_bytes: int,
+    box: Sequence[float] | None,
+    spec_json: str,
+    *,
+    chroma_row_stride_bytes: int = 0,
+    chroma_pixel_stride_bytes: int = 0,
+    colour: int = 0,
+    rotation_deg: int = 0,
+    mirrored: bool = False,
+) -> tuple[NDArray[np.float32], _Transform]: ...
 def decode_simcc(
     simcc_x: NDArray[np.float32],
     simcc_y: NDArray[np.float32],

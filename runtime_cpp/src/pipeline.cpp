@@ -52,7 +52,9 @@ class Pipeline::Impl {
     if (detector_ == nullptr) {
       set_count(1, out);
       fill((*out)[0],
-           {0, 0, static_cast<float>(image.width_px), static_cast<float>(image.height_px)}, 1.0F);
+           {0, 0, static_cast<float>(upright_width_px(image)),
+            static_cast<float>(upright_height_px(image))},
+           1.0F);
     } else {
       EDGEPOSE_RETURN_IF_ERROR(detector_->run(image, &detections_, timings));
       const PipelineSettings& settings = bundle_.pipeline();

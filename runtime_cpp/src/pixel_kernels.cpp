@@ -1,5 +1,7 @@
 #include "pixel_kernels.h"
 
+#include <algorithm>
+
 #include "pixel_kernels_simd.h"
 
 namespace edgepose {
@@ -57,8 +59,24 @@ void normalise(const uint8_t* quads, const Normalisation& norm, int count, float
   }
 }
 
-constexpr PixelKernels kScalar = {"scalar",  warp_columns, resize_columns,
-                                  warp_rows, resize_rows,  normalise};
+void yuv_to_quads(const uint8_t* y, const uint8_t* u, const uint8_t* v, const YuvMatrix& matrix,
+                  int count, uint8_t* quads) {
+  const auto byte = [](int32_t value) {
+    return static_cast<uint8_t>(std::clamp(value >> YuvMatrix::kShift, 0, 255));
+  };
+  constexpr int32_t kHalf = 1 << (YuvMatrix::kShift - 1);
+  for (int i = 0; i < count; ++i, quads += 4) {
+    const int32_t luma = std::max(y[i] - matrix.black, 0) * matrix.luma + kHalf;
+    const int32_t blue = u[i] - 128, red = v[i] - 128;
+    quads[0] = byte(luma + matrix.red_v * red);
+    quads[1] = byte(luma + matrix.green_u * blue + matrix.green_v * red);
+    quads[2] = byte(luma + matrix.blue_u * blue);
+    quads[3] = 0;
+  }
+}
+
+constexpr PixelKernels kScalar = {"scalar",    warp_columns, resize_columns, warp_rows,
+                                  resize_rows, normalise,    yuv_to_quads};
 
 struct KernelList {
   const PixelKernels* tables[4];

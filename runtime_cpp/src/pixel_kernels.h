@@ -27,6 +27,13 @@ struct Normalisation {
   std::array<float, 3> std_dev;
 };
 
+// R = (luma * (max(Y - black, 0)) + red_v * (V - 128)) / 2^20, rounded and clamped to a byte; G and
+// B alike.
+struct YuvMatrix {
+  static constexpr int kShift = 20;
+  int32_t black, luma, red_v, green_u, green_v, blue_u;
+};
+
 struct PixelKernels {
   const char* name;
 
@@ -47,6 +54,10 @@ struct PixelKernels {
   // Writes (value - mean) / std_dev of count pixels to each of the three planes.
   void (*normalise)(const uint8_t* quads, const Normalisation& norm, int count,
                     float* const planes[3]);
+
+  // Writes count pixels as quads in the order R, G, B, 0.
+  void (*yuv_to_quads)(const uint8_t* y, const uint8_t* u, const uint8_t* v,
+                       const YuvMatrix& matrix, int count, uint8_t* quads);
 };
 
 const PixelKernels& scalar_pixel_kernels();

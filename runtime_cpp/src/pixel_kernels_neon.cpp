@@ -93,8 +93,45 @@ void normalise(const uint8_t* quads, const Normalisation& norm, int count, float
   scalar().normalise(quads + 4 * i, norm, count - i, rest);
 }
 
-constexpr PixelKernels kNeon = {"neon",    warp_columns, resize_columns,
-                                warp_rows, resize_rows,  normalise};
+void yuv_to_quads(const uint8_t* y, const uint8_t* u, const uint8_t* v, const YuvMatrix& matrix,
+                  int count, uint8_t* quads) {
+  const int32x4_t half = vdupq_n_s32(1 << (YuvMatrix::kShift - 1));
+  const auto low = [](int16x8_t x) { return vmovl_s16(vget_low_s16(x)); };
+  const auto high = [](int16x8_t x) { return vmovl_s16(vget_high_s16(x)); };
+  const auto signed_16 = [](const uint8_t* p) {
+    return vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p)));
+  };
+  const auto bytes = [](int32x4_t a, int32x4_t b) {
+    // The narrowing steps clamp to a byte.
+    const int16x8_t both = vcombine_s16(vqmovn_s32(vshrq_n_s32(a, YuvMatrix::kShift)),
+                                        vqmovn_s32(vshrq_n_s32(b, YuvMatrix::kShift)));
+    return vqmovun_s16(both);
+  };
+  int i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const int16x8_t above =
+        vmaxq_s16(vsubq_s16(signed_16(y + i), vdupq_n_s16(static_cast<int16_t>(matrix.black))),
+                  vdupq_n_s16(0));
+    const int16x8_t blue = vsubq_s16(signed_16(u + i), vdupq_n_s16(128));
+    const int16x8_t red = vsubq_s16(signed_16(v + i), vdupq_n_s16(128));
+    const int32x4_t base_0 = vmlaq_n_s32(half, low(above), matrix.luma);
+    const int32x4_t base_1 = vmlaq_n_s32(half, high(above), matrix.luma);
+    uint8x8x4_t out;
+    out.val[0] = bytes(vmlaq_n_s32(base_0, low(red), matrix.red_v),
+                       vmlaq_n_s32(base_1, high(red), matrix.red_v));
+    out.val[1] = bytes(
+        vmlaq_n_s32(vmlaq_n_s32(base_0, low(blue), matrix.green_u), low(red), matrix.green_v),
+        vmlaq_n_s32(vmlaq_n_s32(base_1, high(blue), matrix.green_u), high(red), matrix.green_v));
+    out.val[2] = bytes(vmlaq_n_s32(base_0, low(blue), matrix.blue_u),
+                       vmlaq_n_s32(base_1, high(blue), matrix.blue_u));
+    out.val[3] = vdup_n_u8(0);
+    vst4_u8(quads + 4 * i, out);
+  }
+  scalar().yuv_to_quads(y + i, u + i, v + i, matrix, count - i, quads + 4 * i);
+}
+
+constexpr PixelKernels kNeon = {"neon",      warp_columns, resize_columns, warp_rows,
+                                resize_rows, normalise,    yuv_to_quads};
 
 }  // namespace
 

@@ -259,10 +259,55 @@ EDGEPOSE_AVX2 void normalise_avx2(const uint8_t* quads, const Normalisation& nor
   normalise_tail(quads, norm, i, count, planes);
 }
 
-constexpr PixelKernels kSsse3 = {"ssse3",         warp_columns_ssse3, resize_columns_ssse3,
-                                 warp_rows_ssse3, resize_rows_ssse3,  normalise_ssse3};
-constexpr PixelKernels kAvx2 = {"avx2",         warp_columns_avx2, resize_columns_avx2,
-                                warp_rows_avx2, resize_rows_avx2,  normalise_avx2};
+EDGEPOSE_AVX2 inline __m256i load_samples(const uint8_t* samples) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(at<__m128i>(samples)));
+}
+
+EDGEPOSE_AVX2 inline __m256i to_byte(__m256i value) {
+  const __m256i shifted = _mm256_srai_epi32(value, YuvMatrix::kShift);
+  return _mm256_min_epi32(_mm256_max_epi32(shifted, _mm256_setzero_si256()),
+                          _mm256_set1_epi32(255));
+}
+
+EDGEPOSE_AVX2 void yuv_to_quads_avx2(const uint8_t* y, const uint8_t* u, const uint8_t* v,
+                                     const YuvMatrix& matrix, int count, uint8_t* quads) {
+  const __m256i black = _mm256_set1_epi32(matrix.black), luma = _mm256_set1_epi32(matrix.luma);
+  const __m256i red_v = _mm256_set1_epi32(matrix.red_v), blue_u = _mm256_set1_epi32(matrix.blue_u);
+  const __m256i green_u = _mm256_set1_epi32(matrix.green_u),
+                green_v = _mm256_set1_epi32(matrix.green_v);
+  const __m256i half = _mm256_set1_epi32(1 << (YuvMatrix::kShift - 1));
+  const __m256i grey = _mm256_set1_epi32(128);
+  int i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m256i above =
+        _mm256_max_epi32(_mm256_sub_epi32(load_samples(y + i), black), _mm256_setzero_si256());
+    const __m256i base = _mm256_add_epi32(_mm256_mullo_epi32(above, luma), half);
+    const __m256i blue = _mm256_sub_epi32(load_samples(u + i), grey);
+    const __m256i red = _mm256_sub_epi32(load_samples(v + i), grey);
+    const __m256i r = to_byte(_mm256_add_epi32(base, _mm256_mullo_epi32(red, red_v)));
+    const __m256i g =
+        to_byte(_mm256_add_epi32(base, _mm256_add_epi32(_mm256_mullo_epi32(blue, green_u),
+                                                        _mm256_mullo_epi32(red, green_v))));
+    const __m256i b = to_byte(_mm256_add_epi32(base, _mm256_mullo_epi32(blue, blue_u)));
+    _mm256_storeu_si256(
+        at<__m256i>(quads + 4 * i),
+        _mm256_or_si256(r, _mm256_or_si256(_mm256_slli_epi32(g, 8), _mm256_slli_epi32(b, 16))));
+  }
+  scalar().yuv_to_quads(y + i, u + i, v + i, matrix, count - i, quads + 4 * i);
+}
+
+// SSSE3 has no 32-bit multiplication.
+void yuv_to_quads_ssse3(const uint8_t* y, const uint8_t* u, const uint8_t* v,
+                        const YuvMatrix& matrix, int count, uint8_t* quads) {
+  scalar().yuv_to_quads(y, u, v, matrix, count, quads);
+}
+
+constexpr PixelKernels kSsse3 = {"ssse3",           warp_columns_ssse3, resize_columns_ssse3,
+                                 warp_rows_ssse3,   resize_rows_ssse3,  normalise_ssse3,
+                                 yuv_to_quads_ssse3};
+constexpr PixelKernels kAvx2 = {"avx2",           warp_columns_avx2, resize_columns_avx2,
+                                warp_rows_avx2,   resize_rows_avx2,  normalise_avx2,
+                                yuv_to_quads_avx2};
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "input_geometry.h"
+#include "pixel_gather.h"
 #include "preprocess_with.h"
 
 namespace edgepose {
@@ -14,7 +15,7 @@ namespace {
 
 // Columns are worked on in tiles, so that all buffers fit on the stack and in the first-level
 // cache.
-constexpr int kTilePx = 512;
+constexpr int kTilePx = PixelGather::kMaxColumns;
 constexpr int kNoRow = -2;
 constexpr int kBorderRow = -1;
 
@@ -23,7 +24,8 @@ using Quad = std::array<uint8_t, 4>;
 enum class Resampling { kWarp, kResize };
 
 Normalisation normalisation_of(const Preprocess& spec, PixelFormat format) {
-  const bool picture_is_rgb = format == PixelFormat::kRgb || format == PixelFormat::kRgba;
+  const bool picture_is_rgb =
+      format == PixelFormat::kRgb || format == PixelFormat::kRgba || is_yuv(format);
   const bool swap = picture_is_rgb != spec.rgb;
   return {{swap ? 2 : 0, 1, swap ? 0 : 2}, spec.mean, spec.std_dev};
 }
@@ -45,25 +47,30 @@ class ColumnTile {
         image_(image),
         border_(border),
         resampling_(resampling),
-        channels_(channels_of(image.format)) {}
+        gathers_(PixelGather::needed(image)),
+        channels_(gathers_ ? 4 : channels_of(image.format)),
+        width_px_(upright_width_px(image)),
+        height_px_(upright_height_px(image)),
+        gather_(kernels, image) {}
 
   // tap_of(i) is the horizontal tap of the tile's column i; taps rise with i.
   template <typename TapOf>
   void prepare(int count, const TapOf& tap_of) {
     count_ = count;
-    const int row_bytes = image_.width_px * channels_;
+    const int row_bytes = width_px_ * channels_;
     inside_begin_ = fast_begin_ = fast_end_ = inside_end_ = 0;
     for (int i = 0; i < count; ++i) {
       const Tap tap = tap_of(i);
-      offsets_[i] = tap.first * channels_;
+      offsets_[i] = gathers_ ? 8 * i : tap.first * channels_;
+      if (gathers_) gather_.set_column(i, tap.first);
       weights_[i] = resampling_ == Resampling::kWarp
                         ? warp_column_weight(tap.second_weight)
                         : resize_column_weight(tap.first_weight, tap.second_weight);
       if (tap.first < -1) inside_begin_ = i + 1;
       if (tap.first < 0) fast_begin_ = i + 1;
       // The kernels read 8 bytes, which must lie within the row.
-      if (tap.first < 0 || offsets_[i] + 8 <= row_bytes) fast_end_ = i + 1;
-      if (tap.first < image_.width_px) inside_end_ = i + 1;
+      if (tap.first < 0 || tap.first * channels_ + 8 <= row_bytes) fast_end_ = i + 1;
+      if (tap.first < width_px_) inside_end_ = i + 1;
     }
     inside_end_ = std::max(inside_end_, inside_begin_);
     fast_begin_ = std::clamp(fast_begin_, inside_begin_, inside_end_);
@@ -102,21 +109,39 @@ class ColumnTile {
     int16_t quads[4 * kTilePx];
   };
 
-  int row_or_border(int y) const { return y < 0 || y >= image_.height_px ? kBorderRow : y; }
+  int row_or_border(int y) const { return y < 0 || y >= height_px_ ? kBorderRow : y; }
 
   const int16_t* fetch(int y, int slot) {
     if (y == kBorderRow) return border_row_.quads;
     Row& row = rows_[slot];
     if (row.source != y) {
-      interpolate(image_.data + image_.row_stride_bytes * y, row.quads);
+      if (gathers_) {
+        interpolate_gathered(y, row.quads);
+      } else {
+        interpolate(image_.data + image_.row_stride_bytes * y, row.quads);
+      }
       row.source = y;
     }
     return row.quads;
   }
 
+  auto columns_kernel() const {
+    return resampling_ == Resampling::kWarp ? kernels_.warp_columns : kernels_.resize_columns;
+  }
+
+  void interpolate_gathered(int y, int16_t* quads) {
+    gather_.read(y, inside_begin_, inside_end_, pairs_);
+    // What lies outside is border instead of the clamped pixel.
+    for (int i = inside_begin_; i < fast_begin_; ++i)
+      std::copy(border_.begin(), border_.begin() + 3, pairs_ + 8 * i);
+    for (int i = fast_end_; i < inside_end_; ++i)
+      std::copy(border_.begin(), border_.begin() + 3, pairs_ + 8 * i + 4);
+    columns_kernel()(pairs_, offsets_ + inside_begin_, weights_ + inside_begin_,
+                     inside_end_ - inside_begin_, channels_, quads + 4 * inside_begin_);
+  }
+
   void interpolate(const uint8_t* source, int16_t* quads) const {
-    const auto columns =
-        resampling_ == Resampling::kWarp ? kernels_.warp_columns : kernels_.resize_columns;
+    const auto columns = columns_kernel();
     for (int i = inside_begin_; i < fast_begin_; ++i) edge_column(source, i, quads);
     columns(source, offsets_ + fast_begin_, weights_ + fast_begin_, fast_end_ - fast_begin_,
             channels_, quads + 4 * fast_begin_);
@@ -126,7 +151,7 @@ class ColumnTile {
   // A column of which a tap lies outside, or whose taps end the row.
   void edge_column(const uint8_t* source, int i, int16_t* quads) const {
     uint8_t pair[8] = {};
-    const int row_bytes = image_.width_px * channels_;
+    const int row_bytes = width_px_ * channels_;
     for (int t = 0; t < 2; ++t) {
       const int offset = offsets_[i] + t * channels_;
       const uint8_t* pixel = offset >= 0 && offset < row_bytes ? source + offset : border_.data();
@@ -142,13 +167,17 @@ class ColumnTile {
   const ImageView& image_;
   const Quad border_;
   const Resampling resampling_;
+  const bool gathers_;
   const int channels_;
+  const int width_px_, height_px_;  // upright
+  PixelGather gather_;
   int count_ = 0;
   // Columns outside [inside_begin_, inside_end_) see the border only.
   int inside_begin_ = 0, fast_begin_ = 0, fast_end_ = 0, inside_end_ = 0;
   int newer_ = 0;
   int32_t offsets_[kTilePx];
   uint64_t weights_[kTilePx];
+  uint8_t pairs_[8 * kTilePx];
   Row rows_[2];
   Row border_row_;
 };
@@ -211,7 +240,7 @@ Status preprocess_with(const PixelKernels& kernels, const ImageView& image, cons
   const Quad border = border_of(spec, norm);
   const Planes planes = {output, spec.input_width_px, spec.input_height_px};
   if (spec.resize == Preprocess::Resize::kLetterbox) {
-    const LetterboxMap map = letterbox(image.width_px, image.height_px, spec);
+    const LetterboxMap map = letterbox(upright_width_px(image), upright_height_px(image), spec);
     resample(kernels, image, map, Resampling::kResize, norm, border, map.x.output_px,
              map.y.output_px, planes);
     pad(spec, map.x.output_px, map.y.output_px, planes);
@@ -225,7 +254,7 @@ Status preprocess_with(const PixelKernels& kernels, const ImageView& image, cons
   }
   Result<WarpMap> map = spec.resize == Preprocess::Resize::kAffine
                             ? box_warp(*box, spec)
-                            : centred_warp(image.width_px, image.height_px, spec);
+                            : centred_warp(upright_width_px(image), upright_height_px(image), spec);
   if (!map.ok()) return map.status();
   resample(kernels, image, map.value(), Resampling::kWarp, norm, border, spec.input_width_px,
            spec.input_height_px, planes);

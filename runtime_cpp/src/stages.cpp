@@ -63,7 +63,7 @@ Status DetectorStage::run(const ImageView& image, std::vector<Detection>* detect
   }
   const Stopwatch watch(&timings->detector_decode_ns);
   return decode_boxes(outputs_, 0, std::get<BoxHead>(model_.head), model_.preprocess, transform,
-                      image.width_px, image.height_px, &scratch_, detections);
+                      upright_width_px(image), upright_height_px(image), &scratch_, detections);
 }
 
 Result<std::unique_ptr<OneStageStage>> OneStageStage::open(const Bundle& bundle,

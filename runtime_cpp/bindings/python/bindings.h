@@ -45,6 +45,7 @@ inline InputTransform to_transform(const TransformTuple& t) {
 // One per binding file.
 void bind_errors(py::module_& module);
 void bind_preprocess(py::module_& module);
+void bind_camera(py::module_& module);
 void bind_decode(py::module_& module);
 void bind_engine(py::module_& module);
 void bind_bundle(py::module_& module);

@@ -12,6 +12,7 @@ PYBIND11_MODULE(_core, module) {
              "List the engines compiled into this build.");
   ep::bind_errors(module);
   ep::bind_preprocess(module);
+  ep::bind_camera(module);
   ep::bind_decode(module);
   ep::bind_engine(module);
   ep::bind_bundle(module);
