@@ -38,7 +38,8 @@ Quad border_of(const Preprocess& spec, const Normalisation& norm) {
 }
 
 // Interpolates the columns of one tile in any source row, and remembers the last two rows:
-// neighbouring output rows share them.
+// neighbouring output rows share them. kGathers: the rows cannot be read in place.
+template <bool kGathers>
 class ColumnTile {
  public:
   ColumnTile(const PixelKernels& kernels, const ImageView& image, Quad border,
@@ -47,8 +48,7 @@ class ColumnTile {
         image_(image),
         border_(border),
         resampling_(resampling),
-        gathers_(PixelGather::needed(image)),
-        channels_(gathers_ ? 4 : channels_of(image.format)),
+        channels_(kGathers ? 4 : channels_of(image.format)),
         width_px_(upright_width_px(image)),
         height_px_(upright_height_px(image)),
         gather_(kernels, image) {}
@@ -61,8 +61,7 @@ class ColumnTile {
     inside_begin_ = fast_begin_ = fast_end_ = inside_end_ = 0;
     for (int i = 0; i < count; ++i) {
       const Tap tap = tap_of(i);
-      offsets_[i] = gathers_ ? 8 * i : tap.first * channels_;
-      if (gathers_) gather_.set_column(i, tap.first);
+      offsets_[i] = kGathers ? 8 * i : tap.first * channels_;
       weights_[i] = resampling_ == Resampling::kWarp
                         ? warp_column_weight(tap.second_weight)
                         : resize_column_weight(tap.first_weight, tap.second_weight);
@@ -71,6 +70,9 @@ class ColumnTile {
       // The kernels read 8 bytes, which must lie within the row.
       if (tap.first < 0 || tap.first * channels_ + 8 <= row_bytes) fast_end_ = i + 1;
       if (tap.first < width_px_) inside_end_ = i + 1;
+    }
+    if constexpr (kGathers) {
+      for (int i = 0; i < count; ++i) gather_.set_column(i, tap_of(i).first);
     }
     inside_end_ = std::max(inside_end_, inside_begin_);
     fast_begin_ = std::clamp(fast_begin_, inside_begin_, inside_end_);
@@ -115,7 +117,7 @@ class ColumnTile {
     if (y == kBorderRow) return border_row_.quads;
     Row& row = rows_[slot];
     if (row.source != y) {
-      if (gathers_) {
+      if constexpr (kGathers) {
         interpolate_gathered(y, row.quads);
       } else {
         interpolate(image_.data + image_.row_stride_bytes * y, row.quads);
@@ -167,19 +169,18 @@ class ColumnTile {
   const ImageView& image_;
   const Quad border_;
   const Resampling resampling_;
-  const bool gathers_;
   const int channels_;
   const int width_px_, height_px_;  // upright
-  PixelGather gather_;
   int count_ = 0;
   // Columns outside [inside_begin_, inside_end_) see the border only.
   int inside_begin_ = 0, fast_begin_ = 0, fast_end_ = 0, inside_end_ = 0;
   int newer_ = 0;
   int32_t offsets_[kTilePx];
   uint64_t weights_[kTilePx];
-  uint8_t pairs_[8 * kTilePx];
   Row rows_[2];
   Row border_row_;
+  PixelGather gather_;
+  uint8_t pairs_[8 * kTilePx];  // what gather_ read
 };
 
 struct Planes {
@@ -194,11 +195,11 @@ struct Planes {
   }
 };
 
-template <typename Map>
-void resample(const PixelKernels& kernels, const ImageView& image, const Map& map,
-              Resampling resampling, const Normalisation& norm, Quad border, int width_px,
-              int height_px, const Planes& output) {
-  ColumnTile tile(kernels, image, border, resampling);
+template <bool kGathers, typename Map>
+void resample_from(const PixelKernels& kernels, const ImageView& image, const Map& map,
+                   Resampling resampling, const Normalisation& norm, Quad border, int width_px,
+                   int height_px, const Planes& output) {
+  ColumnTile<kGathers> tile(kernels, image, border, resampling);
   uint8_t quads[4 * kTilePx];
   for (int x = 0; x < width_px; x += kTilePx) {
     const int count = std::min(kTilePx, width_px - x);
@@ -213,6 +214,15 @@ void resample(const PixelKernels& kernels, const ImageView& image, const Map& ma
       kernels.normalise(quads, norm, count, output.at(x, y).data());
     }
   }
+}
+
+template <typename Map>
+void resample(const PixelKernels& kernels, const ImageView& image, const Map& map,
+              Resampling resampling, const Normalisation& norm, Quad border, int width_px,
+              int height_px, const Planes& output) {
+  const auto& run =
+      PixelGather::needed(image) ? resample_from<true, Map> : resample_from<false, Map>;
+  run(kernels, image, map, resampling, norm, border, width_px, height_px, output);
 }
 
 // Fills what lies right of and below the resized picture.
