@@ -64,6 +64,10 @@ class DeviceError(EdgePoseError):
     exit_code = 8
 
 
+class DeviceLostError(DeviceError):
+    """The connection to a device broke while something ran there."""
+
+
 class EngineError(EdgePoseError):
     """An inference engine refused a model or failed while it ran."""
 

@@ -9,6 +9,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "numpy": ("numpy", ""),
     "cv2": ("opencv-python-headless", ""),
     "openvino": ("openvino", ""),
+    "yaml": ("pyyaml", ""),
     "torch": ("torch", "convert"),
     "onnx": ("onnx", "convert"),
     "onnxruntime": ("onnxruntime", "convert"),

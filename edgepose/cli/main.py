@@ -36,6 +36,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "verify": LazyCommand("edgepose.cli.verify:verify", "Check that a bundle reproduces its golden results."),
     "eval": LazyCommand("edgepose.cli.eval:eval_command", "Measure accuracy, and drift from a reference."),
     "diff": LazyCommand("edgepose.cli.diff:diff", "Show what changed between two bundles."),
+    "bench": LazyCommand("edgepose.cli.bench:bench", "Measure a bundle on a device."),
     "zoo": LazyCommand("edgepose.cli.zoo:zoo", "List and download official checkpoints."),
     "synth": LazyCommand("edgepose.cli.synth:synth", "Render people with exact COCO labels."),
     "doctor": LazyCommand("edgepose.cli.doctor:doctor", "Show what is installed and what is missing."),

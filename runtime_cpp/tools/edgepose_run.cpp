@@ -9,16 +9,13 @@
 #include <vector>
 
 #include "edgepose/pipeline.h"
+#include "exit_code.h"
 #include "ppm.h"
 
 namespace edgepose::tools {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr int kUsageExit = 2;
-constexpr int kIoExit = 3;
-constexpr int kVerificationExit = 7;
 
 constexpr char kUsage[] =
     "usage: edgepose_run BUNDLE [PICTURE.ppm] [options]\n"
@@ -28,28 +25,6 @@ constexpr char kUsage[] =
     "  --device NAME          (CPU)\n"
     "  --repeat N             run N times; the timings are those of the last run (1)\n"
     "  --verify               run the bundle's golden picture and compare\n";
-
-// The exit code that belongs to a status; edgepose/errors.py has the same table.
-int exit_code(Code code) {
-  switch (code) {
-    case Code::kOk:
-      return 0;
-    case Code::kInvalidArgument:
-      return kUsageExit;
-    case Code::kInvalidBundle:
-    case Code::kChecksumMismatch:
-      return 7;
-    case Code::kUnsupported:
-      return 4;
-    case Code::kBackendFailure:
-      return 9;
-    case Code::kIo:
-      return kIoExit;
-    case Code::kInternal:
-      break;
-  }
-  return 1;
-}
 
 struct Arguments {
   bool help = false;

@@ -1,0 +1,118 @@
+"""Is one result faster than another? Ratios of medians with intervals, and a verdict against a margin."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from edgepose.bench.result import Document, samples
+from edgepose.bench.statistics import median_ratio
+from edgepose.errors import UsageError
+
+Verdict = Literal["FASTER", "SLOWER", "SAME", "INCONCLUSIVE"]
+
+
+def verdict(low: float, high: float, margin: float) -> Verdict:
+    """Judge the interval of a ratio: beyond the margin, within it, or too wide to say."""
+    if high < 1 / (1 + margin):
+        return "FASTER"
+    if low > 1 + margin:
+        return "SLOWER"
+    if low >= 1 / (1 + margin) and high <= 1 + margin:
+        return "SAME"
+    return "INCONCLUSIVE"
+
+
+def compare_results(
+    first: Document, second: Document, *, phase: str, margin: float, names: tuple[str, str] = ("A", "B")
+) -> dict[str, Any]:
+    """Compare B with A, stage by stage; ratios above 1 mean that B takes longer.
+
+    Errors: UsageError for emulated results, for a phase that one lacks, for other numbers of persons.
+    """
+    for document, name in zip((first, second), names, strict=True):
+        if document["emulated"]:
+            raise UsageError(
+                f"{name}: measured on an emulated processor", hint="its times cannot be compared"
+            )
+        if not samples(document, phase):
+            have = ", ".join(entry["name"] for entry in document["phases"]) or "none"
+            raise UsageError(f"{name}: has no phase {phase!r}", hint=f"it has: {have}")
+    persons = [_persons(document, phase) for document in (first, second)]
+    if persons[0] != persons[1]:
+        raise UsageError(f"{names[0]} has {persons[0]} persons in {phase}, {names[1]} has {persons[1]}")
+    stages = {}
+    for column in first["columns"]:
+        a, b = samples(first, phase, column), samples(second, phase, column)
+        if column == "at_ns" or not any(a) or not any(b):
+            continue
+        ratio, low, high = median_ratio(b, a)
+        stages[column.removesuffix("_ns")] = {
+            "ratio": ratio,
+            "low": low,
+            "high": high,
+            "verdict": verdict(low, high, margin),
+        }
+    return {
+        "format": "edgepose-bench-comparison",
+        "a": _identity(first, names[0]),
+        "b": _identity(second, names[1]),
+        "phase": phase,
+        "margin": margin,
+        "stages": stages,
+        "verdict": stages["total"]["verdict"],
+        "notes": _notes(first, second, names),
+    }
+
+
+def describe_comparison(comparison: dict[str, Any]) -> list[str]:
+    """Say a comparison in lines of text."""
+    lines = [
+        f"A  {_title(comparison['a'])}",
+        f"B  {_title(comparison['b'])}",
+        f"{comparison['phase']}: time of B / time of A, with 95 % interval",
+    ]
+    for name, stage in comparison["stages"].items():
+        lines.append(
+            f"  {name:<20} {stage['ratio']:.3f}  {stage['low']:.3f}-{stage['high']:.3f}  {stage['verdict']}"
+        )
+    lines.append(f"B is {comparison['verdict']} (margin {comparison['margin']:.0%})")
+    return lines + [f"note: {note}" for note in comparison["notes"]]
+
+
+def _persons(document: Document, phase: str) -> Any:
+    return next(entry["persons"] for entry in document["phases"] if entry["name"] == phase)
+
+
+def _identity(document: Document, name: str) -> dict[str, Any]:
+    bundle = document["bundle"]
+    return {
+        "file": name,
+        "bundle": f"{bundle['name']}.{bundle['backend']}.{bundle['precision']}",
+        "digest": bundle["digest"],
+        "device": document["device"]["name"],
+        "threads": document["engine"]["threads"],
+        "created": document["created"],
+        "valid": document["valid"],
+    }
+
+
+def _title(identity: dict[str, Any]) -> str:
+    state = "" if identity["valid"] else "  INVALID"
+    where = f"on {identity['device']}, {identity['threads']} threads"
+    return f"{identity['bundle']} {where}, {identity['created']}{state}"
+
+
+def _notes(first: Document, second: Document, names: tuple[str, str]) -> list[str]:
+    notes = [
+        f"{name} is INVALID: {document['invalid'][0]['message']}"
+        for document, name in zip((first, second), names, strict=True)
+        if not document["valid"]
+    ]
+    for what, values in {
+        "device": [document["device"]["name"] for document in (first, second)],
+        "threads": [document["engine"]["threads"] for document in (first, second)],
+        "processors": [document["engine"]["affinity"] for document in (first, second)],
+    }.items():
+        if values[0] != values[1]:
+            notes.append(f"other {what}: {values[0]} and {values[1]}")
+    return notes

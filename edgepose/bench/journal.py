@@ -1,0 +1,156 @@
+"""The lines that a runner writes: reading them, also where a connection was cut in the middle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgepose.errors import DeviceError
+
+FORMAT = "edgepose-bench-1"
+_QUOTED_CHARACTERS = 80
+
+
+@dataclass(slots=True)
+class PhaseSamples:
+    """What one phase has so far: rows of `Journal.columns`, in order and without gaps."""
+
+    name: str
+    rows: list[list[int]] = field(default_factory=list)
+    dropped: int = 0
+    duration_ns: int = 0
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class Journal:
+    """A runner's lines, put together. A resumed run adds its lines to the same journal."""
+
+    start: dict[str, Any] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+    phases: dict[str, PhaseSamples] = field(default_factory=dict)
+    states: list[dict[str, Any]] = field(default_factory=list)
+    results: list[dict[str, Any]] = field(default_factory=list)
+    golden: dict[str, Any] = field(default_factory=dict)
+    cold_ns: int | None = None
+    warmup: dict[str, Any] = field(default_factory=dict)
+    end: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, Any] = field(default_factory=dict)
+    sessions: int = 0
+
+    def add(self, line: str) -> dict[str, Any]:
+        """Take one line and return it parsed. Errors: DeviceError for what no runner writes."""
+        try:
+            entry = json.loads(line)
+            event = entry["event"]
+            handler = _HANDLERS[event]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DeviceError(
+                f"the device printed something else than results: {_quoted(line)}",
+                hint="is a login script printing, or another program in the runner's place?",
+            ) from error
+        try:
+            handler(self, entry)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise DeviceError(
+                f"the device printed a damaged {event} line: {_quoted(line)}",
+                hint="build the runner again: edgepose build-runner",
+            ) from error
+        return dict(entry)
+
+    def samples(self, name: str) -> PhaseSamples:
+        """Return the phase with this name, made if need be."""
+        return self.phases.setdefault(name, PhaseSamples(name))
+
+    def done(self) -> dict[str, tuple[int, float, bool]]:
+        """Return by phase: samples, seconds that they took, whether it was complete."""
+        spans = {name: phase_seconds(phase) for name, phase in self.phases.items()}
+        return {name: (len(p.rows), spans[name], p.complete) for name, p in self.phases.items()}
+
+    def _start(self, entry: dict[str, Any]) -> None:
+        if entry["format"] != FORMAT:
+            raise ValueError(entry["format"])
+        self.sessions += 1
+        self.end, self.error = {}, {}
+        if not self.start:
+            self.start = entry
+            self.columns = list(entry["columns"])
+        elif entry["columns"] != self.columns or entry["digest"] != self.start["digest"]:
+            raise ValueError("another bundle or runner")
+
+    def _samples(self, entry: dict[str, Any]) -> None:
+        phase, first, rows = self.samples(entry["phase"]), int(entry["first"]), entry["rows"]
+        if any(len(row) != len(self.columns) for row in rows):
+            raise ValueError("columns")
+        if entry["phase"] == "warmup" and first == 0:
+            phase.rows = []  # a resumed run warms up again
+        have = len(phase.rows)
+        if first > have:
+            raise ValueError("samples are missing")
+        phase.rows += rows[have - first :]  # what was pulled from the device repeats what was seen before
+
+    def _phase(self, entry: dict[str, Any]) -> None:
+        phase = self.samples(entry["phase"])
+        phase.dropped += int(entry["dropped"])
+        phase.duration_ns += int(entry["duration_ns"])
+        phase.complete = bool(entry["complete"])
+
+    def _state(self, entry: dict[str, Any]) -> None:
+        self.states.append({**entry, "session": self.sessions})
+
+    def _cold(self, entry: dict[str, Any]) -> None:
+        if self.cold_ns is None:
+            self.cold_ns = int(entry["total_ns"])
+
+    def _result(self, entry: dict[str, Any]) -> None:
+        if self.sessions == 1:
+            self.results.append({"picture": entry["picture"], "persons": entry["persons"]})
+
+    def _golden(self, entry: dict[str, Any]) -> None:
+        self.golden = {
+            name: entry[name] for name in ("passed", "tolerance_px", "keypoint_max_px", "box_max_px")
+        }
+
+    def _warmup(self, entry: dict[str, Any]) -> None:
+        self.warmup = {name: entry[name] for name in ("frames", "stable", "duration_ns")}
+
+    def _end(self, entry: dict[str, Any]) -> None:
+        self.end = entry
+
+    def _error(self, entry: dict[str, Any]) -> None:
+        self.error = {name: entry[name] for name in ("code", "exit_code", "message", "hint")}
+
+
+_HANDLERS = {
+    "start": Journal._start,
+    "samples": Journal._samples,
+    "phase": Journal._phase,
+    "state": Journal._state,
+    "cold": Journal._cold,
+    "result": Journal._result,
+    "golden": Journal._golden,
+    "warmup": Journal._warmup,
+    "end": Journal._end,
+    "error": Journal._error,
+}
+
+
+def phase_seconds(phase: PhaseSamples) -> float:
+    """Return the seconds of a phase; for one that was cut, the sum of its samples."""
+    return phase.duration_ns / 1e9 if phase.complete else sum(row[1] for row in phase.rows) / 1e9
+
+
+def read_journal(lines: Iterable[str]) -> Journal:
+    """Read the lines of a journal file; a last line without its end was cut and is left out."""
+    journal = Journal()
+    for line in lines:
+        if line.endswith("\n"):
+            journal.add(line)
+    return journal
+
+
+def _quoted(line: str) -> str:
+    text = line.strip()
+    return repr(text if len(text) <= _QUOTED_CHARACTERS else text[:_QUOTED_CHARACTERS] + "...")

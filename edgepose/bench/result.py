@@ -1,0 +1,220 @@
+"""The result document of a measurement: writing it, reading it, saying it in words (docs/devices.md)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edgepose import __version__
+from edgepose.bench.journal import Journal, PhaseSamples, phase_seconds
+from edgepose.bench.statistics import PERCENTILES, summarise
+from edgepose.bench.validity import check
+from edgepose.device.profile import DeviceProfile
+from edgepose.errors import UsageError
+from edgepose.writers import atomic_path
+
+FORMAT = "edgepose-bench-result"
+FORMAT_VERSION = 1
+
+Document = dict[str, Any]
+
+
+def make_document(
+    journal: Journal,
+    *,
+    bundle: Mapping[str, Any],
+    profile: DeviceProfile,
+    device: Mapping[str, Any],
+    runner: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    command: list[str],
+) -> Document:
+    """Put the result document of a run together. bundle is its bundle.json."""
+    invalid, warnings = check(journal, features=profile.features, max_temperature_c=profile.max_temperature_c)
+    start = journal.start
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "created_by": f"edgepose {__version__}",
+        "command": command,
+        "valid": not invalid,
+        "invalid": invalid,
+        "warnings": warnings,
+        "emulated": bool(start["facts"]["emulated"]),
+        "bundle": {
+            "name": bundle["name"],
+            "digest": bundle["manifest_sha256"],
+            "backend": bundle["backend"],
+            "precision": bundle["precision"],
+            "pipeline": bundle["pipeline"]["type"],
+            "models": {role: model["name"] for role, model in bundle["models"].items()},
+        },
+        "device": {
+            "name": profile.name,
+            "title": profile.title,
+            "transport": profile.transport,
+            "verified_profile": profile.verified,
+            **device,
+            "facts": start["facts"],
+        },
+        "runner": {**runner, "version": start["runner"]},
+        "engine": {
+            "backend": start["backend"],
+            "device": start["device"],
+            "threads": start["threads"],
+            "affinity": start["affinity"],
+        },
+        "plan": dict(plan),
+        "load_ns": start["load_ns"],
+        "cold_ns": journal.cold_ns,
+        "warmup": journal.warmup,
+        "rss_peak_bytes": journal.end.get("rss_peak_bytes"),
+        "golden": journal.golden,
+        "columns": journal.columns,
+        "phases": [
+            _phase(phase, plan, journal.columns)
+            for name, phase in journal.phases.items()
+            if name != "warmup" and phase.rows
+        ],
+        "warmup_samples": [row[1] for row in journal.phases.get("warmup", PhaseSamples("")).rows],
+        "states": journal.states,
+        "results": journal.results,
+    }
+
+
+def write_document(document: Document, path: Path) -> None:
+    """Write a result, complete or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_document(path: Path) -> Document:
+    """Read a result. Errors: UsageError for a file that is none."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file", hint="edgepose bench writes results") from None
+    except IsADirectoryError:
+        raise UsageError(
+            f"{path}: a folder, not a result", hint="name one of the .json files in it"
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"{path}: no JSON ({error})", hint="edgepose bench writes results") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise UsageError(f"{path}: no result of edgepose bench")
+    if document.get("format_version") != FORMAT_VERSION:
+        version = document.get("format_version")
+        raise UsageError(
+            f"{path}: format_version is {version!r}, this EdgePose reads {FORMAT_VERSION}",
+            hint="use the EdgePose that wrote it, or a newer one",
+        )
+    return document
+
+
+def samples(document: Document, phase: str, column: str = "total_ns") -> list[int]:
+    """Return one column of one phase, or nothing where the result lacks either."""
+    if column not in document["columns"]:
+        return []
+    index = document["columns"].index(column)
+    for entry in document["phases"]:
+        if entry["name"] == phase:
+            return [row[index] for row in entry["samples"]]
+    return []
+
+
+def describe(document: Document) -> list[str]:
+    """Say a result in lines of text. The times of an emulated run are not shown."""
+    bundle, device, engine = document["bundle"], document["device"], document["engine"]
+    made = f"{bundle['backend']}, {bundle['precision']}"
+    lines = [
+        f"{bundle['name']}  ({made}) on {device['name']}: {device['title']}",
+        f"  {device['facts']['processor'] or device['facts']['machine']}, {engine['threads']} threads, "
+        f"processors {_ranges(engine['affinity'])}",
+    ]
+    golden = document["golden"]
+    shift = max(golden.get("keypoint_max_px", 0.0), golden.get("box_max_px", 0.0))
+    lines.append(
+        f"  golden picture  {'right' if golden.get('passed') else 'WRONG'}, off by up to {shift:.3g} px"
+    )
+    lines.append(f"  peak memory     {(document['rss_peak_bytes'] or 0) / 1e6:.1f} MB")
+    if document["emulated"]:
+        lines.append("  EMULATED: the times are no measurement of a device and are not shown")
+        return lines
+    lines.append(
+        f"  load {document['load_ns'] / 1e6:.1f} ms, first frame {document['cold_ns'] / 1e6:.1f} ms, "
+        f"warm-up {document['warmup'].get('frames', 0)} frames"
+    )
+    lines += ["", *_table(document)]
+    if document["invalid"]:
+        lines += [
+            "",
+            "INVALID:",
+            *(f"  {finding['rule']}: {finding['message']}" for finding in document["invalid"]),
+        ]
+    lines += [f"note: {finding['message']}" for finding in document["warnings"]]
+    return lines
+
+
+def _phase(phase: PhaseSamples, plan: Mapping[str, Any], columns: list[str]) -> dict[str, Any]:
+    planned: Mapping[str, Any] = next((p for p in plan["phases"] if p["name"] == phase.name), {})
+    used = [
+        (index, name)
+        for index, name in enumerate(columns)
+        if name != "at_ns" and any(row[index] for row in phase.rows)
+    ]
+    seconds = phase_seconds(phase)
+    return {
+        "name": phase.name,
+        "mode": planned.get("mode"),
+        "persons": planned.get("persons"),
+        "fps_asked": planned.get("fps"),
+        "frames": len(phase.rows),
+        "dropped": phase.dropped,
+        "complete": phase.complete,
+        "seconds": seconds,
+        "fps": len(phase.rows) / seconds if seconds else None,
+        "summary": {name: summarise([row[index] for row in phase.rows]) for index, name in used},
+        "samples": phase.rows,
+    }
+
+
+def _table(document: Document) -> list[str]:
+    heads = ["phase", "persons", "frames", *(f"p{p} ms" for p in PERCENTILES), "p50 95 %", "detector", "pose"]
+    rows = [heads]
+    for phase in document["phases"]:
+        total = phase["summary"]["total_ns"]
+        median = total["p50"]
+        rows.append(
+            [
+                phase["name"],
+                str(phase["persons"] or "found"),
+                str(phase["frames"]),
+                *(f"{total[f'p{p}']['value'] / 1e6:.2f}" for p in PERCENTILES),
+                f"{median['low'] / 1e6:.2f}-{median['high'] / 1e6:.2f}",
+                *(_stage(phase, name) for name in ("detector_ns", "pose_ns")),
+            ]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def _stage(phase: Mapping[str, Any], name: str) -> str:
+    stage = phase["summary"].get(name)
+    return f"{stage['p50']['value'] / 1e6:.2f}" if stage else "-"
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Write [0, 1, 2, 5] as 0-2,5."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and number == parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

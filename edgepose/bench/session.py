@@ -1,0 +1,329 @@
+"""One measurement of one bundle on one device, from the checks to the result document."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edgepose import log
+from edgepose.bench.frames import RawPicture, raw_pictures
+from edgepose.bench.journal import Journal, read_journal
+from edgepose.bench.plan import Phase, Picture, Plan, plan_phases, remaining
+from edgepose.bench.result import Document, make_document, write_document
+from edgepose.core import core_errors, load_core
+from edgepose.device.profile import DeviceProfile
+from edgepose.device.runner import PROGRAM, find_runner
+from edgepose.device.transport import Transport
+from edgepose.device.workspace import Workspace
+from edgepose.errors import DeviceError, DeviceLostError, EdgePoseError, UsageError
+from edgepose.hashing import sha256_file
+
+_REQUEST = "request.json"
+_GRACE_SECONDS = 60.0
+
+Event = Callable[[str, dict[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What to measure. cpus None: the profile's big processors; empty: all of them."""
+
+    threads: int | None = None
+    engine_device: str = "CPU"
+    cpus: tuple[int, ...] | None = None
+    persons: tuple[int, ...] = (1, 2, 4, 8)
+    frames: int = 1024
+    seconds: float = 60.0
+    paced_fps: float | None = 30.0
+    soak_s: float = 0.0
+    warmup_seconds: float = 15.0
+    input: str | None = None
+    keep_files: bool = False
+    fixed_performance: bool = False
+    command: list[str] = field(default_factory=lambda: list(sys.argv))
+
+
+class Session:
+    """A bundle on a device. run() gives the result; a broken run leaves its samples beside the results."""
+
+    def __init__(
+        self,
+        bundle: Path,
+        profile: DeviceProfile,
+        transport: Transport,
+        options: BenchOptions,
+        out_dir: Path,
+    ) -> None:
+        if not bundle.exists():
+            raise UsageError(
+                f"{bundle}: no such bundle", hint="a bundle is a folder made by edgepose convert"
+            )
+        with core_errors():
+            opened = load_core().Bundle.open(str(bundle))
+        self._bundle = Path(opened.path)
+        self._manifest: dict[str, Any] = json.loads(opened.manifest_json)
+        self._profile, self._transport, self._options = profile, transport, options
+        self.on_event: Event = lambda device, event: None
+        self._local = profile.transport == "local"
+        self._device_facts: dict[str, Any] = {"address": transport.address}
+        name = f"{self._manifest['name']}.{self._manifest['backend']}.{self._manifest['precision']}"
+        self._out_dir, self._stem = out_dir, f"{name}@{profile.name}"
+        self._partial = out_dir / f".{self._stem}.partial"
+        self._journal = Journal()
+        backend = self._manifest["backend"]
+        if backend not in profile.engines:
+            raise DeviceError(
+                f"{bundle}: made for the engine {backend}, which {profile.name} is not known to run",
+                hint=f"convert it for one of: {', '.join(profile.engines)}",
+            )
+
+    def run(self, *, resume: bool = False) -> tuple[Path, Document]:
+        """Measure, write the result and return its path and content."""
+        runner = find_runner(self._profile.abi)
+        with tempfile.TemporaryDirectory(prefix="edgepose-bench-") as scratch:
+            pictures = self._prepare(Path(scratch), resume)
+            self._transport.connect()
+            root = scratch if self._local else self._profile.folder
+            workspace = Workspace(self._transport, root)
+            try:
+                self._device_facts |= self._transport.facts()
+                if resume:
+                    self._recover(workspace)
+                facts = self._install(workspace, runner)
+                self._measure(workspace, pictures)
+            except DeviceLostError as error:
+                raise self._lost(error) from error
+            except BaseException:
+                self._clean(workspace)
+                if not self._journal.phases:
+                    shutil.rmtree(self._partial, ignore_errors=True)
+                raise
+            self._clean(workspace)
+        return self._finish(runner, facts)
+
+    def _prepare(self, scratch: Path, resume: bool) -> list[RawPicture]:
+        """Decide what is measured: anew, or what an interrupted run was asked for."""
+        options, profile = self._options, self._profile
+        pictures = raw_pictures(options.input, scratch) if options.input else []
+        if resume:
+            self._request = self._read_request()
+            if [p["sha256"] for p in self._request["pictures"]] != [p.sha256 for p in pictures]:
+                raise UsageError(
+                    "the interrupted run used other pictures", hint="give the same --input, or start anew"
+                )
+            return pictures
+        cpus = options.cpus
+        if cpus is None:
+            cpus = () if self._local else profile.big
+        plan = Plan(
+            phases=plan_phases(
+                self._manifest["pipeline"]["type"],
+                persons=options.persons,
+                frames=options.frames,
+                seconds=options.seconds,
+                paced_fps=options.paced_fps,
+                soak_s=options.soak_s,
+            ),
+            threads=options.threads or profile.threads[0],
+            device=options.engine_device,
+            cpus=cpus,
+            warmup_seconds=options.warmup_seconds,
+        )
+        self._request = {
+            "digest": self._manifest["manifest_sha256"],
+            "address": self._transport.address,
+            "plan": plan.to_json(),
+            "pictures": [{**asdict(picture), "file": picture.file.name} for picture in pictures],
+        }
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        (self._partial / _REQUEST).write_text(json.dumps(self._request), encoding="utf-8")
+        return pictures
+
+    def _read_request(self) -> dict[str, Any]:
+        try:
+            request: dict[str, Any] = json.loads((self._partial / _REQUEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise UsageError(
+                f"{self._out_dir}: no interrupted run of this bundle on {self._profile.name}",
+                hint="start one without --resume",
+            ) from None
+        if request["digest"] != self._manifest["manifest_sha256"]:
+            raise UsageError("the interrupted run measured another version of this bundle", hint="start anew")
+        return request
+
+    def _install(self, workspace: Workspace, runner: Path) -> dict[str, Any]:
+        """Bring the runner, ask it about the device, and bring the bundle."""
+        if self._local:
+            self._program, self._remote_bundle = str(runner), str(self._bundle)
+        else:
+            self._program = workspace.put("runner", {PROGRAM: runner}) + f"/{PROGRAM}"
+        try:
+            answer = self._transport.run([self._program, "--facts"])
+        except DeviceLostError:
+            raise
+        except DeviceError as error:
+            if (
+                "xec format error" in error.message
+                or "code 126" in error.message
+                or "not executable" in error.message
+            ):
+                raise DeviceError(
+                    f"{self._transport.address}: its processor cannot run a program for {self._profile.abi}",
+                    hint="choose the profile of this device, or make one: edgepose devices add",
+                ) from error
+            raise
+        try:
+            facts: dict[str, Any] = json.loads(answer)
+            backends = facts["backends"]
+        except (ValueError, KeyError, TypeError):
+            raise DeviceError(
+                f"{self._transport.address}: the runner answered {answer.strip()[:80]!r}",
+                hint="is a login script printing?",
+            ) from None
+        backend = self._manifest["backend"]
+        if backend not in backends:
+            known = ", ".join(name for name in backends if name != "fake")
+            raise DeviceError(
+                f"{self._transport.address}: its runner has no engine {backend}",
+                hint=f"convert the bundle for one of: {known}",
+            )
+        if not self._local:
+            files = {path.name: path for path in self._bundle.iterdir() if path.is_file()}
+            self._remote_bundle = workspace.put("bundle", files)
+        return facts
+
+    def _measure(self, workspace: Workspace, pictures: list[RawPicture]) -> None:
+        plan = self._request["plan"]
+        phases = remaining([Phase(**phase) for phase in plan["phases"]], self._journal.done())
+        if not phases and self._journal.end.get("complete"):
+            return
+        folder = workspace.path("run")
+        if pictures:
+            files = {picture.file.name: picture.file for picture in pictures}
+            place = workspace.put("pictures", files)
+            plan = {
+                **plan,
+                "pictures": [
+                    Picture(f"{place}/{p.file.name}", p.width_px, p.height_px).to_json() for p in pictures
+                ],
+            }
+        seconds = sum(phase.seconds for phase in phases)
+        limit_s = plan["limit_s"]
+        plan = {**plan, "phases": [phase.to_json() for phase in phases]}
+        session = self._journal.sessions + 1
+        (self._partial / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        workspace.put("run", {"plan.json": self._partial / "plan.json"})
+        argv = [self._program, self._remote_bundle, "--plan", "plan.json", "--journal", "journal.jsonl"]
+        log.info(f"{self._profile.name}: {len(phases)} phases, up to {seconds:.0f} s")
+        with (self._partial / f"session-{session}.jsonl").open("w", encoding="utf-8") as copy:
+
+            def on_line(line: str) -> None:
+                if not line.endswith("\n"):
+                    raise DeviceLostError(
+                        f"{self._transport.address}: the connection broke in the middle of a line"
+                    )
+                event = self._journal.add(line)
+                copy.write(line)
+                copy.flush()
+                self.on_event(self._profile.name, event)
+
+            outcome = self._transport.stream(
+                argv, folder=folder, timeout_s=limit_s + _GRACE_SECONDS, on_line=on_line
+            )
+        error, end = self._journal.error, self._journal.end
+        if error:
+            raise DeviceError(
+                f"{self._transport.address}: the runner failed: {error['message']}",
+                hint=error["hint"] or None,
+            )
+        if outcome.exit_code != 0 or not end.get("complete"):
+            reason = end.get("reason") or " ".join(outcome.stderr.split()) or "it was killed"
+            raise DeviceError(
+                f"{self._transport.address}: the runner ended with code {outcome.exit_code}: {reason}",
+                hint="what was measured is kept; go on with --resume",
+            )
+
+    def _recover(self, workspace: Workspace) -> None:
+        """Read what an interrupted run has measured: from the device if possible, else from here."""
+        sessions = sorted(self._partial.glob("session-*.jsonl"))
+        if sessions and not self._local and workspace.exists("run/journal.jsonl"):
+            before = _read_sessions(sessions)
+            if before.start:
+                workspace.end_process(int(before.start["pid"]), PROGRAM)
+            pulled = self._partial / "pulled.jsonl"
+            self._transport.pull(workspace.path("run", "journal.jsonl"), pulled)
+            # The device's own file holds what the broken connection swallowed.
+            if pulled.stat().st_size >= sessions[-1].stat().st_size:
+                pulled.replace(sessions[-1])
+            else:
+                pulled.unlink()
+        self._journal = _read_sessions(sessions)
+        count = sum(len(phase.rows) for name, phase in self._journal.phases.items() if name != "warmup")
+        log.notice(f"{self._profile.name}: going on after {count} samples")
+
+    def _lost(self, error: DeviceLostError) -> DeviceLostError:
+        count = sum(len(phase.rows) for name, phase in self._journal.phases.items() if name != "warmup")
+        hint = error.hint or "check the cable or the network"
+        return DeviceLostError(error.message, hint=f"{hint}; {count} samples are kept, go on with --resume")
+
+    def _clean(self, workspace: Workspace) -> None:
+        """Leave nothing on the device; a failure here must not hide the reason for being here."""
+        if self._local:
+            return
+        try:
+            pid = self._journal.start.get("pid")
+            if pid and not self._journal.end:
+                workspace.end_process(int(pid), PROGRAM)
+            if self._options.keep_files:
+                self._transport.run(["rm", "-rf", "--", workspace.path("run")])
+            else:
+                workspace.remove()
+        except EdgePoseError as error:
+            log.warning(f"{workspace.root} is left on {self._transport.address}: {error.message}")
+
+    def _finish(self, runner: Path, facts: dict[str, Any]) -> tuple[Path, Document]:
+        document = make_document(
+            self._journal,
+            bundle=self._manifest,
+            profile=self._profile,
+            device=self._device_facts,
+            runner={
+                "sha256": sha256_file(runner),
+                "bytes": runner.stat().st_size,
+                "abi": facts["facts"]["abi"],
+            },
+            plan={**self._request["plan"], "pictures": self._request["pictures"]},
+            command=self._options.command,
+        )
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
+        path = self._out_dir / f"{self._stem}.{stamp}.json"
+        write_document(document, path)
+        shutil.rmtree(self._partial, ignore_errors=True)
+        return path, document
+
+
+def _read_sessions(files: list[Path]) -> Journal:
+    lines: list[str] = []
+    for file in files:
+        with file.open(encoding="utf-8") as stream:
+            lines += list(stream)
+    return read_journal(lines)
+
+
+def with_address(profile: DeviceProfile, address: str | None) -> DeviceProfile:
+    """Return the profile for one device: its serial, or its host and port ("user@board:2222")."""
+    if address is None:
+        return profile
+    if profile.transport == "ssh":
+        host, colon, port = address.rpartition(":")
+        if colon and port.isdigit() and 0 < int(port) < 65536 and not address.endswith("]"):
+            return replace(profile, address=host, port=int(port))
+    return replace(profile, address=address)

@@ -1,0 +1,190 @@
+"""`edgepose bench`: measure a bundle on a device, and compare results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class _BundleFirst(click.Group):
+    """A group whose first word is a bundle unless it is a sub-command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {name for parameter in self.params for name in (*parameter.opts, *ctx.help_option_names)}
+        if args and args[0] not in self.commands and args[0] not in own:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Read "1,2,4" or "4-7" as numbers."""
+    if value is None or value in ("all", "big", "little"):
+        return value
+    numbers: list[int] = []
+    for part in str(value).split(","):
+        low, dash, high = part.partition("-")
+        try:
+            numbers += range(int(low), int(high if dash else low) + 1)
+        except ValueError:
+            raise click.BadParameter(f"{value!r} is not a list such as 1,2,4 or 4-7") from None
+    return tuple(numbers)
+
+
+@click.group(
+    cls=_BundleFirst,
+    invoke_without_command=True,
+    no_args_is_help=True,
+    subcommand_metavar="BUNDLE [OPTIONS] | COMMAND ...",
+    short_help="Measure a bundle on a device.",
+)
+def bench() -> None:
+    """Measure a bundle on a phone, a board or this machine, and compare results.
+
+    `edgepose bench BUNDLE --device NAME` measures; see `edgepose bench run --help` for its options.
+    """
+
+
+@bench.command(name="run", short_help="Measure a bundle (this is what edgepose bench BUNDLE does).")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME[=ADDRESS]",
+    help="Device profile, with a serial or [user@]host[:port]; may be repeated.  [default: host]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("edgepose-bench"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the results.",
+)
+@click.option(
+    "--threads", type=click.IntRange(1, 256), help="Threads of the networks.  [default: the profile's]"
+)
+@click.option(
+    "--cpus",
+    callback=_numbers,
+    metavar="LIST",
+    help="Processors to run on: 4-7, big, little or all.  [default: the profile's big ones]",
+)
+@click.option("--engine-device", default="CPU", show_default=True, help="Device of the engine.")
+@click.option(
+    "--persons",
+    callback=_numbers,
+    default="1,2,4,8",
+    show_default=True,
+    metavar="LIST",
+    help="Numbers of persons.",
+)
+@click.option(
+    "--frames", type=click.IntRange(1), default=1024, show_default=True, help="Frames of the burst."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1),
+    default=60.0,
+    show_default=True,
+    help="Longest time of the burst.",
+)
+@click.option(
+    "--fps", type=click.FloatRange(0.1, 1000), default=30.0, show_default=True, help="Of the paced phase."
+)
+@click.option("--no-paced", is_flag=True, help="Leave the paced phase out.")
+@click.option("--soak", type=click.FloatRange(1), metavar="SECONDS", help="Add a soak: 600 shows throttling.")
+@click.option(
+    "--warmup-seconds", type=click.FloatRange(0), default=15.0, show_default=True, help="Longest warm-up."
+)
+@click.option("--quick", is_flag=True, help="A few seconds only, to try a device: INVALID as a measurement.")
+@click.option(
+    "--input", metavar="INPUT", help="Pictures to measure with.  [default: the bundle's golden picture]"
+)
+@click.option("--resume", is_flag=True, help="Go on with a run that lost its device.")
+@click.option("--keep-files", is_flag=True, help="Leave runner and bundle on the device for the next run.")
+@click.option("--require-valid", is_flag=True, help="Exit with code 10 where a result is INVALID.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+def run(
+    bundle: Path,
+    devices: tuple[str, ...],
+    output: Path,
+    threads: int | None,
+    cpus: Any,
+    engine_device: str,
+    persons: tuple[int, ...],
+    frames: int,
+    seconds: float,
+    fps: float,
+    no_paced: bool,
+    soak: float | None,
+    warmup_seconds: float,
+    quick: bool,
+    input: str | None,
+    resume: bool,
+    keep_files: bool,
+    require_valid: bool,
+    as_json: bool,
+) -> None:
+    """Measure BUNDLE on devices and write one result document for each.
+
+    Every sample is kept; percentiles come with 95 % intervals. A result is marked INVALID where it does not
+    count: a busy or throttling device, a run that is too short, wrong keypoints, an emulator.
+    """
+    from edgepose.bench.session import BenchOptions
+    from edgepose.cli.bench_job import bench_job
+
+    options = BenchOptions(
+        threads=threads,
+        engine_device=engine_device,
+        cpus=cpus,
+        persons=persons[:1] if quick else persons,
+        frames=min(frames, 40) if quick else frames,
+        seconds=min(seconds, 5.0) if quick else seconds,
+        paced_fps=None if no_paced or quick else fps,
+        soak_s=soak or 0.0,
+        warmup_seconds=min(warmup_seconds, 2.0) if quick else warmup_seconds,
+        input=input,
+        keep_files=keep_files,
+    )
+    bench_job(
+        bundle,
+        devices or ("host",),
+        options,
+        output,
+        resume=resume,
+        require_valid=require_valid,
+        as_json=as_json,
+    )
+
+
+@bench.command(short_help="Compare two results.")
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option("--phase", default="burst", show_default=True, help="Series to compare.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 100),
+    default=5.0,
+    show_default=True,
+    help="Difference that counts, in %.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
+def compare(first: Path, second: Path, phase: str, margin: float, as_json: bool) -> None:
+    """Compare result B with result A: the ratio of the medians with its 95 % interval, stage by stage."""
+    import json
+
+    from edgepose.bench.compare import compare_results, describe_comparison
+    from edgepose.bench.result import read_document
+
+    comparison = compare_results(
+        read_document(first),
+        read_document(second),
+        phase=phase,
+        margin=margin / 100,
+        names=(str(first), str(second)),
+    )
+    click.echo(json.dumps(comparison, indent=1) if as_json else "\n".join(describe_comparison(comparison)))

@@ -1,0 +1,1 @@
+"""Devices: their profiles, and how to reach them."""

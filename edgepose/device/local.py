@@ -1,0 +1,65 @@
+"""This machine as a device."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgepose.device.process import Ended, TimeLimit, run_lines
+from edgepose.device.transport import COMMAND_SECONDS, Outcome, failed
+from edgepose.errors import DeviceError
+
+
+class LocalTransport:
+    """Runs programs here; "copying" a file links it where that is possible."""
+
+    address = "this machine"
+
+    def connect(self) -> None:
+        """Do nothing: this machine is there."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float = COMMAND_SECONDS) -> str:
+        """Run a program and return its output."""
+        lines: list[str] = []
+        ended = self._run(argv, timeout_s=timeout_s, on_line=lines.append, folder=None)
+        if ended.exit_code != 0:
+            raise failed(argv, Outcome(ended.exit_code, ended.stderr), self.address)
+        return "".join(lines)
+
+    def stream(
+        self, argv: Sequence[str], *, folder: str, timeout_s: float, on_line: Callable[[str], None]
+    ) -> Outcome:
+        """Run a program in a folder."""
+        ended = self._run(argv, timeout_s=timeout_s, on_line=on_line, folder=Path(folder))
+        return Outcome(ended.exit_code, ended.stderr)
+
+    def push(self, source: Path, target: str) -> None:
+        """Link or copy a file."""
+        part = Path(f"{target}.part")
+        part.unlink(missing_ok=True)
+        try:
+            os.link(source.resolve(), part)
+        except OSError:
+            shutil.copy(source, part)
+        part.replace(target)
+
+    def pull(self, source: str, target: Path) -> None:
+        """Copy a file."""
+        shutil.copyfile(source, target)
+
+    def facts(self) -> dict[str, str]:
+        """Return nothing: the runner's own facts say it all."""
+        return {}
+
+    def _run(
+        self, argv: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None], folder: Path | None
+    ) -> Ended:
+        try:
+            return run_lines(argv, timeout_s=timeout_s, on_line=on_line, folder=folder)
+        except TimeLimit:
+            raise DeviceError(
+                f"{Path(argv[0]).name} took longer than {timeout_s:.0f} s and was ended",
+                hint="does the network hang? try edgepose run",
+            ) from None

@@ -1,0 +1,137 @@
+"""Run a client program (adb, ssh) or a local one, with a time limit, handing over its lines as they come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from edgepose.errors import MissingDependencyError
+
+_STDERR_LINES = 20
+_END_SECONDS = 5.0
+
+
+class TimeLimit(Exception):
+    """The program was ended because it took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """exit_code is negative where a signal ended the program; stderr holds the last lines."""
+
+    exit_code: int
+    stderr: str
+
+
+def run_lines(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    on_line: Callable[[str], None],
+    folder: Path | None = None,
+    stdin: Path | None = None,
+    silence_s: float | None = None,
+) -> Ended:
+    """Run a program and call on_line(line) for each line of its output, in this thread.
+
+    silence_s: give up where nothing was printed for so long. The program and its children are ended when
+    this function is left in any way. Errors: TimeLimit, MissingDependencyError; what on_line raises.
+    """
+    source: IO[bytes] | int = stdin.open("rb") if stdin else subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        raise MissingDependencyError(
+            f"the program {argv[0]} is not installed", hint=_INSTALL.get(argv[0])
+        ) from error
+    finally:
+        if not isinstance(source, int):
+            source.close()
+    assert process.stdout is not None and process.stderr is not None
+    lines: queue.Queue[bytes | None] = queue.Queue(1000)
+    last: deque[bytes] = deque(maxlen=_STDERR_LINES)
+    stop = threading.Event()
+    readers = [
+        threading.Thread(target=_read, args=(process.stdout, lines, stop), daemon=True),
+        threading.Thread(target=last.extend, args=(process.stderr,), daemon=True),
+    ]
+    for reader in readers:
+        reader.start()
+    deadline = time.monotonic() + timeout_s
+    try:
+        while True:
+            wait = deadline - time.monotonic()
+            if silence_s is not None:
+                wait = min(wait, silence_s)
+            try:
+                line = lines.get(timeout=max(0.0, wait))
+            except queue.Empty:
+                raise TimeLimit from None
+            if line is None:
+                break
+            on_line(line.decode("utf-8", "replace").replace("\r\n", "\n"))
+        exit_code = process.wait(timeout=max(0.1, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeLimit from None
+    finally:
+        stop.set()
+        _end(process)
+        for reader in readers:
+            reader.join(_END_SECONDS)
+        if not any(reader.is_alive() for reader in readers):
+            process.stdout.close()
+            process.stderr.close()
+    return Ended(exit_code, b"".join(last).decode("utf-8", "replace").strip())
+
+
+def _read(stream: IO[bytes], lines: queue.Queue[bytes | None], stop: threading.Event) -> None:
+    for line in iter(stream.readline, b""):
+        while not stop.is_set():
+            try:
+                lines.put(line, timeout=0.2)
+                break
+            except queue.Full:
+                continue
+    while not stop.is_set():
+        try:
+            lines.put(None, timeout=0.2)
+            return
+        except queue.Full:
+            continue
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a program and what it started; nothing happens where it is over."""
+    if process.poll() is not None:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(_END_SECONDS)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+_INSTALL = {
+    "adb": "Debian: apt-get install adb; otherwise Android's platform tools",
+    "ssh": "Debian: apt-get install openssh-client",
+}

@@ -1,0 +1,214 @@
+"""Device profiles: one YAML file a device, those of EdgePose and the user's own."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from edgepose.errors import ConfigurationError, UsageError
+
+TransportName = Literal["local", "adb", "ssh"]
+
+TRANSPORTS = ("local", "adb", "ssh")
+ABIS = ("aarch64-linux", "armv7-linux", "x86_64-linux")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A figure that somebody has published for this device."""
+
+    claim: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """What is known about a device. big and little: numbers of its processors, empty where there is one kind.
+
+    abi is None for "as this machine"; features are those that the processor must have, as Linux names them.
+    verified is whether a result measured with EdgePose on this device is recorded.
+    """
+
+    name: str
+    title: str
+    transport: TransportName
+    abi: str | None
+    engines: tuple[str, ...]
+    threads: tuple[int, ...]
+    folder: str
+    big: tuple[int, ...] = ()
+    little: tuple[int, ...] = ()
+    features: tuple[str, ...] = ()
+    max_temperature_c: float | None = None
+    address: str | None = None
+    port: int | None = None
+    identity: str | None = None
+    jump: str | None = None
+    verified: bool = False
+    note: str | None = None
+    references: tuple[Reference, ...] = field(default=())
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own profiles, which may not exist."""
+    root = Path(os.environ.get("XDG_CONFIG_HOME") or "")
+    return (root if root.is_absolute() else Path.home() / ".config") / "edgepose" / "devices"
+
+
+def profile_names() -> list[str]:
+    """List the profiles, the user's own among them."""
+    own = [path.stem for path in user_folder().glob("*.yaml")] if user_folder().is_dir() else []
+    return sorted({*_shipped(), *own})
+
+
+def load_profile(name: str) -> DeviceProfile:
+    """Read a profile by name; the user's own come first. Errors: UsageError, ConfigurationError."""
+    own = user_folder() / f"{name}.yaml"
+    if _NAME.fullmatch(name) and own.is_file():
+        return parse_profile(own.read_text(encoding="utf-8"), name=name, where=str(own))
+    shipped = _shipped()
+    if name not in shipped:
+        import difflib
+
+        close = difflib.get_close_matches(name, profile_names(), n=1)
+        raise UsageError(
+            f"there is no device {name!r}",
+            hint=f"did you mean {close[0]}?"
+            if close
+            else "see edgepose devices list; devices add makes a profile",
+        )
+    text = shipped[name].read_text(encoding="utf-8")
+    return parse_profile(text, name=name, where=f"{name}.yaml")
+
+
+def parse_profile(text: str, *, name: str, where: str) -> DeviceProfile:
+    """Check the text of a profile. Errors: ConfigurationError names the member that is wrong."""
+    import yaml
+
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{where}: no YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{where}: a profile is a mapping of names to values")
+    reader = _Reader(data, where)
+    profile = DeviceProfile(
+        name=name,
+        title=reader.text("title"),
+        transport=reader.choice("transport", TRANSPORTS),
+        abi=reader.choice("abi", ABIS) if data.get("transport") != "local" else None,
+        engines=reader.texts("engines"),
+        threads=reader.numbers("threads", least=1, most=256),
+        folder=reader.text("folder"),
+        big=reader.numbers("big", least=0, most=255, needed=False),
+        little=reader.numbers("little", least=0, most=255, needed=False),
+        features=reader.texts("features", needed=False),
+        max_temperature_c=reader.number("max_temperature_c"),
+        address=reader.text("address", needed=False),
+        port=reader.port(),
+        identity=reader.text("identity", needed=False),
+        jump=reader.text("jump", needed=False),
+        verified=reader.flag("verified"),
+        note=reader.text("note", needed=False),
+        references=reader.references(),
+    )
+    reader.finish()
+    if ".." in Path(profile.folder).parts or profile.folder in ("/", ""):
+        raise ConfigurationError(
+            f"{where}: folder is {profile.folder!r}", hint="it is removed after a run: name one of its own"
+        )
+    return profile
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[str, Path]:
+    return {path.stem: path for path in (Path(__file__).parent / "profiles").glob("*.yaml")}
+
+
+class _Reader:
+    """Takes members out of a mapping and checks them."""
+
+    def __init__(self, data: dict[Any, Any], where: str) -> None:
+        self._data = dict(data)
+        self._where = where
+
+    def finish(self) -> None:
+        """Refuse members that nobody asked for: a misspelt one would be ignored silently."""
+        if self._data:
+            raise self._wrong(str(next(iter(self._data))), "is unknown")
+
+    def text(self, name: str, *, needed: bool = True) -> Any:
+        value = self._take(name, needed)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            raise self._wrong(name, f"is {value!r}, not a text")
+        return value
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> Any:
+        value = self._take(name, True)
+        if value not in allowed:
+            raise self._wrong(name, f"is {value!r}, not one of {', '.join(allowed)}")
+        return value
+
+    def texts(self, name: str, *, needed: bool = True) -> tuple[str, ...]:
+        value = self._take(name, needed)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+            raise self._wrong(name, f"is {value!r}, not a list of texts")
+        return tuple(value)
+
+    def numbers(self, name: str, *, least: int, most: int, needed: bool = True) -> tuple[int, ...]:
+        value = self._take(name, needed)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(
+            type(item) is int and least <= item <= most for item in value
+        ):
+            raise self._wrong(name, f"is {value!r}, not a list of whole numbers from {least} to {most}")
+        if needed and not value:
+            raise self._wrong(name, "is empty")
+        return tuple(value)
+
+    def number(self, name: str) -> float | None:
+        value = self._take(name, False)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise self._wrong(name, f"is {value!r}, not a number")
+        return None if value is None else float(value)
+
+    def port(self) -> int | None:
+        value = self._take("port", False)
+        if value is not None and (type(value) is not int or not 1 <= value <= 65535):
+            raise self._wrong("port", f"is {value!r}, not a number from 1 to 65535")
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._take(name, False)
+        if value is not None and not isinstance(value, bool):
+            raise self._wrong(name, f"is {value!r}, not true or false")
+        return bool(value)
+
+    def references(self) -> tuple[Reference, ...]:
+        value = self._take("references", False)
+        if value is None:
+            return ()
+        wanted = {"claim", "source"}
+        if not isinstance(value, list) or not all(
+            isinstance(item, dict) and set(item) == wanted and all(isinstance(t, str) for t in item.values())
+            for item in value
+        ):
+            raise self._wrong("references", "is not a list of a claim and its source each")
+        return tuple(Reference(item["claim"], item["source"]) for item in value)
+
+    def _take(self, name: str, needed: bool) -> Any:
+        value = self._data.pop(name, None)
+        if needed and value is None:
+            raise self._wrong(name, "is missing")
+        return value
+
+    def _wrong(self, name: str, what: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._where}: {name} {what}", hint="see docs/devices.md")

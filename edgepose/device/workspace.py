@@ -1,0 +1,94 @@
+"""EdgePose's folder on a device: files by their checksum, a run's folder, and leaving nothing behind."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path, PurePosixPath
+
+from edgepose import log
+from edgepose.device.transport import Transport
+from edgepose.errors import DeviceError
+from edgepose.hashing import sha256_file
+
+_SUM = re.compile(r"^\\?([0-9a-f]{64}) [ *](.+)$")
+
+
+class Workspace:
+    """A folder on a device, made when it is first needed."""
+
+    def __init__(self, transport: Transport, root: str) -> None:
+        self._transport = transport
+        self._root = PurePosixPath(root)
+
+    @property
+    def root(self) -> str:
+        """The folder's path on the device."""
+        return str(self._root)
+
+    def path(self, *parts: str) -> str:
+        """Return a path in the folder."""
+        return str(self._root.joinpath(*parts))
+
+    def exists(self, name: str) -> bool:
+        """Say whether the folder holds this."""
+        found = self._transport.run(
+            ["sh", "-c", 'if [ -e "$1" ]; then echo yes; else echo no; fi', "sh", self.path(name)]
+        )
+        return found.strip() == "yes"
+
+    def put(self, name: str, files: dict[str, Path]) -> str:
+        """Make a folder on the device hold exactly these files, and return its path.
+
+        What is there with the right checksum is not sent again; every file that was sent is read back.
+        """
+        folder = self.path(name)
+        wanted = {file: sha256_file(path) for file, path in files.items()}
+        self._transport.run(["mkdir", "-p", folder])
+        present = self._sums(folder)
+        strangers = [f"{folder}/{file}" for file in present if file not in wanted]
+        if strangers:
+            self._transport.run(["rm", "-rf", "--", *strangers])
+        sent = [file for file, digest in wanted.items() if present.get(file) != digest]
+        for file in sent:
+            self._transport.push(files[file], f"{folder}/{file}")
+        log.info(f"{self._transport.address}: {name}: {len(sent)} of {len(files)} files sent")
+        if sent:
+            present = self._sums(folder)
+            for file in sent:
+                if present.get(file) != wanted[file]:
+                    raise DeviceError(
+                        f"{self._transport.address}: {folder}/{file} arrived damaged",
+                        hint="try again; if it stays, check cable, network and storage",
+                    )
+            programs = [f"{folder}/{file}" for file in sent if files[file].stat().st_mode & stat.S_IXUSR]
+            if programs:
+                self._transport.run(["chmod", "700", *programs])
+        return folder
+
+    def remove(self) -> None:
+        """Remove the folder and everything in it."""
+        self._transport.run(["rm", "-rf", "--", self.root])
+
+    def end_process(self, pid: int, program: str) -> None:
+        """End a program that an earlier connection left running, if it is still that program."""
+        script = (
+            'if grep -q "$2" "/proc/$1/cmdline" 2>/dev/null; then kill "$1"; '
+            'n=0; while kill -0 "$1" 2>/dev/null && [ $n -lt 50 ]; do sleep 0.1; n=$((n+1)); done; '
+            'kill -9 "$1" 2>/dev/null; fi; true'
+        )
+        self._transport.run(["sh", "-c", script, "sh", str(pid), program])
+
+    def _sums(self, folder: str) -> dict[str, str]:
+        """Return the checksums of the files in a folder, by name."""
+        script = 'cd "$1" && for f in * .[!.]*; do [ -f "$f" ] && sha256sum "$f"; done; true'
+        sums = {}
+        for line in self._transport.run(["sh", "-c", script, "sh", folder], timeout_s=120).splitlines():
+            match = _SUM.match(line)
+            if match is None:
+                raise DeviceError(
+                    f"{self._transport.address}: sha256sum printed {line[:80]!r}",
+                    hint="the device needs the program sha256sum (Android 8 or newer, coreutils, BusyBox)",
+                )
+            sums[match.group(2)] = match.group(1)
+        return sums

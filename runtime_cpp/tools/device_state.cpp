@@ -1,0 +1,232 @@
+#include "device_state.h"
+
+#include <sched.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+namespace edgepose::tools {
+namespace {
+
+constexpr int kMaxProcessors = 256;
+constexpr int kMaxZones = 64;
+
+// The first line of a file, or an empty string.
+std::string line_of(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+bool number_of(const std::string& path, double* value) {
+  const std::string line = line_of(path);
+  char* end = nullptr;
+  *value = std::strtod(line.c_str(), &end);
+  return end != line.c_str();
+}
+
+std::string cpu_folder(int cpu) {
+  return "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cpufreq/";
+}
+
+// The value behind "name : value" in a file such as /proc/cpuinfo.
+std::string entry_of(const std::string& path, const std::string& name) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (line.compare(0, name.size(), name) != 0) continue;
+    const size_t colon = line.find(':');
+    if (colon == std::string::npos) continue;
+    const size_t first = line.find_first_not_of(" \t", colon + 1);
+    return first == std::string::npos ? "" : line.substr(first);
+  }
+  return "";
+}
+
+// An emulator in user mode shows its guest a /proc of its own, but not all of it.
+bool is_emulated() {
+  char path[4096];
+  const ssize_t bytes = readlink("/proc/thread-self/exe", path, sizeof path - 1);
+  const std::string program(path, bytes > 0 ? static_cast<size_t>(bytes) : 0);
+  const std::string name = program.substr(program.find_last_of('/') + 1);
+  return name.compare(0, 5, "qemu-") == 0 ||
+         entry_of("/proc/self/status", "Name").compare(0, 5, "qemu-") == 0;
+}
+
+Json processor_features() {
+  Json features = Json::array();
+#if defined(__aarch64__)
+  // Bits of AT_HWCAP in Linux's asm/hwcap.h.
+  const unsigned long bits = getauxval(AT_HWCAP);
+  const std::pair<const char*, int> names[] = {{"asimd", 1},    {"fphp", 9}, {"asimdhp", 10},
+                                               {"asimddp", 20}, {"sve", 22}, {"asimdfhm", 23}};
+  for (const auto& [name, bit] : names) {
+    if ((bits >> bit & 1U) != 0) features.push_back(name);
+  }
+#elif defined(__x86_64__)
+  const std::pair<const char*, bool> names[] = {
+      {"avx2", __builtin_cpu_supports("avx2") != 0},
+      {"fma", __builtin_cpu_supports("fma") != 0},
+      {"avx512f", __builtin_cpu_supports("avx512f") != 0},
+      {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0}};
+  for (const auto& [name, present] : names) {
+    if (present) features.push_back(name);
+  }
+#endif
+  return features;
+}
+
+const char* abi() {
+#if defined(__aarch64__)
+  return "aarch64-linux";
+#elif defined(__arm__)
+  return "armv7-linux";
+#elif defined(__x86_64__)
+  return "x86_64-linux";
+#else
+  return "other";
+#endif
+}
+
+}  // namespace
+
+Json device_facts() {
+  utsname system{};
+  uname(&system);
+  Json governors = Json::array();
+  Json max_khz = Json::array();
+  const long processors = sysconf(_SC_NPROCESSORS_CONF);
+  for (int cpu = 0; cpu < processors && cpu < kMaxProcessors; ++cpu) {
+    double khz = 0;
+    const std::string governor = line_of(cpu_folder(cpu) + "scaling_governor");
+    if (!governor.empty()) governors.push_back(governor);
+    if (number_of(cpu_folder(cpu) + "cpuinfo_max_freq", &khz)) max_khz.push_back(khz);
+  }
+  std::string model = entry_of("/proc/cpuinfo", "model name");
+  if (model.empty()) model = entry_of("/proc/cpuinfo", "Hardware");
+  std::string board;
+  {
+    std::ifstream file("/proc/device-tree/model");
+    std::getline(file, board, '\0');
+  }
+  return {{"abi", abi()},
+          {"system", system.sysname},
+          {"kernel", system.release},
+          {"machine", system.machine},
+          {"board", board},
+          {"processor", model},
+          {"processors", processors},
+          {"features", processor_features()},
+          {"governors", governors},
+          {"max_khz", max_khz},
+          {"memory", entry_of("/proc/meminfo", "MemTotal")},
+          {"emulated", is_emulated()}};
+}
+
+DeviceState::DeviceState() {
+  const long processors = sysconf(_SC_NPROCESSORS_CONF);
+  double unused = 0;
+  for (int cpu = 0; cpu < processors && cpu < kMaxProcessors; ++cpu) {
+    const std::string file = cpu_folder(cpu) + "scaling_cur_freq";
+    if (number_of(file, &unused)) frequency_files_.push_back(file);
+  }
+  for (int zone = 0; zone < kMaxZones; ++zone) {
+    const std::string folder = "/sys/class/thermal/thermal_zone" + std::to_string(zone) + "/";
+    if (!number_of(folder + "temp", &unused)) continue;
+    temperature_files_.emplace_back(line_of(folder + "type"), folder + "temp");
+  }
+  for (const char* battery : {"battery", "BAT0", "BAT1"}) {
+    const std::string folder = std::string("/sys/class/power_supply/") + battery + "/";
+    if (!line_of(folder + "status").empty()) power_folder_ = folder;
+  }
+  read_times(&before_);
+}
+
+bool DeviceState::read_times(CpuTimes* times) {
+  std::istringstream words(line_of("/proc/stat"));
+  std::string name;
+  if (!(words >> name) || name != "cpu") return false;
+  int64_t value = 0;
+  int64_t all = 0;
+  int64_t idle = 0;
+  // user nice system idle iowait irq softirq steal; guest time is part of user time.
+  for (int field = 0; field < 8 && words >> value; ++field) {
+    all += value;
+    if (field == 3 || field == 4) idle += value;
+  }
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const double own_s = static_cast<double>(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                       1e-6 * static_cast<double>(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+  times->all = all;
+  times->busy = all - idle;
+  times->own = std::llround(own_s * static_cast<double>(sysconf(_SC_CLK_TCK)));
+  return all > 0;
+}
+
+Json DeviceState::sample() {
+  Json state = Json::object();
+  double value = 0;
+  for (const std::string& file : frequency_files_) {
+    if (number_of(file, &value)) state["khz"].push_back(value);
+  }
+  for (const auto& [zone, file] : temperature_files_) {
+    // Thousandths of a degree; a few old kernels give whole degrees.
+    if (number_of(file, &value))
+      state["temperature_c"][zone] = std::fabs(value) >= 1000 ? value / 1000 : value;
+  }
+  if (number_of("/proc/loadavg", &value)) state["load"] = value;
+  double microamperes = 0;
+  if (!power_folder_.empty()) {
+    state["battery"] = line_of(power_folder_ + "status");
+    if (number_of(power_folder_ + "current_now", &microamperes) &&
+        number_of(power_folder_ + "voltage_now", &value)) {
+      state["power_w"] = std::fabs(microamperes * value * 1e-12);
+    }
+  }
+  CpuTimes now;
+  if (read_times(&now) && now.all > before_.all) {
+    const double others = static_cast<double>((now.busy - before_.busy) - (now.own - before_.own));
+    // Processors' worth of work by other programs since the last sample.
+    state["others_cpu"] = std::round(1000 * std::fmax(0, others) *
+                                     static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN)) /
+                                     static_cast<double>(now.all - before_.all)) /
+                          1000;
+    before_ = now;
+  }
+  return state;
+}
+
+std::vector<int> affinity() {
+  std::vector<int> cpus;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(static_cast<size_t>(cpu), &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+bool set_affinity(const std::vector<int>& cpus) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int cpu : cpus) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) return false;
+    CPU_SET(static_cast<size_t>(cpu), &set);
+  }
+  return sched_setaffinity(0, sizeof set, &set) == 0;
+}
+
+int64_t rss_peak_bytes() {
+  rusage usage{};
+  return getrusage(RUSAGE_SELF, &usage) == 0 ? int64_t{usage.ru_maxrss} * 1024 : 0;
+}
+
+}  // namespace edgepose::tools

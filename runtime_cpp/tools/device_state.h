@@ -1,0 +1,50 @@
+#ifndef EDGEPOSE_TOOLS_DEVICE_STATE_H_
+#define EDGEPOSE_TOOLS_DEVICE_STATE_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace edgepose::tools {
+
+using Json = nlohmann::ordered_json;
+
+// What does not change during a run: kernel, processors and what they can do, governors, memory,
+// and "emulated": whether this process runs under an emulator of its processor.
+Json device_facts();
+
+// What changes: frequency of each processor (kHz), temperatures (degrees Celsius), load, power
+// where a battery tells it, and the processor time that others took. What the system does not tell
+// is absent.
+class DeviceState {
+ public:
+  DeviceState();
+  Json sample();
+
+ private:
+  struct CpuTimes {
+    int64_t busy = 0;
+    int64_t all = 0;
+    int64_t own = 0;
+  };
+  static bool read_times(CpuTimes* times);
+
+  std::vector<std::string> frequency_files_;
+  std::vector<std::pair<std::string, std::string>> temperature_files_;  // zone, file
+  std::string power_folder_;
+  CpuTimes before_;
+};
+
+// Processors that this process may use.
+std::vector<int> affinity();
+
+// Restricts it to these. False where the system refuses.
+bool set_affinity(const std::vector<int>& cpus);
+
+// The most memory that this process has held, in bytes.
+int64_t rss_peak_bytes();
+
+}  // namespace edgepose::tools
+
+#endif  // EDGEPOSE_TOOLS_DEVICE_STATE_H_

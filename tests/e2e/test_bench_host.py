@@ -1,0 +1,195 @@
+"""`edgepose bench` on this machine, end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose import _core
+from edgepose.device.runner import find_runner
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLES = ROOT / "tests" / "bundles" / "v1"
+STUB = """\
+title: Test
+transport: local
+engines: [fake]
+threads: [1]
+folder: unused
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Give an environment with a profile of the user's own, for the tiny test bundles."""
+    folder = tmp_path / "config" / "edgepose" / "devices"
+    folder.mkdir(parents=True)
+    (folder / "test.yaml").write_text(STUB)
+    return {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "config")}
+
+
+def _bench(environment: dict[str, str], *arguments: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "edgepose", "bench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+SHORT = ("--frames", "40", "--seconds", "5", "--warmup-seconds", "1", "--fps", "200")
+
+
+@pytest.mark.parametrize("kind", ["top_down", "pose", "detect", "one_stage"])
+def test_every_kind_of_pipeline(environment: dict[str, str], tmp_path: Path, kind: str) -> None:
+    outcome = _bench(environment, BUNDLES / kind, "--device", "test", "-o", tmp_path / "o", *SHORT, "--json")
+    assert outcome.returncode == 0, outcome.stderr
+    document = json.loads(outcome.stdout)
+    (file,) = (tmp_path / "o").glob("*.json")
+    assert json.loads(file.read_text()) == document
+    assert not [path for path in (tmp_path / "o").iterdir() if path.name.startswith(".")]
+    names = [phase["name"] for phase in document["phases"]]
+    extra = ["persons-2", "persons-4", "persons-8"] if kind in ("top_down", "pose") else []
+    assert names == ["burst", *extra, "paced"]
+    for phase in document["phases"]:
+        assert len(phase["samples"]) == phase["frames"] > 0
+        totals = [row[1] for row in phase["samples"]]
+        assert phase["summary"]["total_ns"]["p50"]["value"] == pytest.approx(np.median(totals))
+        stages = np.array(phase["samples"])[:, 2:]
+        assert (stages.sum(axis=1) <= totals).all() and (stages >= 0).all()
+    assert document["phases"][0]["frames"] == 40
+    manifest = json.loads((BUNDLES / kind / "bundle.json").read_text())
+    assert document["golden"]["passed"]
+    assert document["bundle"]["digest"] == manifest["manifest_sha256"]
+    assert document["rss_peak_bytes"] > 1e6 and not document["emulated"]
+    assert document["invalid"][0]["rule"] == "short"
+
+
+def test_pictures_of_the_user_give_what_python_gives(environment: dict[str, str], tmp_path: Path) -> None:
+    import cv2
+
+    image = np.random.default_rng(5).integers(0, 256, (48, 64, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "p.png"), image)
+    outcome = _bench(
+        environment, BUNDLES / "top_down", "--device", "test", "--quick", "--json",
+        "--input", tmp_path / "p.png", "-o", tmp_path / "o",
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stderr
+    document = json.loads(outcome.stdout)
+    keypoints, boxes, *_ = _core.Pipeline(str(BUNDLES / "top_down"), threads=1).process(image, 0)
+    persons = document["results"][0]["persons"]
+    np.testing.assert_allclose([p["keypoints"] for p in persons], keypoints, atol=1e-4)
+    np.testing.assert_allclose([p["box_xyxy"] for p in persons], boxes[:, :4], atol=1e-4)
+    assert document["plan"]["pictures"][0]["width_px"] == 64
+
+
+def test_a_result_in_words_and_a_comparison(environment: dict[str, str], tmp_path: Path) -> None:
+    outcome = _bench(environment, BUNDLES / "pose", "--device", "test", "--quick", "-o", tmp_path / "o")
+    assert outcome.returncode == 0 and "INVALID" in outcome.stdout and "p50 ms" in outcome.stdout
+    (file,) = (tmp_path / "o").glob("*.json")
+    compared = _bench(environment, "compare", file, file, "--json")
+    assert compared.returncode == 0, compared.stderr
+    assert json.loads(compared.stdout)["stages"]["total"]["ratio"] == 1.0
+    file.write_text("{}")
+    assert _bench(environment, "compare", file, file).returncode == 2
+
+
+def _fails(outcome: subprocess.CompletedProcess[str], code: int, message: str) -> None:
+    assert outcome.returncode == code, outcome.stderr
+    assert outcome.stderr.startswith("error: ") and message in outcome.stderr and outcome.stdout == ""
+    assert outcome.stderr.count("\n") <= 2 and "Traceback" not in outcome.stderr
+
+
+def test_bad_input(environment: dict[str, str], tmp_path: Path) -> None:
+    out = ("-o", tmp_path / "o")
+    pose = BUNDLES / "pose"
+    _fails(_bench(environment, pose, *out), 8, "made for the engine fake")
+    _fails(_bench(environment, pose, "--device", "tst", *out), 2, "no device 'tst'")
+    _fails(_bench(environment, tmp_path / "absent", *out), 2, "no such bundle")
+    _fails(_bench(environment, tmp_path, *out), 7, "bundle.json")
+    _fails(_bench(environment, pose, "--device", "test", "--persons", "x", *out), 2, "persons")
+    _fails(_bench(environment, pose, "--device", "test", "--cpus", "900", "--quick", *out), 8, "processors")
+    _fails(_bench(environment, pose, "--device", "test", "--cpus", "big", *out), 2, "no big processors")
+    _fails(_bench(environment, pose, "--device", "test", "--resume", *out), 2, "no interrupted run")
+    _fails(_bench(environment, pose, "--device", "test", "--engine-device", "TPU", *out), 8, "TPU")
+    assert not list((tmp_path / "o").glob("*.json"))
+
+
+def test_a_result_that_does_not_count_can_fail_a_script(environment: dict[str, str], tmp_path: Path) -> None:
+    outcome = _bench(
+        environment, BUNDLES / "pose", "--device", "test", "--quick", "--require-valid", "-o", tmp_path / "o"
+    )
+    assert outcome.returncode == 10 and "INVALID, the burst has" in outcome.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_run_is_resumed_without_losing_a_sample(
+    environment: dict[str, str], tmp_path: Path, how: signal.Signals
+) -> None:
+    out = tmp_path / "o"
+    arguments = [str(BUNDLES / "pose"), "--device", "test", "-o", str(out), "--seconds", "10"]
+    arguments += ["--frames", "5", "--warmup-seconds", "0.5", "--fps", "50", "--persons", "1"]
+    command = [sys.executable, "-P", "-m", "edgepose", "bench", *arguments]
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    journal = out / ".pose.fake.fp32@test.partial" / "session-1.jsonl"
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and '"samples","phase":"paced"' in journal.read_text()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(how)
+    process.communicate(timeout=30)
+    assert process.returncode != 0 and not list(out.glob("*.json"))
+    lines = [json.loads(line) for line in journal.read_text().splitlines(True) if line.endswith("\n")]
+    paced = [line for line in lines if line["event"] == "samples" and line["phase"] == "paced"]
+    kept = sum(len(line["rows"]) for line in paced)
+    assert kept > 0
+    resumed = subprocess.run(
+        [*command, "--resume", "--json"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert resumed.returncode == 0, resumed.stderr
+    document = json.loads(resumed.stdout)
+    burst, phase = document["phases"]
+    assert burst["frames"] == 5 and phase["complete"]
+    assert kept < phase["frames"] <= 100
+    seen = [row for line in paced for row in line["rows"]]
+    assert phase["samples"][:kept] == seen
+    assert "resumed" in [finding["rule"] for finding in document["warnings"]]
+
+
+def test_the_runner_alone(tmp_path: Path) -> None:
+    runner = str(find_runner(None))
+    facts = json.loads(
+        subprocess.run([runner, "--facts"], capture_output=True, check=True, timeout=60).stdout
+    )
+    assert facts["facts"]["processors"] == os.cpu_count() and "fake" in facts["backends"]
+    for arguments, code in (
+        (["--fast"], 2),
+        ([], 2),
+        ([str(BUNDLES / "pose"), "--plan", str(tmp_path / "x")], 3),
+    ):
+        outcome = subprocess.run(
+            [runner, *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert outcome.returncode == code and outcome.stdout == ""
+        assert outcome.stderr.startswith("edgepose_bench: ") and outcome.stderr.count("\n") == 1
+    plan = tmp_path / "plan.json"
+    for text in ("", "{}", '{"threads": 0}', '{"threads": "two"}'):
+        plan.write_text(text)
+        outcome = subprocess.run(
+            [runner, str(BUNDLES / "pose"), "--plan", str(plan)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert outcome.returncode == 2 and outcome.stderr.count("\n") == 1, text

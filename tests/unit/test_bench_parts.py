@@ -1,0 +1,243 @@
+"""The parts of a measurement that need no device: plan, journal, statistics, validity, comparison."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose.bench.compare import compare_results, describe_comparison, verdict
+from edgepose.bench.journal import Journal, read_journal
+from edgepose.bench.plan import Phase, Plan, plan_phases, remaining
+from edgepose.bench.statistics import median_ratio, summarise
+from edgepose.bench.validity import check
+from edgepose.errors import DeviceError, UsageError
+
+COLUMNS = ["at_ns", "total_ns", "pose_ns"]
+FACTS = {"abi": "x86_64-linux", "features": ["avx2"], "governors": [], "emulated": False}
+
+
+def _start(**members: Any) -> dict[str, Any]:
+    return {
+        "event": "start",
+        "format": "edgepose-bench-1",
+        "columns": COLUMNS,
+        "digest": "d",
+        "pid": 1,
+        "facts": FACTS,
+        "affinity": [0],
+        "backend": "ncnn",
+        "precision": "fp32",
+        "load_ns": 5,
+        **members,
+    }
+
+
+def _samples(phase: str, first: int, totals: list[int]) -> dict[str, Any]:
+    rows = [[(first + i) * 10, total, total // 2] for i, total in enumerate(totals)]
+    return {"event": "samples", "phase": phase, "first": first, "rows": rows}
+
+
+def _ended(phase: str, frames: int, seconds: float = 1.0) -> dict[str, Any]:
+    return {
+        "event": "phase",
+        "phase": phase,
+        "frames": frames,
+        "dropped": 0,
+        "complete": True,
+        "duration_ns": int(seconds * 1e9),
+    }
+
+
+GOLDEN = {"event": "golden", "passed": True, "tolerance_px": 1.0, "keypoint_max_px": 0.0, "box_max_px": 0.0}
+WARM = {"event": "warmup", "frames": 60, "stable": True, "duration_ns": 5}
+END = {"event": "end", "complete": True, "reason": "", "rss_peak_bytes": 1, "at_ns": 9}
+
+
+def _journal(*events: dict[str, Any]) -> Journal:
+    return read_journal([json.dumps(event) + "\n" for event in events])
+
+
+def _good(totals: list[int] | None = None, **start: Any) -> list[dict[str, Any]]:
+    totals = totals or [1_000_000] * 1024
+    return [_start(**start), GOLDEN, WARM, _samples("burst", 0, totals), _ended("burst", len(totals)), END]
+
+
+def _rules(*events: dict[str, Any], **profile: Any) -> list[str]:
+    return [finding["rule"] for finding in check(_journal(*events), **profile)[0]]
+
+
+def test_a_plan_has_a_phase_for_each_number_of_persons() -> None:
+    phases = plan_phases("top_down", soak_s=600)
+    assert [p.name for p in phases] == ["burst", "persons-2", "persons-4", "persons-8", "paced", "soak"]
+    assert [p.persons for p in phases] == [1, 2, 4, 8, 1, 1]
+    assert (phases[0].frames, phases[0].seconds) == (1024, 60.0)
+    assert [p.persons for p in plan_phases("one_stage")] == [0, 0]
+    assert Plan(phases).limit_s > sum(p.seconds for p in phases)
+    with pytest.raises(UsageError):
+        plan_phases("pose", persons=())
+
+
+def test_a_resumed_plan_has_what_is_left() -> None:
+    phases = (
+        Phase("a", "closed", 1, 100, 10.0),
+        Phase("b", "closed", 1, 100, 10.0),
+        Phase("c", "closed", 1, 5, 5.0),
+    )
+    left = remaining(phases, {"a": (40, 3.0, True), "b": (30, 4.0, False)})
+    assert [(p.name, p.first, p.frames, p.seconds) for p in left] == [("b", 30, 70, 6.0), ("c", 0, 5, 5.0)]
+    assert remaining(phases[:1], {"a": (100, 3.0, False)}) == ()
+
+
+def test_a_journal_puts_two_sessions_together_without_a_gap_or_a_double() -> None:
+    journal = _journal(
+        _start(),
+        _samples("warmup", 0, [9, 9]),
+        _samples("burst", 0, [1, 2, 3]),
+        _samples("burst", 2, [3, 4]),
+        _start(pid=2),
+        _samples("warmup", 0, [8]),
+        _samples("burst", 4, [5]),
+        _ended("burst", 1),
+    )
+    assert [row[1] for row in journal.phases["burst"].rows] == [1, 2, 3, 4, 5]
+    assert [row[1] for row in journal.phases["warmup"].rows] == [8]
+    assert journal.sessions == 2 and journal.done()["burst"] == (5, 1.0, True)
+
+
+def test_a_line_that_was_cut_is_left_out() -> None:
+    lines = [json.dumps(event) + "\n" for event in (_start(), _samples("burst", 0, [1, 2]))]
+    journal = read_journal([*lines, json.dumps(_samples("burst", 2, [3]))[:-7]])
+    assert len(journal.phases["burst"].rows) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Welcome to the board!",
+        "[]",
+        '{"event": "party"}',
+        json.dumps(_start(format="other")),
+        '{"event": "samples", "phase": "burst", "first": 5, "rows": [[1, 2, 3]]}',
+        '{"event": "samples", "phase": "burst", "first": 0, "rows": [[1, 2]]}',
+        '{"event": "samples", "phase": "burst"}',
+        '{"event": "golden"}',
+    ],
+)
+def test_garbage_is_a_device_error(line: str) -> None:
+    journal = _journal(_start())
+    with pytest.raises(DeviceError, match="the device printed") as caught:
+        journal.add(line + "\n")
+    assert caught.value.exit_code == 8 and caught.value.hint
+
+
+def test_percentiles_are_those_of_all_samples() -> None:
+    values = np.random.default_rng(1).gamma(4, 1e6, 2000)
+    values[7] = 1e9  # an outlier stays
+    summary = summarise(values)
+    assert summary["max"] == 1e9 and summary["count"] == 2000
+    for p in (50, 90, 95, 99):
+        entry = summary[f"p{p}"]
+        assert entry["value"] == pytest.approx(np.percentile(values, p))
+        assert entry["low"] <= entry["value"] <= entry["high"]
+    assert summarise([5])["p99"] == {"value": 5.0, "low": 5.0, "high": 5.0}
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(2)
+    inside = 0
+    for _ in range(100):
+        median = summarise(rng.exponential(1.0, 200))["p50"]
+        inside += median["low"] <= np.log(2) <= median["high"]
+    assert 88 <= inside <= 100
+
+
+def test_intervals_are_wider_where_frames_resemble_each_other() -> None:
+    rng = np.random.default_rng(3)
+    single = rng.normal(100, 10, 1024)
+    runs = np.repeat(rng.normal(100, 10, 64), 16)
+    width = [summarise(v)["p50"]["high"] - summarise(v)["p50"]["low"] for v in (single, runs)]
+    assert width[1] > 2 * width[0]
+
+
+def test_ratios_of_medians() -> None:
+    rng = np.random.default_rng(4)
+    a, b = rng.normal(100, 5, 500), rng.normal(110, 5, 500)
+    ratio, low, high = median_ratio(b, a)
+    assert low < 1.1 < high and ratio == pytest.approx(1.1, abs=0.01)
+    assert verdict(low, high, 0.05) == "SLOWER" and verdict(1 / high, 1 / low, 0.05) == "FASTER"
+    assert verdict(0.99, 1.01, 0.05) == "SAME" and verdict(0.9, 1.2, 0.05) == "INCONCLUSIVE"
+
+
+def test_a_good_run_is_valid() -> None:
+    assert _rules(*_good()) == []
+
+
+def test_what_does_not_count() -> None:
+    assert _rules(*_good([1_000_000] * 100)) == ["short"]
+    assert _rules(*_good([2_000_000_000] * 30)) == []  # a minute counts however few the frames
+    assert _rules(*_good()[:-1], {**END, "complete": False, "reason": "signal 15"}) == ["incomplete"]
+    assert _rules(*_good(), {**GOLDEN, "passed": False}) == ["wrong result"]
+    assert _rules(*_good(), {**WARM, "stable": False}) == ["unstable"]
+    assert _rules(*_good([1_000_000] * 512 + [1_300_000] * 512)) == ["slowed down"]
+    assert _rules(*_good(facts={**FACTS, "emulated": True})) == ["emulated"]
+    busy = [{"event": "state", "at_ns": i, "others_cpu": value} for i, value in enumerate((0.0, 0.9, 0.9))]
+    assert _rules(*_good(), *busy) == ["busy"]
+    slow = [{"event": "state", "at_ns": i, "khz": [value]} for i, value in enumerate((1e6, 2e6, 1.5e6))]
+    assert _rules(*_good(), *slow) == ["throttled"]
+    hot = {"event": "state", "at_ns": 1, "temperature_c": {"soc": 91.0}}
+    assert _rules(*_good(), hot, max_temperature_c=90.0) == ["hot"]
+    assert _rules(*_good(), hot, max_temperature_c=95.0) == []
+
+
+def test_a_processor_that_lacks_what_was_promised() -> None:
+    assert _rules(*_good(), features=("asimdhp",)) == ["fallback"]
+    arm = {**FACTS, "abi": "aarch64-linux", "features": ["asimd"]}
+    assert _rules(*_good(facts=arm, precision="fp16")) == ["fallback"]
+    assert _rules(*_good(facts={**arm, "features": ["asimd", "asimdhp"]}, precision="fp16")) == []
+
+
+def test_warnings_do_not_make_it_invalid() -> None:
+    facts = {**FACTS, "governors": ["schedutil", "performance"]}
+    charging = {"event": "state", "at_ns": 1, "battery": "Charging"}
+    dropped = {**_ended("paced", 5), "dropped": 3}
+    invalid, warnings = check(_journal(*_good(facts=facts), charging, dropped))
+    assert invalid == [] and [w["rule"] for w in warnings] == ["governor", "charging", "dropped"]
+
+
+def _document(totals: list[int], **members: Any) -> dict[str, Any]:
+    rows = [[i, total, total // 2] for i, total in enumerate(totals)]
+    return {
+        "columns": COLUMNS,
+        "emulated": False,
+        "valid": True,
+        "invalid": [],
+        "created": "2026",
+        "bundle": {"name": "n", "backend": "ncnn", "precision": "fp32", "digest": "d"},
+        "device": {"name": "host"},
+        "engine": {"threads": 1, "affinity": [0]},
+        "phases": [{"name": "burst", "persons": 1, "samples": rows}],
+        **members,
+    }
+
+
+def test_two_results_are_compared_stage_by_stage() -> None:
+    slow = _document([2000] * 100, engine={"threads": 2, "affinity": [0]})
+    comparison = compare_results(_document([1000] * 100), slow, phase="burst", margin=0.05)
+    assert comparison["verdict"] == "SLOWER"
+    assert comparison["stages"]["total"]["ratio"] == 2.0 and set(comparison["stages"]) == {"total", "pose"}
+    assert comparison["notes"] == ["other threads: 1 and 2"]
+    assert any("B is SLOWER" in line for line in describe_comparison(comparison))
+
+
+def test_what_cannot_be_compared() -> None:
+    good = _document([1000] * 10)
+    for other, message in (
+        (_document([1000] * 10, emulated=True), "emulated"),
+        (_document([1000] * 10, phases=[]), "has no phase"),
+        (_document([1], phases=[{"name": "burst", "persons": 2, "samples": [[0, 1, 1]]}]), "persons"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            compare_results(good, other, phase="burst", margin=0.05)

@@ -1,0 +1,74 @@
+"""Device profiles: those that ship are right, wrong ones are refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgepose.device.profile import load_profile, parse_profile, profile_names, user_folder
+from edgepose.errors import ConfigurationError, UsageError
+
+GOOD = """\
+title: A board
+transport: ssh
+abi: aarch64-linux
+engines: [ncnn]
+threads: [1, 4]
+folder: edgepose-bench
+big: [4, 5]
+references:
+- {claim: "10 ms", source: "https://example.org"}
+"""
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_shipped_profiles_are_valid(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.engines and profile.threads and profile.title
+    assert profile.verified is False  # until a result measured on it is recorded
+    assert not set(profile.big) & set(profile.little)
+
+
+def test_a_profile_is_read() -> None:
+    profile = parse_profile(GOOD, name="b", where="b.yaml")
+    assert (profile.transport, profile.big, profile.threads) == ("ssh", (4, 5), (1, 4))
+    assert profile.references[0].claim == "10 ms"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("title: A board", "title: ''"), "title"),
+        (("transport: ssh", "transport: usb"), "transport is 'usb'"),
+        (("abi: aarch64-linux", "abi: z80"), "abi"),
+        (("engines: [ncnn]", "engines: ncnn"), "engines"),
+        (("threads: [1, 4]", "threads: [0]"), "threads"),
+        (("threads: [1, 4]", "threads: [true]"), "threads"),
+        (("threads: [1, 4]", "threads: []"), "threads is empty"),
+        (("folder: edgepose-bench", "folder: /"), "folder"),
+        (("folder: edgepose-bench", "folder: a/../.."), "folder"),
+        (("folder: edgepose-bench", "ports: 22"), "folder is missing"),
+        (("big: [4, 5]", "bigs: [4, 5]"), "bigs is unknown"),
+        (("big: [4, 5]", "port: 99999"), "port"),
+        (("big: [4, 5]", "verified: maybe"), "verified"),
+        (("big: [4, 5]", "max_temperature_c: hot"), "max_temperature_c"),
+        (("claim: ", "clam: "), "references"),
+        (("title: A board", "title: [A"), "no YAML"),
+    ],
+)
+def test_wrong_profiles_are_refused(change: tuple[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message.replace("[", r"\[")):
+        parse_profile(GOOD.replace(*change), name="b", where="b.yaml")
+
+
+def test_own_profiles_and_unknown_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    user_folder().mkdir(parents=True)
+    (user_folder() / "mine.yaml").write_text(GOOD)
+    assert "mine" in profile_names() and load_profile("mine").title == "A board"
+    with pytest.raises(UsageError, match="no device 'hst'") as caught:
+        load_profile("hst")
+    assert caught.value.hint == "did you mean host?"
+    with pytest.raises(UsageError):
+        load_profile("../mine")
