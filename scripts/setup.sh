@@ -3,7 +3,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-mapfile -t wanted < <(grep -v '^#' packages.txt)
+mapfile -t wanted < <(grep -v -e '^#' -e '^ci:' packages.txt)
+if [[ "${CI:-}" == true ]]; then
+  mapfile -t -O "${#wanted[@]}" wanted < <(sed -n 's/^ci://p' packages.txt)
+fi
 missing=()
 for package in "${wanted[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

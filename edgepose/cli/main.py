@@ -35,6 +35,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "info": LazyCommand("edgepose.cli.info:info", "Describe a bundle."),
     "verify": LazyCommand("edgepose.cli.verify:verify", "Check that a bundle reproduces its golden results."),
     "eval": LazyCommand("edgepose.cli.eval:eval_command", "Measure accuracy, and drift from a reference."),
+    "report": LazyCommand("edgepose.cli.report:report", "Show bundles as one self-contained HTML page."),
     "diff": LazyCommand("edgepose.cli.diff:diff", "Show what changed between two bundles."),
     "bench": LazyCommand("edgepose.cli.bench:bench", "Measure a bundle on a device."),
     "zoo": LazyCommand("edgepose.cli.zoo:zoo", "List and download official checkpoints."),

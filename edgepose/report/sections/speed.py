@@ -1,0 +1,131 @@
+"""Latency as measured by `edgepose bench`, and the facts of the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgepose.report import charts
+from edgepose.report.documents import Document, reading
+from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, table
+from edgepose.report.subject import Report, Subject, section, verdict
+
+_PERCENTILES = ("p50", "p90", "p95", "p99")
+
+
+def speed(report: Report) -> Markup | None:
+    """Return latency distributions and device facts of every benchmark; None without one."""
+    benches = list(report.each("bench"))
+    if not benches:
+        return None
+    high_ms = _axis_end_ms(benches)
+    parts = [_bench(subject, document, (0.0, high_ms)) for subject, document in benches]
+    return section(
+        "speed",
+        "Speed",
+        el(
+            "p",
+            f"Time of a frame; every sample counts. All axes go from 0 to {high_ms:.1f} ms. ",
+            "Lines: median, and the 95th percentile dashed.",
+            class_="lead",
+        ),
+        *parts,
+    )
+
+
+def _column(document: Document, phase: dict[str, Any], name: str = "total_ns") -> list[float]:
+    index = document.content["columns"].index(name)
+    return [float(row[index]) / 1e6 for row in phase["samples"]]
+
+
+def _axis_end_ms(benches: list[tuple[Subject, Document]]) -> float:
+    """The largest 99th percentile, so that one outlier does not squeeze everything."""
+    ends = [1e-3]
+    for _, document in benches:
+        with reading("bench", document):
+            for phase in document.content["phases"]:
+                ends.append(phase["summary"]["total_ns"]["p99"]["value"] / 1e6)
+    return max(ends) * 1.15
+
+
+def _bench(subject: Subject, document: Document, axis: tuple[float, float]) -> Markup:
+    with reading("bench", document):
+        content = document.content
+        device, engine, facts = content["device"], content["engine"], content["device"]["facts"]
+        title = join(subject.badge(), f" {content['bundle']['name']} on {device['name']}: {device['title']}")
+        peak = content["rss_peak_bytes"]
+        known: list[tuple[str, Child]] = [
+            ("engine", f"{engine['backend']} on {engine['device']}, {engine['threads']} threads"),
+            ("processors used", ", ".join(str(n) for n in engine["affinity"])),
+            ("load", f"{number(content['load_ns'] / 1e6, 1)} ms"),
+            ("first frame", f"{number(content['cold_ns'] / 1e6, 1)} ms"),
+            ("peak memory", f"{number(peak / 1e6, 1)} MB" if peak else None),
+            *((name.replace("_", " "), _plain(value)) for name, value in facts.items()),
+        ]
+        times = {"load", "first frame"} if content["emulated"] else set()
+        facts_table = table(
+            ["fact", "value"],
+            [[n, v] for n, v in known if v is not None and n not in times],
+            class_="compare",
+        )
+        findings = [
+            el("li", f"{f['rule']}: {f['message']}") for f in (*content["invalid"], *content["warnings"])
+        ]
+        if content["emulated"]:
+            body: Child = el(
+                "p", "EMULATED: its times are no measurement of a device and are not shown.", class_="note"
+            )
+        else:
+            body = _phases(subject, document, axis)
+        outcome = verdict("pass", "valid") if content["valid"] else verdict("fail", "INVALID measurement")
+        return join(
+            el("h3", title),
+            el("p", outcome, f" · {document.source}", class_="muted"),
+            el("ul", findings) if findings else None,
+            body,
+            details("Device facts", facts_table),
+        )
+
+
+def _phases(subject: Subject, document: Document, axis: tuple[float, float]) -> Markup:
+    rows: list[list[Child]] = []
+    for phase in document.content["phases"]:
+        total = phase["summary"]["total_ns"]
+        median = total["p50"]
+        stages = [
+            f"{name.removesuffix('_ns').replace('_', ' ')} {number(stage['p50']['value'] / 1e6, 2)}"
+            for name, stage in phase["summary"].items()
+            if name != "total_ns"
+        ]
+        rows.append(
+            [
+                join(
+                    phase["name"],
+                    el("br"),
+                    el(
+                        "span",
+                        f"{phase['persons'] or 'found'} persons, {phase['frames']} frames",
+                        class_="muted",
+                    ),
+                ),
+                el("div", charts.density(_column(document, phase), axis, kind=subject.key)),
+                *(number(total[p]["value"] / 1e6, 2) for p in _PERCENTILES),
+                f"{number(median['low'] / 1e6, 2)} to {number(median['high'] / 1e6, 2)}",
+                ", ".join(stages),
+            ]
+        )
+    head = [
+        "phase",
+        "distribution",
+        *(f"{p} ms" for p in _PERCENTILES),
+        "p50 interval",
+        "medians of the stages, ms",
+    ]
+    return table(head, rows, text_columns=2, class_="speed")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(_plain(inner) for inner in value)
+    return DASH if value is None else str(value)

@@ -1,0 +1,176 @@
+"""The bundles beside each other, and the verdict of the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgepose.report import charts
+from edgepose.report.documents import Document, reading
+from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, share_text, size, table
+from edgepose.report.subject import Report, Subject, section, verdict, within_limits
+
+_KINDS = {"PASS": "pass", "FAIL": "fail", "INCONCLUSIVE": "unsure"}
+
+
+def summary(report: Report) -> Markup:
+    """Return the comparison of the bundles, one column each."""
+    rows: list[tuple[str, Callable[[Subject], Child]]] = [
+        ("bundle", lambda s: s.bundle.name),
+        ("backend, precision", lambda s: f"{s.manifest['backend']}, {s.manifest['precision']}"),
+        ("networks", lambda s: ", ".join(m["name"] for m in s.manifest["models"].values())),
+        ("size of the model files", lambda s: size(_model_bytes(s))),
+        ("parameters stored as", _stored),
+        ("against torch fp32", _verified),
+        ("farthest mean shift", _worst_stage),
+        ("golden picture, here", _golden),
+        ("accuracy (AP)", _ap),
+        ("drift from the reference", _drift),
+        ("gate", _gate),
+        ("median latency", _latency),
+        ("weights' licence", lambda s: s.manifest["license"]["weights"]),
+        ("digest", lambda s: el("code", s.bundle.digest[:16])),
+    ]
+    body = []
+    for name, cell in rows:
+        cells = [cell(subject) for subject in report.subjects]
+        if any(c is not None for c in cells):
+            body.append([name, *(DASH if c is None else c for c in cells)])
+    head: list[Child] = ["", *(subject.badge() for subject in report.subjects)]
+    return section("summary", "At a glance", table(head, body, class_="compare"))
+
+
+def _model_bytes(subject: Subject) -> int:
+    files = subject.manifest["files"]
+    return sum(file["bytes"] for name, file in files.items() if name not in subject.bundle.golden_files)
+
+
+def _stored(subject: Subject) -> Child:
+    counts: dict[str, int] = {}
+    for inventory in subject.bundle.inventories.values():
+        for kind, count in inventory.precisions().items():
+            counts[kind] = counts.get(kind, 0) + count
+    total = sum(counts.values())
+    return ", ".join(f"{kind} {share_text(c, total)}" for kind, c in counts.items()) if total else None
+
+
+def _verified(subject: Subject) -> Child:
+    outcomes = [kept for stage in subject.stages if (kept := within_limits(stage)) is not None]
+    if not outcomes:
+        return None
+    if all(outcomes):
+        return verdict("pass", f"{len(outcomes)} stages within limits")
+    return verdict("fail", f"{outcomes.count(False)} of {len(outcomes)} stages over a limit")
+
+
+def _worst_stage(subject: Subject) -> Child:
+    stages = [stage for stage in subject.stages if isinstance(stage.get("mean_px"), int | float)]
+    if not stages:
+        return None
+    worst = max(stages, key=lambda stage: float(stage["mean_px"]))
+    return f"{number(float(worst['mean_px']))} input px ({worst['model']}, {worst.get('stage', '?')})"
+
+
+def _golden(subject: Subject) -> Child:
+    outcome = subject.golden.outcome
+    if outcome is None:
+        return subject.golden.note
+    shift = max(outcome.get("keypoint_max_px") or 0.0, outcome.get("box_max_px") or 0.0)
+    words = f"off by {number(float(shift))} px at most"
+    return verdict("pass" if outcome["passed"] else "fail", words)
+
+
+def _ap(subject: Subject) -> Child:
+    for document in subject.evals:
+        with reading("eval", document):
+            accuracy = document.content["accuracy"]
+            if accuracy:
+                part, figures = next(iter(accuracy["parts"].items()))
+                low, high = accuracy["AP_interval"]
+                return f"{number(figures['AP'], 2)} ({part}; {number(low, 2)} to {number(high, 2)})"
+    return None
+
+
+def _drift(subject: Subject) -> Child:
+    for document in subject.evals:
+        with reading("eval", document):
+            drift = document.content["drift"]
+            if drift:
+                mean, p95 = drift["input_px"]["mean"], drift["input_px"]["p95"]
+                return f"{number(mean)} input px mean, {number(p95)} p95"
+    return None
+
+
+def _gate(subject: Subject) -> Child:
+    for document in subject.gates:
+        with reading("gate", document):
+            return verdict(_KINDS[document.content["verdict"]], document.content["verdict"])
+    return None
+
+
+def _latency(subject: Subject) -> Child:
+    for document in subject.benches:
+        with reading("bench", document):
+            if document.content["emulated"]:
+                return "emulated: no measurement"
+            phase = document.content["phases"][0]
+            total = phase["summary"]["total_ns"]["p50"]["value"]
+            return f"{number(total / 1e6, 2)} ms ({document.content['device']['name']}, {phase['name']})"
+    return None
+
+
+def gates(report: Report) -> Markup | None:
+    """Return what `edgepose gate` said."""
+    parts = [_gate_of(subject, document) for subject, document in report.each("gate")]
+    return section("gate", "Gate", *parts) if parts else None
+
+
+def _gate_of(subject: Subject, document: Document) -> Markup:
+    with reading("gate", document):
+        content = document.content
+        kind = _KINDS[content["verdict"]]
+        reference = content["reference"]
+        against = f"{reference['name']} ({reference['backend']}, {reference['precision']})"
+        banner = el(
+            "div", verdict(kind, content["verdict"]), el("p", content["summary"]), class_=f"banner {kind}"
+        )
+        causes = [
+            el("li", el("strong", c["cause"].replace("_", " ")), ": ", c["message"])
+            for c in content["diagnosis"]
+        ]
+        rows = [_check(check) for check in content["checks"]]
+        head = [
+            "check",
+            "estimate",
+            "interval",
+            "limit",
+            "verdict",
+            "estimate and interval; the line is the limit",
+        ]
+        shown, hidden = rows[:14], rows[14:]
+        return join(
+            el("h3", subject.title()),
+            el("p", f"against {against}; {document.source}", class_="muted"),
+            banner,
+            el("ul", causes) if causes else None,
+            table(head, shown),
+            details(f"{len(hidden)} more checks", table(head, hidden)) if hidden else None,
+        )
+
+
+def _check(check: Mapping[str, Any]) -> list[Child]:
+    kind = _KINDS.get(str(check["verdict"]), "unsure")
+    unit = f" {check['unit']}" if check["unit"] else ""
+    low, high = check["interval"] or (None, None)
+    title = check["title"] + (f" ({check['keypoint']})" if check["keypoint"] else "")
+    limit, estimate = check["limit"], check["estimate"]
+    words = str(check["verdict"])
+    if check["images_needed"]:
+        words += f", about {number(check['images_needed'], 0)} pictures would decide"
+    plot: Child = None
+    if low is not None and high is not None and limit is not None and estimate is not None:
+        # The limit stands at the same place in every row whose interval is not far beyond it.
+        axis = (1.05 * min(0.0, low, 1.5 * limit), 1.05 * max(0.0, high, 1.5 * limit) or 1.0)
+        plot = charts.interval(low, estimate, high, axis=axis, limit=limit, kind=kind)
+    interval = DASH if low is None else f"{number(low)} to {number(high)}"
+    return [title, f"{number(estimate)}{unit}", interval, number(limit), verdict(kind, words), plot]
