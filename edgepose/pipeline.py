@@ -59,7 +59,7 @@ class PosePipeline:
         with core_errors():
             self._core: Any = load_core().Pipeline(os.fspath(path), threads=self._threads, device=device)
         self._manifest: dict[str, Any] = json.loads(self._core.manifest_json)
-        self._points = _keypoint_set(self._manifest)
+        self._points = keypoint_set_of(self._manifest)
 
     def __enter__(self) -> PosePipeline:
         return self
@@ -166,7 +166,8 @@ def default_threads() -> int:
     return max(1, min(MAX_DEFAULT_THREADS, available))
 
 
-def _keypoint_set(manifest: dict[str, Any]) -> KeypointSet | None:
+def keypoint_set_of(manifest: dict[str, Any]) -> KeypointSet | None:
+    """Return the keypoints that a manifest describes; None for a detector alone."""
     for role in ("pose", "one_stage"):
         if role in manifest["models"]:
             points: KeypointSet | None = getattr(

@@ -38,6 +38,8 @@ COMMANDS: dict[str, LazyCommand] = {
     "report": LazyCommand("edgepose.cli.report:report", "Show bundles as one self-contained HTML page."),
     "diff": LazyCommand("edgepose.cli.diff:diff", "Show what changed between two bundles."),
     "bench": LazyCommand("edgepose.cli.bench:bench", "Measure a bundle on a device."),
+    "gate": LazyCommand("edgepose.cli.gate:gate_command", "Decide whether a bundle may replace another."),
+    "baseline": LazyCommand("edgepose.cli.baseline:baseline", "Record a reference's results for the gate."),
     "zoo": LazyCommand("edgepose.cli.zoo:zoo", "List and download official checkpoints."),
     "synth": LazyCommand("edgepose.cli.synth:synth", "Render people with exact COCO labels."),
     "doctor": LazyCommand("edgepose.cli.doctor:doctor", "Show what is installed and what is missing."),

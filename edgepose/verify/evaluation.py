@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose import log
+from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
-from edgepose.pipeline import PosePipeline
+from edgepose.pipeline import keypoint_set_of
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
 from edgepose.verify.coco_library import average_precision
@@ -17,7 +19,7 @@ from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
 from edgepose.verify.figures import drift_member, errors_member, number, worst_member
 from edgepose.verify.oks import match
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict
-from edgepose.verify.run_info import CREATED_BY, bundle_member, data_member, skeleton_member
+from edgepose.verify.run_info import CREATED_BY, bundle_member, constants_of, data_member, skeleton_member
 
 if TYPE_CHECKING:
     from edgepose.artifact import KeypointSet
@@ -48,21 +50,26 @@ class EvalRequest:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A bundle that was opened and checked: its description and keypoints."""
+    """A bundle that was checked: its description, constants and keypoints. Its networks are not loaded."""
 
     path: Path
     member: dict[str, Any]
+    constants: dict[str, Any]
     points: KeypointSet
 
 
-def open_subject(path: Path, device: str) -> Subject:
-    """Open a bundle to learn what it is. Errors: those of PosePipeline; UsageError without keypoints."""
-    with PosePipeline(path, threads=1, device=device) as pipeline:
-        if pipeline.keypoint_set is None:
-            raise UsageError(
-                f"{path}: finds boxes, not keypoints", hint="give a bundle with a pose network or RTMO"
-            )
-        return Subject(path, bundle_member(pipeline), pipeline.keypoint_set)
+def open_subject(path: Path) -> Subject:
+    """Check a bundle to learn what it is. Errors: BundleError; UsageError without keypoints."""
+    if not path.exists():
+        raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
+    with core_errors():
+        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)
+    points = keypoint_set_of(manifest)
+    if points is None:
+        raise UsageError(
+            f"{path}: finds boxes, not keypoints", hint="give a bundle with a pose network or RTMO"
+        )
+    return Subject(path, bundle_member(manifest), constants_of(manifest), points)
 
 
 def open_data(subject: Subject, images: Path, data: Path | None, *, max_images: int | None = None) -> Dataset:
@@ -93,9 +100,9 @@ def require_same_points(candidate: Subject, reference: Subject) -> None:
 
 def evaluate(request: EvalRequest) -> dict[str, Any]:
     """Return the document edgepose-eval. Errors: those of PosePipeline, read_dataset and predict."""
-    subject = open_subject(request.bundle, request.device)
+    subject = open_subject(request.bundle)
     data = open_data(subject, request.images, request.data, max_images=request.max_images)
-    reference = open_subject(request.reference, request.device) if request.reference else None
+    reference = open_subject(request.reference) if request.reference else None
     if reference is not None:
         require_same_points(subject, reference)
     boxes = box_source(subject, data, request.boxes)

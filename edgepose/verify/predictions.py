@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import tempfile
 import time
@@ -312,6 +313,21 @@ def _joined(
         seconds=seconds,
         processes=processes,
         from_cache=sum(len(result.digests) for result in results if result.cached),
+    )
+
+
+def subset(found: Predictions, pictures: Sequence[int]) -> Predictions:
+    """Return the persons of some pictures only."""
+    import numpy as np
+
+    rows = np.isin(found.picture_of, pictures)
+    return dataclasses.replace(
+        found,
+        picture_of=found.picture_of[rows],
+        person_of=found.person_of[rows],
+        boxes=found.boxes[rows],
+        keypoints=found.keypoints[rows],
+        input_scale=found.input_scale[rows],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgepose import __version__
@@ -9,16 +10,14 @@ from edgepose.artifact import KeypointSet
 from edgepose.hashing import sha256_json
 
 if TYPE_CHECKING:
-    from edgepose.pipeline import PosePipeline
     from edgepose.verify.dataset import Dataset
     from edgepose.verify.predictions import Predictions
 
 CREATED_BY = f"edgepose {__version__}"
 
 
-def bundle_member(pipeline: PosePipeline) -> dict[str, Any]:
+def bundle_member(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return "bundle": what identifies a bundle, and how its input is made."""
-    manifest = pipeline.manifest
     models = manifest["models"]
     constants = {role: model["preprocess"] for role, model in models.items()}
     head = (models.get("pose") or models.get("one_stage") or {}).get("head", {})
@@ -33,17 +32,17 @@ def bundle_member(pipeline: PosePipeline) -> dict[str, Any]:
     }
 
 
-def constants_of(pipeline: PosePipeline) -> dict[str, Any]:
+def constants_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return every constant that a result depends on, flat: {"pose.preprocess.color": "rgb", ...}."""
     found: dict[str, Any] = {}
-    for role, model in pipeline.manifest["models"].items():
+    for role, model in manifest["models"].items():
         for part in ("preprocess", "head"):
             for name, value in model[part].items():
                 if name == "points":
                     found[f"{role}.{part}.keypoints"] = value["keypoints"]
                 else:
                     found[f"{role}.{part}.{name}"] = value
-    for name, value in pipeline.manifest["pipeline"].items():
+    for name, value in manifest["pipeline"].items():
         found[f"pipeline.{name}"] = value
     return found
 

@@ -22,6 +22,50 @@ def eval_text(document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def gate_text(document: Mapping[str, Any]) -> str:
+    """Return what `edgepose gate` prints."""
+    data, accuracy = document["data"], document["accuracy"]
+    lines = [
+        f"candidate  {describe(document['candidate'])}",
+        f"reference  {describe(document['reference'])}, a {document['reference']['kind']}",
+        f"data       {data['annotations']}: {data['images']} pictures, "
+        f"{document['drift']['persons']} persons "
+        f"({document['settings']['boxes']} boxes)",
+        "",
+        *table(check_rows(document)),
+        "",
+        *joint_lines(document["drift"]["per_keypoint"], ("mean_px", "p95_px", "max_px", "mean_input_px")),
+    ]
+    if accuracy:
+        low, high = accuracy["AP_difference_interval"]
+        lines += [
+            "",
+            f"AP  reference {cell(accuracy['reference']['AP'], 2)}, candidate "
+            f"{cell(accuracy['candidate']['AP'], 2)}: {cell(accuracy['difference']['AP'], 2)} "
+            f"({cell(low, 2)} to {cell(high, 2)})",
+        ]
+    lines += [f"cause: {cause['message']}" for cause in document["diagnosis"]]
+    return "\n".join([*lines, "", f"{document['verdict']}: {document['summary']}"])
+
+
+def check_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return the checks as a table; of the joints those that do not pass, or else the worst."""
+    checks = document["checks"]
+    chosen = [check for check in checks if check["keypoint"] is None]
+    for name in ("joint_mean", "joint_bias"):
+        mine = [check for check in checks if check["name"] == name]
+        mine.sort(key=lambda check: -(check["estimate"] or 0))
+        bad = [check for check in mine if check["verdict"] != "PASS"]
+        chosen += (bad or mine[:1])[:_WORST_JOINTS]
+    rows: list[tuple[str, ...]] = [("check", "estimate", "from", "to", "limit", "unit", "verdict")]
+    for check in chosen:
+        low, high = check["interval"]
+        figures = (cell(value) for value in (check["estimate"], low, high, check["limit"]))
+        needed = f" ({check['images_needed']} pictures needed)" if check["images_needed"] else ""
+        rows.append((check["title"], *figures, check["unit"], check["verdict"] + needed))
+    return rows
+
+
 def describe(bundle: Mapping[str, Any]) -> str:
     """Return a bundle's name and precision."""
     return f"{bundle['name']} ({bundle['backend']}, {bundle['precision']})"

@@ -1,0 +1,113 @@
+"""`edgepose baseline`: a reference's results as a file of the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+_data_options = [
+    click.option(
+        "--images", type=click.Path(path_type=Path), required=True, metavar="DIR",
+        help="Folder of the pictures.",
+    ),
+    click.option(
+        "--data", type=click.Path(path_type=Path), metavar="FILE", help="COCO keypoint annotations."
+    ),
+    click.option("--device", default="CPU", show_default=True, help="Device of the engine."),
+    click.option(
+        "--processes", type=click.IntRange(1, 256),
+        help="Processes, one picture each.  [default: all, up to 8]",
+    ),
+    click.option("--max-images", type=click.IntRange(1), metavar="N", help="Take the first N pictures only."),
+]  # fmt: skip
+
+
+def _with_data(command: Any) -> Any:
+    for option in reversed(_data_options):
+        command = option(command)
+    return command
+
+
+@click.group(short_help="Record a reference's results for the gate.")
+def baseline() -> None:
+    """Keep a reference's results in a file, so that `edgepose gate` needs no second bundle."""
+
+
+@baseline.command(short_help="Run a bundle and write its results.")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
+)
+@click.option(
+    "--boxes", type=click.Choice(["labelled", "detected"]),
+    help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace an existing file.")
+@_with_data
+def record(
+    bundle: Path,
+    output: Path,
+    boxes: str | None,
+    force: bool,
+    images: Path,
+    data: Path | None,
+    device: str,
+    processes: int | None,
+    max_images: int | None,
+) -> None:
+    """Run BUNDLE on the pictures and write digests, constants and every person's keypoints to a JSON file.
+
+    The file is sorted, one person a line, so that a change can be reviewed.
+    """
+    from edgepose.errors import UsageError
+    from edgepose.verify.baseline import encode_baseline
+    from edgepose.verify.baseline_job import recorded_baseline
+    from edgepose.writers import write_text
+
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists already", hint="give another -o, or --force to replace it")
+    members, dataset, found = recorded_baseline(
+        bundle, images, data, device=device, processes=processes, max_images=max_images,
+        boxes="labelled" if boxes == "labelled" else "detected" if boxes else None,
+    )  # fmt: skip
+    write_text(output, encode_baseline(members, dataset, found))
+    click.echo(f"{output}: {len(found.boxes)} persons on {len(dataset.pictures)} pictures")
+
+
+@baseline.command(short_help="Does a bundle still give what was recorded?")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path))
+@_with_data
+def compare(
+    file: Path,
+    bundle: Path,
+    images: Path,
+    data: Path | None,
+    device: str,
+    processes: int | None,
+    max_images: int | None,
+) -> None:
+    """Run BUNDLE again and compare with the baseline FILE, which it must have been recorded with.
+
+    Refuses, with exit code 7, a bundle, data or preprocessing of another digest; exits with 7 as well when
+    the results differ.
+    """
+    from edgepose.errors import VerificationError
+    from edgepose.verify.baseline import read_baseline
+    from edgepose.verify.baseline_job import compare_with_baseline, recorded_baseline
+
+    kept = read_baseline(file)
+    members, dataset, found = recorded_baseline(
+        bundle, images, data, device=device, processes=processes, max_images=max_images,
+        boxes=kept.document["settings"]["boxes"],
+    )  # fmt: skip
+    result = compare_with_baseline(kept, members, dataset, found)
+    if result["changed_keypoints"] or result["unmatched_persons"]:
+        raise VerificationError(
+            f"{file}: {result['changed_keypoints']} keypoints differ, by {result['max_px']} px at most, and "
+            f"{result['unmatched_persons']} persons are missing",
+            hint="another engine version or processor gives other roundings: record it again after a look",
+        )
+    click.echo(f"{file}: {result['persons']} persons are the same")

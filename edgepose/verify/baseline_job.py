@@ -1,0 +1,59 @@
+"""The work of `edgepose baseline`: record a bundle's results, and tell whether they are still the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgepose.progress import Progress
+from edgepose.verify.baseline import Baseline, rounded
+from edgepose.verify.compared import with_reference
+from edgepose.verify.dataset import Dataset
+from edgepose.verify.evaluation import box_source, open_data, open_subject
+from edgepose.verify.figures import number
+from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict
+from edgepose.verify.run_info import data_member, skeleton_member
+
+
+def recorded_baseline(
+    bundle: Path,
+    images: Path,
+    data_file: Path | None,
+    *,
+    boxes: BoxSource | None = None,
+    device: str = "CPU",
+    processes: int | None = None,
+    max_images: int | None = None,
+) -> tuple[dict[str, Any], Dataset, Predictions]:
+    """Run a bundle to record it: the header's members, the data, and what it found."""
+    subject = open_subject(bundle)
+    data = open_data(subject, images, data_file, max_images=max_images)
+    recipe = Recipe(boxes=box_source(subject, data, boxes), device=device)
+    with Progress("baseline", stages=1, unit="images") as progress:
+        progress.stage(subject.member["name"], total=len(data.pictures))
+        found = predict(bundle, data, recipe, processes=processes, progress=progress)
+    members = {
+        "bundle": subject.member,
+        "constants": subject.constants,
+        "data": data_member(data, found),
+        "settings": {"boxes": recipe.boxes, "device": device, "flip_test": False},
+        "skeleton": skeleton_member(subject.points),
+    }
+    return members, data, rounded(found)
+
+
+def compare_with_baseline(
+    baseline: Baseline, members: Mapping[str, Any], data: Dataset, found: Predictions
+) -> dict[str, Any]:
+    """Tell whether a run repeats a recorded one. Errors: BundleError where bundle or data differ."""
+    baseline.require_bundle(members["bundle"])
+    baseline.require_data(members["data"]["digest"], members["settings"]["boxes"])
+    drift = with_reference(baseline.predictions(data), found, pictures=len(data.pictures))
+    distance = drift.distance_px
+    return {
+        "persons": len(drift.other),
+        "unmatched_persons": int(drift.unmatched.sum()),
+        "changed_keypoints": int((distance > 0).sum()),
+        "max_px": number(float(distance.max())) if distance.size else 0.0,
+    }

@@ -1,0 +1,218 @@
+"""The checks of the gate: an estimate, its interval over pictures, a limit, and what follows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgepose.verify import bootstrap
+from edgepose.verify.figures import number
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgepose.verify.compared import Compared
+    from edgepose.verify.gate_limits import GateLimits
+
+    Floats = NDArray[np.float64]
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+# A joint that is compared less often is not judged: so few points say nothing about the others.
+MIN_POINTS = 10
+_BIAS_CLIP_PX = 1.0
+_MAX_IMAGES = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One figure against its limit; less is better. keypoint: its joint, for a joint's check."""
+
+    name: str
+    title: str
+    unit: str
+    estimate: float
+    low: float
+    high: float
+    limit: float
+    keypoint: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """FAIL where the whole interval is above the limit, PASS where none of it is."""
+        if not all(math.isfinite(value) for value in (self.estimate, self.low, self.high)):
+            return "INCONCLUSIVE"
+        if self.high <= self.limit:
+            return "PASS"
+        return "FAIL" if self.low > self.limit else "INCONCLUSIVE"
+
+    def images_needed(self, images: int) -> int | None:
+        """Return how many pictures would decide, if the estimate stays; None where that is hopeless.
+
+        An interval shrinks with the square root of the number of pictures.
+        """
+        if self.verdict != "INCONCLUSIVE":
+            return None
+        distance = abs(self.estimate - self.limit)
+        arm = self.high - self.estimate if self.estimate < self.limit else self.estimate - self.low
+        if not math.isfinite(arm) or distance <= 0 or arm / distance > math.sqrt(_MAX_IMAGES / images):
+            return None
+        return max(images + 1, math.ceil(images * (arm / distance) ** 2))
+
+    def as_member(self, images: int) -> dict[str, Any]:
+        """Return an entry of "checks"."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "unit": self.unit,
+            "estimate": number(self.estimate),
+            "interval": [number(self.low), number(self.high)],
+            "limit": self.limit,
+            "verdict": self.verdict,
+            "keypoint": self.keypoint,
+            "images_needed": self.images_needed(images),
+        }  # fmt: skip
+
+
+def overall(checks: Sequence[Check]) -> Verdict:
+    """Return the verdict of all checks together: the worst one."""
+    verdicts = {check.verdict for check in checks}
+    return "FAIL" if "FAIL" in verdicts else "INCONCLUSIVE" if "INCONCLUSIVE" in verdicts else "PASS"
+
+
+def accuracy_check(
+    reference_ap: Floats, candidate_ap: Floats, limits: GateLimits, confidence: float
+) -> Check:
+    """Check the loss of AP; the first entry of each is that of the data itself, the others resamplings."""
+    loss = reference_ap - candidate_ap
+    low, high = bootstrap.interval(loss[1:], confidence)
+    return Check("ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss)
+
+
+def drift_checks(
+    drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float, names: Sequence[str]
+) -> list[Check]:
+    """Check mean and 95th percentile of the drift, each joint's mean and bias, scores and lost persons."""
+    import numpy as np
+
+    pictures = weights.shape[1]
+    distance = drift.distance_input_px
+    chosen = distance[drift.counts]
+    if not chosen.size:
+        nan = math.nan
+        title = "drift, mean (no confident keypoint to compare)"
+        return [Check("drift_mean", title, "input px", nan, nan, nan, limits.drift_mean_input_px)]
+    sums = _per_picture(np.where(drift.counts, distance, 0), drift.picture_of, pictures)
+    counts = _per_picture(drift.counts.astype(np.float64), drift.picture_of, pictures)
+    means = bootstrap.ratios(weights, sums.sum(axis=1, keepdims=True), counts.sum(axis=1, keepdims=True))[
+        :, 0
+    ]
+    p95 = bootstrap.percentiles(weights, chosen, drift.point_pictures(), 95)
+    checks = [
+        Check(
+            "drift_mean", "drift, mean", "input px", float(chosen.mean()),
+            *bootstrap.interval(means, confidence), limits.drift_mean_input_px,
+        ),
+        Check(
+            "drift_p95", "drift, 95th percentile", "input px", float(np.percentile(chosen, 95)),
+            *bootstrap.interval(p95, confidence), limits.drift_p95_input_px,
+        ),
+    ]  # fmt: skip
+    checks += _joint_checks(drift, weights, sums, counts, limits, confidence, names)
+    checks.append(_score_check(drift, weights, limits, confidence))
+    if (drift.person_of < 0).any() or drift.unmatched.any():
+        checks.append(_person_check(drift, weights, limits, confidence))
+    return checks
+
+
+def unjudged_joints(drift: Compared, names: Sequence[str]) -> list[str]:
+    """Name the joints that are compared too seldom to be judged."""
+    return [name for name, count in zip(names, drift.counts.sum(axis=0), strict=True) if count < MIN_POINTS]
+
+
+def _joint_checks(
+    drift: Compared,
+    weights: bootstrap.Weights,
+    sums: Floats,
+    counts: Floats,
+    limits: GateLimits,
+    confidence: float,
+    names: Sequence[str],
+) -> list[Check]:
+    import numpy as np
+
+    pictures = weights.shape[1]
+    joints = np.flatnonzero(drift.counts.sum(axis=0) >= MIN_POINTS)
+    if not len(joints):
+        return []
+    # A jump between two equal peaks is no bias: a shift counts for 1 px at most.
+    limited = np.clip(drift.shift_input_px, -_BIAS_CLIP_PX, _BIAS_CLIP_PX)
+    shift = np.where(drift.counts[..., None], limited, 0)
+    x, y = (_per_picture(shift[..., axis], drift.picture_of, pictures) for axis in (0, 1))
+    columns = np.concatenate([sums[:, joints], x[:, joints], y[:, joints]], axis=1)
+    means = bootstrap.ratios(weights, columns, np.tile(counts[:, joints], 3)).reshape(len(weights), 3, -1)
+    biases = np.hypot(means[:, 1], means[:, 2])
+    # Bonferroni: that one of many joints fails by chance must be as unlikely as for one check.
+    each = 1 - (1 - confidence) / (2 * len(joints))
+    totals = counts[:, joints].sum(axis=0)
+    exact = columns.sum(axis=0).reshape(3, -1) / totals
+    checks = []
+    for index, joint in enumerate(joints):
+        name = names[int(joint)]
+        checks.append(
+            Check(
+                "joint_mean", f"{name}, mean drift", "input px", float(exact[0, index]),
+                *bootstrap.interval(means[:, 0, index], each), limits.joint_mean_input_px, name,
+            )
+        )  # fmt: skip
+        bias = float(np.hypot(exact[1, index], exact[2, index]))
+        checks.append(
+            Check(
+                "joint_bias", f"{name}, bias", "input px", bias,
+                *bootstrap.interval(biases[:, index], each), limits.joint_bias_input_px, name,
+            )
+        )  # fmt: skip
+    return checks
+
+
+def _score_check(drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float) -> Check:
+    pictures = weights.shape[1]
+    theirs = _per_picture(drift.other[..., 2], drift.picture_of, pictures).sum(axis=1, keepdims=True)
+    mine = _per_picture(drift.candidate[..., 2], drift.picture_of, pictures).sum(axis=1, keepdims=True)
+    shifts = 100 * bootstrap.ratios(weights, mine - theirs, theirs)[:, 0]
+    total = float(theirs.sum())
+    estimate = 100 * float((mine - theirs).sum()) / total if total else math.nan
+    low, high = bootstrap.interval(shifts, confidence)
+    # The limit holds for both directions.
+    nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    return Check(
+        "score_shift", "change of the mean keypoint score", "%", abs(estimate), nearest,
+        max(abs(low), abs(high)), limits.score_shift,
+    )  # fmt: skip
+
+
+def _person_check(
+    drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float
+) -> Check:
+    import numpy as np
+
+    lost = drift.unmatched.astype(np.float64)[:, None]
+    persons = lost + np.bincount(drift.picture_of, minlength=len(lost))[:, None]
+    shares = 100 * bootstrap.ratios(weights, lost, persons)[:, 0]
+    low, high = bootstrap.interval(shares, confidence)
+    estimate = 100 * float(lost.sum() / persons.sum())
+    return Check(
+        "unmatched_persons", "persons not found again", "%", estimate, low, high, limits.unmatched_persons
+    )
+
+
+def _per_picture(values: Floats, picture_of: NDArray[np.int64], pictures: int) -> Floats:
+    """Sum rows (M, K) by their picture, (pictures, K)."""
+    import numpy as np
+
+    sums = np.zeros((pictures, values.shape[1]))
+    np.add.at(sums, picture_of, values)
+    return sums

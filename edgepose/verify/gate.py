@@ -1,0 +1,211 @@
+"""The work of `edgepose gate`: may this candidate replace that reference?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepose.errors import InconclusiveError, LimitError, UsageError
+from edgepose.progress import Progress
+from edgepose.verify import bootstrap
+from edgepose.verify.baseline import Baseline, read_baseline, rounded
+from edgepose.verify.checks import Verdict
+from edgepose.verify.compared import Compared, with_reference
+from edgepose.verify.dataset import Dataset
+from edgepose.verify.decision import decide
+from edgepose.verify.diagnosis import diagnose
+from edgepose.verify.evaluation import (
+    Subject,
+    box_source,
+    drift_document,
+    open_data,
+    open_subject,
+)
+from edgepose.verify.figures import worst_member
+from edgepose.verify.gate_limits import limits_for
+from edgepose.verify.gate_members import accuracy_of, scores_of, summary_of
+from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, subset
+from edgepose.verify.run_info import CREATED_BY, data_member, skeleton_member
+
+GATE_FORMAT = "edgepose-gate"
+GATE_VERSION = 1
+EXIT_CODES: dict[Verdict, int] = {
+    "PASS": 0,
+    "FAIL": LimitError.exit_code,
+    "INCONCLUSIVE": InconclusiveError.exit_code,
+}
+
+# The experiments of the diagnosis run on this many pictures.
+_EXPERIMENT_PICTURES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class GateRequest:
+    """What to compare on what. reference: a bundle's folder, or a baseline's file.
+
+    baseline: a file that says which bundle, data and preprocessing the reference must have.
+    limits_file, budgets: see limits_for; precision: whose limits hold, the candidate's by default.
+    """
+
+    candidate: Path
+    reference: Path
+    images: Path
+    data: Path | None = None
+    baseline: Path | None = None
+    boxes: BoxSource | None = None
+    limits_file: Path | None = None
+    budgets: tuple[str, ...] = ()
+    precision: str | None = None
+    device: str = "CPU"
+    processes: int | None = None
+    max_images: int | None = None
+    samples: int = bootstrap.DEFAULT_SAMPLES
+    confidence: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """What the candidate is compared with; path is a bundle's, or None for a baseline."""
+
+    member: Mapping[str, Any]
+    constants: Mapping[str, Any]
+    keypoints: Sequence[str]
+    path: Path | None
+    recorded: Baseline | None
+
+    @property
+    def kind(self) -> str:
+        return "bundle" if self.path else "baseline"
+
+
+def _open_reference(request: GateRequest) -> _Reference:
+    recorded = read_baseline(request.baseline) if request.baseline else None
+    if not request.reference.is_dir():
+        baseline = read_baseline(request.reference)
+        if recorded is not None:
+            raise UsageError(
+                f"{request.reference} is a baseline itself",
+                hint="--baseline goes with a bundle as --reference",
+            )
+        document = baseline.document
+        names = document["skeleton"]["keypoints"]
+        return _Reference(document["bundle"], document["constants"], names, None, baseline)
+    subject = open_subject(request.reference)
+    if recorded is not None:
+        recorded.require_bundle(subject.member)
+    names = subject.points.keypoints
+    return _Reference(subject.member, subject.constants, names, subject.path, recorded)
+
+
+def gate(request: GateRequest) -> dict[str, Any]:
+    """Return the document edgepose-gate; its verdict is no error.
+
+    Errors: those of PosePipeline, read_dataset, predict and read_baseline; BundleError where bundle, data or
+    preprocessing are not those of the baseline.
+    """
+    candidate = open_subject(request.candidate)
+    points = candidate.points
+    limits = limits_for(
+        request.precision or candidate.member["precision"], file=request.limits_file, budgets=request.budgets
+    )
+    reference = _open_reference(request)
+    _require_as_many(candidate, reference.keypoints, request.reference)
+    data = open_data(candidate, request.images, request.data, max_images=request.max_images)
+    asked = request.boxes
+    if asked is None and reference.recorded:
+        asked = reference.recorded.document["settings"]["boxes"]
+    recipe = Recipe(boxes=box_source(candidate, data, asked), device=request.device)
+    settings = {
+        "boxes": recipe.boxes, "flip_test": False, "device": request.device,
+        "confidence": request.confidence, "samples": request.samples, "seed": request.seed,
+    }  # fmt: skip
+    theirs, mine = _run(request, candidate, reference, data, recipe)
+    decision = decide(
+        data, theirs, mine, limits, names=points.keypoints, sigmas=points.sigmas,
+        samples=request.samples, confidence=request.confidence, seed=request.seed,
+    )  # fmt: skip
+    causes = []
+    if decision.verdict != "PASS":
+        found = diagnose(
+            decision.drift,
+            names=points.keypoints,
+            constants=(reference.constants, candidate.constants),
+            split_ratio=candidate.member["split_ratio"],
+            precision=candidate.member["precision"],
+            again=_experimenter(candidate.path, data, theirs, recipe) if recipe.boxes == "labelled" else None,
+        )
+        causes = [cause.as_member() for cause in found]
+    drift = drift_document(decision.drift, points.keypoints, decision.weights, request.confidence)
+    return {
+        "format": GATE_FORMAT,
+        "format_version": GATE_VERSION,
+        "created_by": CREATED_BY,
+        "verdict": decision.verdict,
+        "exit_code": EXIT_CODES[decision.verdict],
+        "summary": summary_of(decision, data, points.keypoints, causes),
+        "candidate": candidate.member,
+        "reference": {**reference.member, "kind": reference.kind},
+        "data": data_member(data, mine),
+        "settings": settings,
+        "skeleton": skeleton_member(points),
+        "limits": limits.as_member(),
+        "checks": [check.as_member(len(data.pictures)) for check in decision.checks],
+        "accuracy": accuracy_of(data, theirs, mine, points.sigmas, decision, request.confidence),
+        "drift": {"reference": reference.member, **drift},
+        "scores": scores_of(decision, request.confidence),
+        "diagnosis": causes,
+        "video": None,
+        "worst": worst_member(decision.drift, data, points.keypoints),
+    }
+
+
+def _run(
+    request: GateRequest, candidate: Subject, reference: _Reference, data: Dataset, recipe: Recipe
+) -> tuple[Predictions, Predictions]:
+    """Return the reference's run and the candidate's."""
+    with Progress("gate", stages=2 if reference.path else 1, unit="images") as progress:
+        progress.stage(f"candidate {candidate.member['name']}", total=len(data.pictures))
+        mine = predict(candidate.path, data, recipe, processes=request.processes, progress=progress)
+        if reference.recorded:
+            reference.recorded.require_data(mine.data_digest(data), recipe.boxes)
+        if reference.path:
+            progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))
+            theirs = predict(reference.path, data, recipe, processes=request.processes, progress=progress)
+            return theirs, mine
+    assert reference.recorded is not None
+    return reference.recorded.predictions(data), rounded(mine)
+
+
+def _require_as_many(candidate: Subject, theirs: Sequence[str], reference: Path) -> None:
+    if len(theirs) != len(candidate.points.keypoints):
+        raise UsageError(
+            f"{candidate.path} finds {len(candidate.points.keypoints)} keypoints, {reference} {len(theirs)}",
+            hint="compare networks of the same keypoints",
+        )
+
+
+def _experimenter(
+    bundle: Path, data: Dataset, reference: Predictions, recipe: Recipe
+) -> Callable[[Recipe], tuple[Compared, Compared]]:
+    """Give a function that runs the candidate in another way on some pictures: drift before and after."""
+    import numpy as np
+
+    pictures = np.unique(reference.picture_of)[:_EXPERIMENT_PICTURES].tolist()
+    few = subset(reference, pictures)
+
+    def drift(changed: Recipe) -> Compared:
+        found = predict(bundle, data, changed, processes=1, only=pictures)
+        return with_reference(few, found, pictures=len(data.pictures))
+
+    before: list[Compared] = []
+
+    def again(changed: Recipe) -> tuple[Compared, Compared]:
+        if not before:
+            before.append(drift(recipe))
+        return before[0], drift(dataclasses.replace(changed, boxes=recipe.boxes, device=recipe.device))
+
+    return again

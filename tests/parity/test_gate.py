@@ -1,0 +1,192 @@
+"""The gate on the demo network: unchanged bundles pass at every precision, and planted defects fail."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose.bundle.manifest import MANIFEST_NAME, encode
+from edgepose.hashing import sha256_file
+from edgepose.synth.dataset import DatasetRequest, write_dataset
+from edgepose.verify.gate import GateRequest, gate
+
+pytest.importorskip("torch", reason="optional: the extra convert is not installed")
+
+Bundles = dict[tuple[str, str], Path]
+PICTURES, SAMPLES = 40, 1000
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render labelled people."""
+    folder = tmp_path_factory.mktemp("gate") / "people"
+    write_dataset(folder, DatasetRequest(PICTURES, 0, 5, (288, 384), (2, 3), ".png"))
+    return folder
+
+
+def run(candidate: Path, reference: Path, people: Path, **more: Any) -> dict[str, Any]:
+    labels = people / "annotations.json"
+    return gate(
+        GateRequest(candidate, reference, people, labels, samples=SAMPLES, processes=1, **more)
+    )  # fmt: skip
+
+
+def copy(bundle: Path, target: Path, edit: Callable[[dict[str, Any]], None], **members: Any) -> Path:
+    """Copy a bundle with another manifest, signed anew."""
+    shutil.copytree(bundle, target)
+    manifest = json.loads((target / MANIFEST_NAME).read_text())
+    edit(manifest)
+    manifest.update(members)
+    manifest["files"] = {
+        name: {"bytes": (target / name).stat().st_size, "sha256": sha256_file(target / name)}
+        for name in manifest["files"]
+    }
+    del manifest["manifest_sha256"]
+    (target / MANIFEST_NAME).write_bytes(encode(manifest))
+    return target
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("target", ["ncnn", "openvino"])
+def test_the_demo_network_passes(bundles: Bundles, people: Path, target: str, precision: str) -> None:
+    """EdgePose gates its own demo network: each engine and precision against ONNX Runtime at fp32."""
+    result = run(bundles[target, precision], bundles["onnx", "fp32"], people)
+    assert result["verdict"] == "PASS", result["summary"]
+    assert result["accuracy"]["reference"]["AP"] > 5  # the comparison means something
+    assert result["data"]["images"] == PICTURES and result["diagnosis"] == []
+
+
+def test_a_bundle_equals_itself(bundles: Bundles, people: Path) -> None:
+    result = run(bundles["onnx", "fp32"], bundles["onnx", "fp32"], people)
+    assert result["verdict"] == "PASS"
+    assert all(check["estimate"] == 0 for check in result["checks"])
+
+
+def preprocess_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = manifest["models"]["pose"]["preprocess"]
+    return found
+
+
+def swap_colours(manifest: dict[str, Any]) -> None:
+    """Do what a wrong conversion does: the manifest says RGB, with the means of BGR's order."""
+    preprocess_of(manifest)["color"] = "bgr"
+
+
+def test_bgr_for_rgb_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    broken = copy(bundles["onnx", "fp32"], tmp_path / "bgr", swap_colours)
+    result = run(broken, bundles["onnx", "fp32"], people)
+    assert result["verdict"] == "FAIL"
+    first = result["diagnosis"][0]
+    assert first["cause"] == "colour_order" and "'bgr' in the candidate" in first["message"]
+
+
+def test_wrong_padding_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    def narrower(manifest: dict[str, Any]) -> None:
+        preprocess_of(manifest)["box_padding"] = 1.2
+
+    broken = copy(bundles["onnx", "fp32"], tmp_path / "padding", narrower)
+    result = run(broken, bundles["onnx", "fp32"], people)
+    assert result["verdict"] == "FAIL"
+    first = result["diagnosis"][0]
+    assert first["cause"] == "box_padding" and "box_padding is 1.2 in the candidate, 1.25" in first["message"]
+
+
+def change_network(bundle: Path, target: Path, edit: Callable[[dict[str, np.ndarray]], None]) -> Path:
+    """Copy a bundle with changed weights: a defect that no constant shows."""
+    import onnx
+    from onnx import numpy_helper
+
+    name = json.loads((bundle / MANIFEST_NAME).read_text())["models"]["pose"]["files"]["onnx"]
+    model = onnx.load(bundle / name)
+    weights = {w.name: numpy_helper.to_array(w).copy() for w in model.graph.initializer}
+    edit(weights)
+    for initializer in model.graph.initializer:
+        initializer.CopyFrom(numpy_helper.from_array(weights[initializer.name], initializer.name))
+    shutil.copytree(bundle, target.with_suffix(".work"))
+    onnx.save(model, target.with_suffix(".work") / name)
+    return copy(target.with_suffix(".work"), target, lambda manifest: None)
+
+
+def test_bgr_in_the_weights_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    def swap(weights: dict[str, np.ndarray]) -> None:
+        (first,) = (n for n, w in weights.items() if w.shape[1:] == (3, 3, 3))
+        weights[first] = np.ascontiguousarray(weights[first][:, ::-1])
+
+    result = run(
+        change_network(bundles["onnx", "fp32"], tmp_path / "c", swap), bundles["onnx", "fp32"], people
+    )
+    assert result["verdict"] == "FAIL"
+    assert result["diagnosis"][0]["cause"] == "colour_order"
+    assert "red and blue are exchanged" in result["diagnosis"][0]["message"]
+
+
+def test_swapped_joints_fail(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    def swap(weights: dict[str, np.ndarray]) -> None:
+        """Exchange the rows of left and right ankle, which the head treats alike."""
+        for weight in weights.values():
+            if weight.shape in ((17, 384, 7, 7), (17,)):
+                weight[[5, 6]] = weight[[6, 5]]
+
+    broken = change_network(bundles["onnx", "fp32"], tmp_path / "swapped", swap)
+    result = run(broken, bundles["onnx", "fp32"], people)
+    assert result["verdict"] == "FAIL"
+    messages = [c["message"] for c in result["diagnosis"] if c["cause"] == "swapped_joints"]
+    assert messages == ["left_shoulder and right_shoulder are exchanged"]
+    assert "left_shoulder and right_shoulder are exchanged" in result["summary"]
+
+
+def test_a_shift_of_one_bin_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    def roll(weights: dict[str, np.ndarray]) -> None:
+        for name, weight in weights.items():
+            if weight.shape == (256, 384):
+                weights[name] = np.roll(weight, 1, axis=1)
+            elif weight.shape == (384, 256):
+                weights[name] = np.roll(weight, 1, axis=0)
+
+    broken = change_network(bundles["onnx", "fp32"], tmp_path / "bin", roll)
+    result = run(broken, bundles["onnx", "fp32"], people)
+    assert result["verdict"] == "FAIL"
+    (cause,) = result["diagnosis"]
+    assert cause["cause"] == "bin_shift"
+    assert (
+        "moved by (+0.50, +0.00) px of the network's input, that is one SimCC bin (x +1" in cause["message"]
+    )
+
+
+def test_int8_everywhere_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ncnn", reason="optional: the extra calibrate is not installed")
+    from edgepose import _core
+    from edgepose.bundle.manifest import preprocess_member
+    from edgepose.calibration.from_bundle import artifact_of
+    from edgepose.calibration.ncnn_activations import collect
+    from edgepose.calibration.ncnn_int8 import layers_of, quantise
+    from edgepose.calibration.plan import load_plan
+    from edgepose.media import read_picture
+
+    reference = bundles["ncnn", "fp32"]
+    artifact = artifact_of(reference, "pose")
+    spec = json.dumps(preprocess_member(artifact.spec.preprocess))
+    labels = json.loads((people / "annotations.json").read_text())
+    names = {image["id"]: image["file_name"] for image in labels["images"]}
+    samples = []
+    for item in labels["annotations"][:16]:
+        x, y, width, height = item["bbox"]
+        picture = read_picture(people / names[item["image_id"]])
+        tensor, _ = _core.preprocess(picture, (x, y, x + width, y + height), spec)
+        samples.append(tensor[None].copy())
+    everything = {layer.name: "int8" for layer in layers_of(artifact)}
+    made = quantise(artifact, collect(artifact, samples), everything, load_plan("plain"), tmp_path)
+    shutil.copytree(reference, tmp_path / "work")
+    for role, file in made.files.items():
+        shutil.copyfile(file, tmp_path / "work" / artifact.files[role].name)
+    broken = copy(tmp_path / "work", tmp_path / "int8", lambda manifest: None, precision="int8")
+    result = run(broken, reference, people)
+    assert result["verdict"] == "FAIL"
+    assert [cause["cause"] for cause in result["diagnosis"]] == ["low_precision"]
+    assert "rounding to int8" in result["diagnosis"][0]["message"]
