@@ -1,0 +1,125 @@
+package dev.edgepose;
+
+import java.nio.ByteBuffer;
+
+/**
+ * A borrowed picture: where its pixels lie, and how it is turned. One instance serves all frames; a call of
+ * {@link PoseSession#process} reads the buffers and keeps nothing. Buffers must be direct; they count from index
+ * 0 to their capacity, whatever their position is.
+ */
+public final class CameraFrame {
+    /** How YUV becomes RGB. BT601_FULL is what Android's cameras deliver. */
+    public enum Colour {
+        BT601_FULL,
+        BT601_LIMITED,
+        BT709_LIMITED
+    }
+
+    static final int BGR = 0;
+    static final int RGB = 1;
+    static final int RGBA = 3;
+    static final int NV12 = 4;
+    static final int NV21 = 5;
+    static final int YUV420 = 6;
+
+    ByteBuffer data;
+    ByteBuffer u;
+    ByteBuffer v;
+    int format;
+    int widthPx;
+    int heightPx;
+    int rowStrideBytes;
+    int chromaRowStrideBytes;
+    int chromaPixelStrideBytes;
+    int colour;
+    int rotationDegrees;
+    boolean mirrored;
+    long timeNs;
+
+    /** The three planes of an android.media.Image in YUV_420_888. */
+    public CameraFrame yuv420(
+            ByteBuffer y,
+            ByteBuffer u,
+            ByteBuffer v,
+            int widthPx,
+            int heightPx,
+            int rowStrideBytes,
+            int chromaRowStrideBytes,
+            int chromaPixelStrideBytes) {
+        set(YUV420, y, u, v, widthPx, heightPx, rowStrideBytes);
+        this.chromaRowStrideBytes = chromaRowStrideBytes;
+        this.chromaPixelStrideBytes = chromaPixelStrideBytes;
+        return this;
+    }
+
+    /** A luma plane and one of interleaved U, V pairs. */
+    public CameraFrame nv12(
+            ByteBuffer y, ByteBuffer uv, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
+        set(NV12, y, uv, null, widthPx, heightPx, rowStrideBytes);
+        this.chromaRowStrideBytes = chromaRowStrideBytes;
+        return this;
+    }
+
+    /** A luma plane and one of interleaved V, U pairs. */
+    public CameraFrame nv21(
+            ByteBuffer y, ByteBuffer vu, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
+        set(NV21, y, vu, null, widthPx, heightPx, rowStrideBytes);
+        this.chromaRowStrideBytes = chromaRowStrideBytes;
+        return this;
+    }
+
+    /** Four bytes a pixel, as Bitmap.copyPixelsToBuffer writes a bitmap in ARGB_8888. */
+    public CameraFrame rgba(ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
+        return set(RGBA, pixels, null, null, widthPx, heightPx, rowStrideBytes);
+    }
+
+    /** Three bytes a pixel. */
+    public CameraFrame rgb(ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
+        return set(RGB, pixels, null, null, widthPx, heightPx, rowStrideBytes);
+    }
+
+    /** Three bytes a pixel, blue first. */
+    public CameraFrame bgr(ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
+        return set(BGR, pixels, null, null, widthPx, heightPx, rowStrideBytes);
+    }
+
+    /** The clockwise turn that makes the picture upright: 0, 90, 180 or 270. Results refer to the upright picture. */
+    public CameraFrame rotation(int degrees) {
+        this.rotationDegrees = degrees;
+        return this;
+    }
+
+    /**
+     * Flips the upright picture left to right before the networks see it. A network then takes a left hand for a
+     * right one: for a selfie view leave this off, and mirror what is drawn instead.
+     */
+    public CameraFrame mirrored(boolean flip) {
+        this.mirrored = flip;
+        return this;
+    }
+
+    public CameraFrame colour(Colour standard) {
+        this.colour = standard.ordinal();
+        return this;
+    }
+
+    /** When the picture was taken, on any clock that does not run backwards. */
+    public CameraFrame timeNs(long time) {
+        this.timeNs = time;
+        return this;
+    }
+
+    private CameraFrame set(
+            int newFormat, ByteBuffer first, ByteBuffer second, ByteBuffer third, int width, int height, int stride) {
+        format = newFormat;
+        data = first;
+        u = second;
+        v = third;
+        widthPx = width;
+        heightPx = height;
+        rowStrideBytes = stride;
+        chromaRowStrideBytes = 0;
+        chromaPixelStrideBytes = 0;
+        return this;
+    }
+}

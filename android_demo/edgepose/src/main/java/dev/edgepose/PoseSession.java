@@ -1,0 +1,133 @@
+package dev.edgepose;
+
+/**
+ * A bundle in use. One thread at a time: a second one that enters gets an exception with INVALID_ARGUMENT, and
+ * close() is safe at any time from any thread. After the first frames nothing is allocated per frame, neither
+ * here nor in the native library.
+ */
+public final class PoseSession implements AutoCloseable {
+    /** The most persons that one frame gives unless told otherwise. */
+    public static final int DEFAULT_MAX_PERSONS = 32;
+
+    private static final int MOST_PERSONS = 1024;
+
+    private volatile long handle;
+    private final String[] facts;
+    private final String[] keypointNames;
+    private final int[] skeleton;
+    private final float keypointThreshold;
+    private final PoseFrame frame;
+
+    private PoseSession(long handle, int maxPersons) {
+        this.handle = handle;
+        this.facts = Native.facts(handle);
+        this.keypointNames = Native.keypointNames(handle);
+        this.skeleton = Native.skeleton(handle);
+        this.keypointThreshold = Native.keypointThreshold(handle);
+        this.frame = new PoseFrame(Native.layout(handle), maxPersons);
+    }
+
+    /** The version of EdgePose. */
+    public static String version() {
+        return Native.VERSION;
+    }
+
+    /** Opens the bundle in a folder; its checksums are verified. */
+    public static PoseSession open(String bundleFolder, int threads) {
+        return open(bundleFolder, threads, "CPU", DEFAULT_MAX_PERSONS);
+    }
+
+    /**
+     * Opens the bundle in a folder.
+     *
+     * @throws EdgePoseException INVALID_BUNDLE, CHECKSUM_MISMATCH, UNSUPPORTED (an engine that this build lacks),
+     *     INVALID_ARGUMENT and others, with a hint
+     */
+    public static PoseSession open(String bundleFolder, int threads, String device, int maxPersons) {
+        if (maxPersons < 1 || maxPersons > MOST_PERSONS) {
+            throw new EdgePoseException(
+                    EdgePoseException.Code.INVALID_ARGUMENT.number(),
+                    "maxPersons is " + maxPersons,
+                    "use 1 to " + MOST_PERSONS);
+        }
+        Native.require();
+        long handle = Native.open(bundleFolder, threads, device);
+        try {
+            return new PoseSession(handle, maxPersons);
+        } catch (RuntimeException | Error failure) {
+            Native.close(handle);
+            throw failure;
+        }
+    }
+
+    /** Finds the persons of a picture, best box first. The result is overwritten by the next call. */
+    public PoseFrame process(CameraFrame picture) {
+        Native.process(
+                handle,
+                picture.data,
+                picture.u,
+                picture.v,
+                picture.format,
+                picture.widthPx,
+                picture.heightPx,
+                picture.rowStrideBytes,
+                picture.chromaRowStrideBytes,
+                picture.chromaPixelStrideBytes,
+                picture.colour,
+                picture.rotationDegrees,
+                picture.mirrored,
+                picture.timeNs,
+                frame.words);
+        return frame;
+    }
+
+    /** Forgets all earlier frames, for example when the camera changes. */
+    public void reset() {
+        Native.reset(handle);
+    }
+
+    /** Runs the bundle's own picture; false where its expected results are not reproduced on this device. */
+    public boolean verify() {
+        return Native.verify(handle)[0] == 1;
+    }
+
+    public String name() {
+        return facts[0];
+    }
+
+    /** The engine, for example "ncnn". */
+    public String backend() {
+        return facts[1];
+    }
+
+    public String precision() {
+        return facts[2];
+    }
+
+    /** The SHA-256 that stands for the whole bundle. */
+    public String digest() {
+        return facts[3];
+    }
+
+    public String[] keypointNames() {
+        return keypointNames.clone();
+    }
+
+    /** Pairs of keypoint numbers, one after the other. */
+    public int[] skeleton() {
+        return skeleton.clone();
+    }
+
+    /** The score below which the bundle's maker regards a keypoint as not seen. */
+    public float keypointThreshold() {
+        return keypointThreshold;
+    }
+
+    /** Releases the networks. A call in another thread finishes first; later calls throw. */
+    @Override
+    public void close() {
+        long closed = handle;
+        handle = 0;
+        Native.close(closed);
+    }
+}

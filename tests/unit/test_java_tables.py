@@ -1,0 +1,44 @@
+"""What Java repeats of the other languages must be the same."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+from edgepose.errors import CORE_CODES
+
+JAVA = Path(__file__).resolve().parents[2] / "android_demo/edgepose/src/main/java/dev/edgepose"
+RUNTIME = Path(__file__).resolve().parents[2] / "runtime_cpp"
+
+
+def _enum(file: str, name: str) -> list[str]:
+    text = (JAVA / file).read_text()
+    body = re.search(rf"enum {name} {{([^}};]*)", text)
+    assert body is not None
+    return re.findall(r"[A-Z0-9_]+", body[1])
+
+
+def test_the_codes_are_those_of_the_core() -> None:
+    names = [CORE_CODES[number][0].upper() for number in range(len(CORE_CODES))]
+    assert _enum("EdgePoseException.java", "Code") == names
+
+
+def test_the_stages_are_those_of_the_core() -> None:
+    body = (RUNTIME / "include/edgepose/types.h").read_text().split("struct StageTimings")[1]
+    stages = re.findall(r"int64_t (\w+)_ns = 0;", body.split("};")[0])
+    assert _enum("PoseFrame.java", "Stage") == [name.upper() for name in stages]
+
+
+def test_colours_and_formats_are_those_of_the_core() -> None:
+    image = (RUNTIME / "include/edgepose/image.h").read_text()
+    colours = re.findall(r"kBt(\w+) = (\d)", image)
+    written = [name.replace("_", "").lower() for name in _enum("CameraFrame.java", "Colour")]
+    assert written == ["bt" + name.lower() for name, _ in sorted(colours, key=lambda c: c[1])]
+    formats = dict(re.findall(r"k(Bgr|Rgb|Rgba|Nv12|Nv21|Yuv420) = (\d)", image))
+    java = re.findall(r"static final int (\w+) = (\d);", (JAVA / "CameraFrame.java").read_text())
+    assert {name.capitalize(): number for name, number in java} == formats
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert f'VERSION = "{version("edgepose")}"' in (JAVA / "Native.java").read_text()
