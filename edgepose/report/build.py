@@ -16,7 +16,7 @@ from edgepose.report.bundles import open_bundle
 from edgepose.report.documents import Document, owner_of, read_document
 from edgepose.report.golden import run_golden
 from edgepose.report.markup import Markup, el, join
-from edgepose.report.sections import accuracy, identity, network, speed, summary, worst
+from edgepose.report.sections import accuracy, identity, network, sensitivity, speed, summary, worst
 from edgepose.report.subject import LETTERS, Report, Subject
 
 DEFAULT_MAX_IMAGES = 24
@@ -30,6 +30,7 @@ _SECTIONS: tuple[Callable[[Report], Markup | None], ...] = (
     speed.speed,
     network.stages,
     network.precision_map,
+    sensitivity.sensitivity,
     network.golden,
     identity.differences,
     identity.all_constants,

@@ -149,6 +149,24 @@ def strip(parts: Sequence[tuple[str, float, str]]) -> Markup:
     return _flat(shapes, 20, "strip")
 
 
+def columns(bars: Sequence[tuple[float, str, str]]) -> Markup:
+    """Draw values as columns on a logarithmic scale: (value, class, tooltip); a value of 0 has no column."""
+    logs = [math.log10(value) for value, _, _ in bars if value > 0]
+    low, high = (min(logs) - 0.3, max(logs)) if logs else (0.0, 1.0)
+    step = 100 / max(1, len(bars))
+    shapes = []
+    for place, (value, kind, tip) in enumerate(bars):
+        if value > 0:
+            height = 58 * (math.log10(value) - low) / max(high - low, 1e-9)
+            shapes.append(
+                el(
+                    "rect", el("title", tip), x=round(place * step, 3), y=round(60 - height, 2),
+                    width=round(0.85 * step, 3), height=round(height, 2), class_=f"fill {kind}",
+                )
+            )  # fmt: skip
+    return _flat([*shapes, el("line", x1=0, x2=100, y1=60, y2=60, class_="axis")], 61, "columns-chart")
+
+
 def density(values: Sequence[float], axis: tuple[float, float], *, kind: str, bins: int = 60) -> Markup:
     """Draw how values are distributed on an axis, with lines at the median and the 95th percentile."""
     low, high = axis

@@ -58,6 +58,10 @@ class Report:
     subjects: Sequence[Subject]
     images: Path | None = None
 
+    def evidence(self, subject: Subject) -> list[tuple[str, Document]]:
+        """Return the evaluations of a bundle, or else its gates: both hold drift and worst cases."""
+        return [("eval", d) for d in subject.evals] or [("gate", d) for d in subject.gates]
+
     def each(self, kind: str) -> Iterator[tuple[Subject, Document]]:
         """Yield every document of a kind with its bundle."""
         for subject in self.subjects:

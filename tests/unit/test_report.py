@@ -119,6 +119,16 @@ def gate_document(bundle: Path) -> dict[str, Any]:
         "reference": {**whole["bundle"], "kind": "bundle"},
         "checks": [check, unsure, {**check, "interval": None, "limit": None, "estimate": None}],
         "diagnosis": [{"cause": "swapped_joints", "message": "left and right are exchanged"}],
+        "data": whole["data"],
+        "skeleton": whole["skeleton"],
+        "accuracy": {
+            "reference": {"AP": 61.0, "AP50": 80.0, "AP75": 60.0, "AR": 70.0},
+            "candidate": {"AP": 59.5, "AP50": 80.0, "AP75": 58.0, "AR": 69.0},
+        },
+        "scores": {"reference_mean": 0.71, "candidate_mean": 0.69},
+        "drift": whole["drift"],
+        "video": None,
+        "worst": whole["worst"],
     }
 
 
@@ -422,3 +432,61 @@ def test_colours_can_be_told_and_words_read() -> None:
             assert contrast(theme[mark], theme["ground"]) >= 3, mark
         steps = [luminance(theme[f"step-{n}"]) for n in range(6)]
         assert len(set(steps)) == 6
+
+
+def calibrated(folder: Path, **members: Any) -> Path:
+    """Copy a bundle and give its pose stage the record of an INT8 calibration."""
+    shutil.copytree(V1 / "top_down", folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    del manifest["manifest_sha256"]
+
+    def figures(error: float) -> dict[str, float]:
+        return {"mean_px": 0.3, "p95_px": 0.8, "max_px": 2.0, "similarity": 0.991, "output_error": error}
+
+    layers = [
+        {"layer": f"conv_{n}", "kind": "Convolution", "alone_int8": figures(error), "left_float": None}
+        | {"layer_error": None}
+        for n, error in enumerate((1e-4, 0.0, 0.5, 2e-3))
+    ]
+    manifest["verification"]["stages"][1].update(
+        agreement=figures(0.6),
+        budget={"similarity": 0.98, "p95_px": 0.5},
+        sensitivity={
+            "similarity": "OKS", "samples": 64, "all_int8": figures(0.9), "bad_layers": ["conv_2"],
+            "layers": layers, **members,
+        },
+    )  # fmt: skip
+    manifest["lineage"][0]["arguments"] = {"calibration": [{"sha256": "ab" * 32}] * 50}
+    (folder / "bundle.json").write_bytes(sign(manifest))
+    return folder
+
+
+def test_sensitivity_of_a_calibrated_network(tmp_path: Path) -> None:
+    page = build_report(ReportRequest([calibrated(tmp_path / "b")], run=False))
+    words = " ".join(" ".join(Parsed(page).words).split())
+    assert "✗ over the budget : similarity at least 0.9800 and p95 at most 0.50 px" in words
+    # Worst layer first, the one that stands out marked.
+    assert (
+        words.index("✗ conv_2")
+        < words.index("conv_3 Convolution 2.00e-03")
+        < words.index("conv_1 Convolution")
+    )
+    chart = page.partition('class="flat columns-chart"')[2].partition("</svg>")[0]
+    assert chart.count("<rect") == 3 and chart.count("over") == 1  # no error, no column
+    assert "64 samples; all layers in INT8: error 9.00e-01" in words
+
+
+def test_a_record_of_a_calibration_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = calibrated(tmp_path / "b", layers=[{"layer": "conv_0"}])
+    assert main(["report", str(bundle), "--no-run", "-o", str(tmp_path / "r.html")]) == 7
+    assert "record of a calibration cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_gate_alone_gives_drift_and_worst_cases(tmp_path: Path) -> None:
+    gate = save(tmp_path / "g.json", gate_document(V1 / "pose"))
+    words = " ".join(Parsed(build_report(ReportRequest([V1 / "pose"], gates=[gate], run=False))).words)
+    assert "a.png: left_eye is 3.00 px from the reference" in words
+    assert "9 confident keypoints; g.json" in words and "mean keypoint score" in words

@@ -74,14 +74,18 @@ def _intervals(rows: Sequence[tuple[Subject, float | None, Sequence[float | None
 
 def joints(report: Report) -> Markup:
     """Return drift, error or golden shift of every joint on a skeleton, the best evidence of each bundle."""
-    parts = [part for subject in report.subjects for part in _measured(subject) or [_golden(subject)]]
+    parts = [
+        part
+        for subject in report.subjects
+        for part in _measured(subject, report.evidence(subject)) or [_golden(subject)]
+    ]
     return section("joints", "Drift per joint", el("div", parts, class_="columns"))
 
 
-def _measured(subject: Subject) -> list[Markup]:
+def _measured(subject: Subject, evidence: Sequence[tuple[str, Document]]) -> list[Markup]:
     drawn = []
-    for document in subject.evals:
-        with reading("eval", document):
+    for kind, document in evidence:
+        with reading(kind, document):
             skeleton, data = document.content["skeleton"], document.content["data"]
             drift, found = document.content["drift"], document.content["accuracy"]
             names, links = skeleton["keypoints"], skeleton["links"]
@@ -99,7 +103,7 @@ def _measured(subject: Subject) -> list[Markup]:
                         steps=charts.DRIFT_STEPS_PX, unit="px of the network's input",
                     )
                 )  # fmt: skip
-            elif found:
+            elif found and kind == "eval":
                 against = (
                     f"Error against the labels of {data['annotations']} ({data['images']} pictures); "
                     f"{document.source}."

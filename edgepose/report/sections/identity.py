@@ -13,6 +13,8 @@ from edgepose.report.subject import Report, Subject, section
 
 _MAX_ROWS = 30
 _SHORT = 12
+# An INT8 step lists every sample that it was shown.
+_MAX_ARGUMENTS = 300
 
 
 def differences(report: Report) -> Markup | None:
@@ -155,7 +157,8 @@ def _step(entry: Mapping[str, Any]) -> Markup:
         "li",
         el("strong", entry["step"]),
         f" with {entry['tool']} {entry['version']} ",
-        el("code", arguments) if arguments else None,
+        el("code", arguments) if len(arguments) <= _MAX_ARGUMENTS else None,
+        details("arguments", el("code", arguments)) if len(arguments) > _MAX_ARGUMENTS else None,
         el("br"),
         el("span", _digests(entry["inputs"]), " → ", _digests(entry["outputs"]), class_="muted mono"),
     )

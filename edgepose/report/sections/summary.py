@@ -92,8 +92,8 @@ def _ap(subject: Subject) -> Child:
 
 
 def _drift(subject: Subject) -> Child:
-    for document in subject.evals:
-        with reading("eval", document):
+    for document in (*subject.evals, *subject.gates):
+        with reading("eval" if document in subject.evals else "gate", document):
             drift = document.content["drift"]
             if drift:
                 mean, p95 = drift["input_px"]["mean"], drift["input_px"]["p95"]
@@ -115,7 +115,8 @@ def _latency(subject: Subject) -> Child:
                 return "emulated: no measurement"
             phase = document.content["phases"][0]
             total = phase["summary"]["total_ns"]["p50"]["value"]
-            return f"{number(total / 1e6, 2)} ms ({document.content['device']['name']}, {phase['name']})"
+            words = f"{number(total / 1e6, 2)} ms ({document.content['device']['name']}, {phase['name']})"
+            return words if document.content["valid"] else verdict("fail", f"INVALID: {words}")
     return None
 
 
@@ -155,7 +156,27 @@ def _gate_of(subject: Subject, document: Document) -> Markup:
             el("ul", causes) if causes else None,
             table(head, shown),
             details(f"{len(hidden)} more checks", table(head, hidden)) if hidden else None,
+            _ap_and_scores(content),
         )
+
+
+def _ap_and_scores(content: Mapping[str, Any]) -> Markup | None:
+    """Return the accuracy of both sides, and how the scores moved."""
+    rows: list[list[Child]] = []
+    found, scores, video = content["accuracy"], content["scores"], content["video"]
+    if found:
+        for name in ("AP", "AP50", "AP75", "AR"):
+            rows.append([name, *(number(found[side][name], 2) for side in ("reference", "candidate"))])
+    if scores:
+        sides = [number(scores[f"{side}_mean"]) for side in ("reference", "candidate")]
+        rows.append(["mean keypoint score", *sides])
+    if video:
+        for name in ("jitter_px", "id_switches"):
+            rows.append(
+                [name.replace("_", " "), *(number(video[side][name]) for side in ("reference", "candidate"))]
+            )
+        rows.append(["lag in frames", None, number(video["lag_frames"])])
+    return table(["", "reference", "candidate"], rows) if rows else None
 
 
 def _check(check: Mapping[str, Any]) -> list[Child]:

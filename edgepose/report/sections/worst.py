@@ -21,8 +21,9 @@ _PANEL_PX = 150
 def worst(report: Report) -> Markup | None:
     """Return the worst cases of every evaluation; without a folder of pictures, a note."""
     groups: list[Markup] = []
-    for subject, document in report.each("eval"):
-        with reading("eval", document):
+    found = [(s, kind, d) for s in report.subjects for kind, d in report.evidence(s)]
+    for subject, kind, document in found:
+        with reading(kind, document):
             entries = document.content["worst"][:_SHOWN]
             skeleton = document.content["skeleton"]
             threshold = float(subject.manifest["pipeline"].get("keypoint_score_threshold", 0.3))
