@@ -121,7 +121,10 @@ def _measured(subject: Subject, evidence: Sequence[tuple[str, Document]]) -> lis
 def _golden(subject: Subject) -> Markup:
     run = subject.golden
     if run.points is None or not run.expected.size:
-        why = run.note or "It has no keypoints: a detector alone."
+        finds_none = "It finds boxes, not keypoints."
+        if run.points is not None:
+            finds_none = "The network finds no person in the golden picture."
+        why = run.note or finds_none
         return el("div", el("h3", subject.title()), el("p", why, class_="note"))
     names, values = run.points.keypoints, run.per_keypoint_px()
     rows = [{"name": n, "mean_px": v} for n, v in zip(names, values, strict=True)]

@@ -103,7 +103,7 @@ def _phases(subject: Subject, document: Document, axis: tuple[float, float]) -> 
                     el("br"),
                     el(
                         "span",
-                        f"{phase['persons'] or 'found'} persons, {phase['frames']} frames",
+                        f"{_persons(phase)}, {phase['frames']} frames",
                         class_="muted",
                     ),
                 ),
@@ -121,6 +121,11 @@ def _phases(subject: Subject, document: Document, axis: tuple[float, float]) -> 
         "medians of the stages, ms",
     ]
     return table(head, rows, text_columns=2, class_="speed")
+
+
+def _persons(phase: dict[str, Any]) -> str:
+    count = phase["persons"]
+    return "persons as found" if not count else f"{count} person{'s' * (count != 1)}"
 
 
 def _plain(value: Any) -> str:
