@@ -6,18 +6,24 @@ import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
+import os
 import shutil
+import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from edgepose import log
 from edgepose.artifact import Artifact, Precision
 from edgepose.errors import ConfigurationError, ConversionError, UsageError
 from edgepose.extras import PACKAGES, missing_package
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _LOW_SPACE_BYTES = 1 << 20
 
@@ -26,6 +32,7 @@ EXPORTERS = {
     "ncnn": "edgepose.converters.to_ncnn:NcnnExporter",
     "openvino": "edgepose.converters.to_openvino:OpenvinoExporter",
     "onnx": "edgepose.converters.onnx_target:OnnxExporter",
+    "rknn": "edgepose.converters.rknn.exporter:RknnExporter",
 }
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
@@ -39,8 +46,11 @@ class Children:
         self._running: set[subprocess.Popen[str]] = set()
         self._closed = False
 
-    def run(self, argv: Sequence[str], *, cwd: Path) -> tuple[int, str]:
-        """Run a program to its end; return its exit status and all that it wrote. Errors: OSError."""
+    def run(self, argv: Sequence[str], *, cwd: Path, timeout_s: float | None = None) -> tuple[int, str]:
+        """Run a program to its end; return its exit status and all that it wrote.
+
+        Errors: OSError; subprocess.TimeoutExpired, with what was written so far, after ending the program.
+        """
         with self._lock:
             if self._closed:
                 raise ConversionError("the conversion was interrupted")
@@ -57,7 +67,11 @@ class Children:
             )
             self._running.add(child)
         try:
+            output, _ = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _end(child)
             output, _ = child.communicate()
+            raise subprocess.TimeoutExpired(list(argv), timeout_s or 0.0, output=output) from None
         finally:
             with self._lock:
                 self._running.discard(child)
@@ -68,17 +82,26 @@ class Children:
         with self._lock:
             self._closed = True
             for child in self._running:
-                with contextlib.suppress(OSError):
-                    child.kill()
+                _end(child)
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """End a program and what it has started: its session is its own."""
+    with contextlib.suppress(OSError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an exporter works with: an empty folder of its own, the wanted precision, and its programs."""
+    """What an exporter works with: an empty folder of its own, the wanted precision, and its programs.
+
+    inputs: what the result will be compared on, [1, ...] each, for a tool that runs its result itself.
+    """
 
     work_dir: Path
     precision: Precision
     children: Children = field(default_factory=Children)
+    inputs: Sequence[NDArray[np.float32]] = ()
 
 
 class Exporter(Protocol):
@@ -101,12 +124,49 @@ class Exporter(Protocol):
         ...
 
 
-def exporter(target: str) -> Exporter:
-    """Return the exporter of a target. Errors: UsageError for an unknown one."""
+@runtime_checkable
+class DeviceExporter(Exporter, Protocol):
+    """An exporter for one chip, whose result does not run here but in its tool's simulator."""
+
+    @property
+    def label(self) -> str:
+        """The target with the chip, as bundles are named."""
+        ...
+
+    @property
+    def simulator(self) -> str:
+        """What ran in place of the device, for reports."""
+        ...
+
+    def check(self, precision: str) -> None:
+        """Check the precision and the tool before any work. Errors: EdgePoseError."""
+        ...
+
+    def settings(self) -> Mapping[str, str]:
+        """Return what the result depends on beside the graph and the precision."""
+        ...
+
+    def simulated(self, artifact: Artifact, context: Context) -> list[list[Any]]:
+        """Return the simulator's outputs for context.inputs, after run(). Errors: ConversionError."""
+        ...
+
+
+# Exporters that take the chip (`--soc`).
+SOC_TARGETS = ("rknn",)
+
+
+def exporter(target: str, soc: str | None = None) -> Exporter:
+    """Return the exporter of a target. Errors: UsageError for an unknown target or chip."""
     if target not in EXPORTERS:
         raise UsageError(f"unknown target {target!r}", hint=f"choose from: {', '.join(EXPORTERS)}")
     module, _, attribute = EXPORTERS[target].partition(":")
-    return cast(Exporter, getattr(importlib.import_module(module), attribute)())
+    made = getattr(importlib.import_module(module), attribute)
+    return cast(Exporter, made(soc) if target in SOC_TARGETS else made())
+
+
+def bundle_label(exporter: Exporter) -> str:
+    """Return the target, with the chip where there is one."""
+    return exporter.label if isinstance(exporter, DeviceExporter) else exporter.target
 
 
 def absent(tools: Sequence[str]) -> list[str]:

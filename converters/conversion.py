@@ -16,7 +16,15 @@ from edgepose.bundle.manifest import ROLE_OF_TASK, is_valid_name
 from edgepose.bundle.pack import StagedBundle, refuse_existing, stage_bundle
 from edgepose.cache import Cache
 from edgepose.converters import assemble, steps
-from edgepose.converters.base import PRECISIONS, Children, Exporter, exporter, require
+from edgepose.converters.base import (
+    PRECISIONS,
+    Children,
+    DeviceExporter,
+    Exporter,
+    bundle_label,
+    exporter,
+    require,
+)
 from edgepose.converters.parity import ParityError, StageResult
 from edgepose.converters.samples import picture_files
 from edgepose.errors import UsageError
@@ -76,6 +84,7 @@ def convert(
     targets: Sequence[str],
     *,
     precision: Precision = "fp32",
+    soc: str | None = None,
     out_dir: Path,
     name: str | None = None,
     input_hw: tuple[int, int] | None = None,
@@ -87,16 +96,18 @@ def convert(
 ) -> list[ConvertedBundle]:
     """Convert one network, or a detector and a pose network, into one bundle per target.
 
-    A bundle is out_dir/NAME.TARGET.PRECISION; all of them appear at the end, or none. pictures: a folder
-    whose pictures are used in the comparisons beside the package's own. input_hw and keypoints say what a
+    A bundle is out_dir/NAME.TARGET.PRECISION, the target with the chip `soc` where it has one; all of them
+    appear at the end, or none. pictures: a folder whose pictures are used in the comparisons beside the
+    package's own. input_hw and keypoints say what a
     checkpoint cannot; in a pipeline, input_hw is the detector's. Errors: UsageError, CheckpointError,
     ParityError and other ConversionErrors, MissingDependencyError, ConfigurationError, OSError.
     """
-    exporters = [exporter(target) for target in dict.fromkeys(targets)]
+    exporters = [exporter(target, soc) for target in dict.fromkeys(targets)]
     if not exporters:
         raise UsageError("no target is given", hint="for example --to ncnn")
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}", hint=f"choose from: {', '.join(PRECISIONS)}")
+    _check_devices(exporters, precision, soc)
     if name is not None and not is_valid_name(name):
         raise UsageError(f"{name!r} cannot be a bundle's name", hint="use letters, digits and . _ + - only")
     requests = _requests(checkpoints, input_hw, keypoints, tuple(picture_files(pictures)))
@@ -120,6 +131,15 @@ def convert(
         except BaseException:
             children.kill()
             raise
+
+
+def _check_devices(exporters: Sequence[Exporter], precision: Precision, soc: str | None) -> None:
+    """Check chips and their precisions before any work."""
+    devices = [e for e in exporters if isinstance(e, DeviceExporter)]
+    if soc is not None and not devices:
+        raise UsageError(f"--soc {soc} is for the target rknn only", hint="add --to rknn, or leave --soc out")
+    for device in devices:
+        device.check(precision)
 
 
 def _requests(
@@ -158,7 +178,7 @@ def _convert(
     _check_combination(plan.requests, roles)
     ordered = sorted(zip(roles, specs, strict=True), key=lambda pair: pair[0])
     bundle_name = name or _default_name([spec.name for _, spec in ordered])
-    paths = {e.target: out_dir / f"{bundle_name}.{e.target}.{plan.precision}" for e in plan.exporters}
+    paths = {e.target: out_dir / f"{bundle_name}.{bundle_label(e)}.{plan.precision}" for e in plan.exporters}
     for path in paths.values():
         refuse_existing(path, force=force)
     canonicals = []
@@ -279,9 +299,15 @@ def _described(
         digest=digest,
         stages=tuple(stage for part in parts for stage in (part.canonical.stage, part.stage)),
         lineage=tuple(entry for part in parts for entry in part.artifact.lineage),
-        notes=tuple(f"{part.artifact.spec.name}: {note}" for part in parts for note in part.canonical.notes),
+        notes=tuple(f"{part.artifact.spec.name}: {note}" for part in parts for note in _notes(part)),
         cached=all(part.cached and part.canonical.cached for part in parts),
     )
+
+
+def _notes(part: steps.Converted) -> list[str]:
+    """List what a user should know: what was assumed, and which layers left the accelerator."""
+    placed = [entry.arguments["layers"] for entry in part.artifact.lineage if "layers" in entry.arguments]
+    return [*part.canonical.notes, *placed]
 
 
 def _default_name(names: Sequence[str]) -> str:

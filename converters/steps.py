@@ -16,7 +16,7 @@ import edgepose
 from edgepose.artifact import Artifact, KeypointSet, LineageEntry, ModelSpec, Precision
 from edgepose.bundle.manifest import ROLE_OF_TASK, spec_from_json, spec_to_json
 from edgepose.cache import Cache, CacheEntry
-from edgepose.converters.base import Children, Context, Exporter, tool_versions
+from edgepose.converters.base import Children, Context, DeviceExporter, Exporter, tool_versions
 from edgepose.converters.parity import StageResult
 from edgepose.errors import ConversionError
 from edgepose.hashing import sha256_file, sha256_json, sha256_tree
@@ -195,23 +195,24 @@ def make_target(
     Errors: ParityError, ConversionError, EngineError, ConfigurationError.
     """
     from edgepose.converters import samples
-    from edgepose.converters.engine import engine_label, run_engine
     from edgepose.converters.parity import compare_stage
 
     spec = canonical.artifact.spec
-    artifact = exporter.run(canonical.artifact, Context(work_dir, precision, children))
+    inputs = samples.make_samples(spec.preprocess, pictures)
+    context = Context(work_dir, precision, children, [s.tensor for s in inputs])
+    artifact = exporter.run(canonical.artifact, context)
     dcc_file = canonical.artifact.files.get("dcc")
     if dcc_file:
         artifact = dataclasses.replace(artifact, files={**artifact.files, "dcc": dcc_file})
-    inputs = samples.make_samples(spec.preprocess, pictures)
+    engine, candidates = _run(exporter, artifact, context)
     references = _read_references(canonical, len(inputs))
     stage = compare_stage(
         spec,
         exporter.name,
-        engine_label(exporter.target),
+        engine,
         precision=precision,
         references=references,
-        candidates=run_engine(artifact, [s.tensor for s in inputs]),
+        candidates=candidates,
         is_real=[s.is_real for s in inputs],
         dcc_file=dcc_file,
     )
@@ -227,6 +228,15 @@ def make_target(
     return _converted_from_entry(canonical, exporter.target, precision, entry, cached=False)
 
 
+def _run(exporter: Exporter, artifact: Artifact, context: Context) -> tuple[str, list[list[Any]]]:
+    """Run an artifact on context.inputs with the engine that ships, or in a device's simulator."""
+    from edgepose.converters.engine import engine_label, run_engine
+
+    if isinstance(exporter, DeviceExporter):
+        return exporter.simulator, exporter.simulated(artifact, context)
+    return engine_label(exporter.target), run_engine(artifact, context.inputs)
+
+
 def _target_key(canonical: Canonical, exporter: Exporter, precision: Precision) -> str:
     return sha256_json(
         {
@@ -235,6 +245,7 @@ def _target_key(canonical: Canonical, exporter: Exporter, precision: Precision) 
             "onnx": sha256_file(canonical.artifact.files["onnx"]),
             "precision": precision,
             "tools": tool_versions(exporter.tools),
+            "settings": dict(exporter.settings()) if isinstance(exporter, DeviceExporter) else {},
         }
     )
 

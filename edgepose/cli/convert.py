@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     metavar="TARGET",
     multiple=True,
     required=True,
-    help="ncnn, openvino or onnx; may be repeated.",
+    help="ncnn, openvino, onnx or rknn; may be repeated.",
 )
+@click.option("--soc", metavar="CHIP", help="The Rockchip SoC that --to rknn compiles for, such as rk3588.")
 @click.option("--precision", default="fp32", show_default=True, help="fp32, or fp16: half-precision weights.")
 @click.option(
     "-o",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 def convert(
     checkpoints: tuple[str, ...],
     targets: tuple[str, ...],
+    soc: str | None,
     precision: str,
     out_dir: Path,
     name: str | None,
@@ -89,6 +91,7 @@ def convert(
                 paths,
                 targets,
                 precision=precision,  # type: ignore[arg-type]  # convert() checks it
+                soc=soc,
                 out_dir=out_dir,
                 name=name,
                 input_hw=parse_input_size(input_size) if input_size else None,
@@ -167,5 +170,7 @@ def _print(bundles: Sequence[ConvertedBundle], seconds: float) -> None:
         log.notice(f"note: {note}")
     cached = " (from the cache)" if all(bundle.cached for bundle in bundles) else ""
     log.notice(f"compared with the torch network on the same inputs; {seconds:.1f} s{cached}")
+    if any(bundle.backend == "rknn" for bundle in bundles):
+        log.notice("rknn: compared in the toolkit's simulator, not on hardware")
     for bundle in bundles:
         click.echo(str(bundle.path))

@@ -32,6 +32,7 @@ def _facts() -> dict[str, Any]:
         "default_threads": default_threads(),
         "runtime": _runtime(),
         "packages": _packages(),
+        "rknn": _rknn(),
     }
 
 
@@ -44,6 +45,16 @@ def _runtime() -> dict[str, Any]:
     except MissingDependencyError as error:
         return {"version": None, "backends": [], "problem": error.message, "fix": error.hint}
     return {"version": core.version(), "backends": list(core.available_backends())}
+
+
+def _rknn() -> dict[str, Any]:
+    from edgepose.converters.rknn import environment
+
+    found = environment.find()
+    facts: dict[str, Any] = {"toolkit": found.version, "state": found.state, "folder": str(found.folder)}
+    if found.state == "ready":
+        return {**facts, "megabytes": found.megabytes}
+    return {**facts, "reason": found.reason or "it is not set up", "fix": environment.SETUP_COMMAND}
 
 
 def _packages() -> list[dict[str, Any]]:
@@ -81,6 +92,12 @@ def _text(facts: dict[str, Any]) -> list[str]:
         purpose = f"  [{package['extra']}]" if package["extra"] else ""
         state = package["version"] or f"missing: {package['fix']}"
         lines.append(f"  {package['package']:<24} {state}{purpose}")
+    rknn = facts["rknn"]
+    if rknn["state"] == "ready":
+        state = f"{rknn['toolkit']}, {rknn['megabytes']} MB, {rknn['folder']}"
+    else:
+        state = f"{rknn['state']}: {rknn['reason']}; {rknn['fix']}"
+    lines.append(f"  {'rknn-toolkit2':<24} {state}  [--to rknn]")
     missing = [package for package in facts["packages"] if package["version"] is None]
     lines.append(f"{len(missing)} packages are missing" if missing else "all packages are there")
     return lines
