@@ -112,7 +112,7 @@ def check(model: Any, soc: Soc) -> list[Finding]:
             reason = "not known to run on a Rockchip NPU"
             findings.append(Finding(name, node.op_type, reason, True))
         elif node.op_type == "MaxPool":
-            kernel = next(
+            kernel: list[int] = next(
                 (helper.get_attribute_value(a) for a in node.attribute if a.name == "kernel_shape"), []
             )
             if max(kernel, default=0) >= _WIDE_POOL:

@@ -80,7 +80,7 @@ def _simulate(rknn: Any, job: dict[str, Any]) -> None:
     """Run every sample in the simulator; store the outputs as "SAMPLE/OUTPUT"."""
     import numpy as np
 
-    arrays = {}
+    arrays: dict[str, Any] = {}
     with np.load(job["samples"], allow_pickle=False) as samples:
         for index in range(len(samples.files)):
             outputs = rknn.inference(inputs=[samples[str(index)]], data_format=["nchw"])
