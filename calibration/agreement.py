@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,25 @@ class Agreement:
     max_px: float
     similarity: float
     output_error: float
+
+
+def figures_json(agreement: Agreement) -> dict[str, float | int | None]:
+    """Return the figures as a JSON value, to three digits; None for what is infinite."""
+    return {
+        "compared": agreement.compared,
+        "mean_px": rounded(agreement.mean_px),
+        "p95_px": rounded(agreement.p95_px),
+        "max_px": rounded(agreement.max_px),
+        "similarity": None if not math.isfinite(agreement.similarity) else round(agreement.similarity, 5),
+        "output_error": rounded(agreement.output_error),
+    }
+
+
+def rounded(value: float) -> float | None:
+    """Keep three digits: the rest is noise of the machine. None for what is not finite."""
+    if not math.isfinite(value):
+        return None
+    return value if value == 0 else round(value, 2 - math.floor(math.log10(abs(value))))
 
 
 def run_samples(artifact: Artifact, samples: Sequence[Floats]) -> list[Outputs]:

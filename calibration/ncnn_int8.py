@@ -6,22 +6,20 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgepose import __version__
 from edgepose.artifact import Artifact, LineageEntry, Precision
+from edgepose.calibration.base import LayerPrecision, PrecisionMap
 from edgepose.calibration.improve import IntegerLayer, quantise_layer
-from edgepose.calibration.ncnn_activations import ActivationStatistics
+from edgepose.calibration.ncnn_activations import ActivationStatistics, collect
 from edgepose.calibration.ncnn_layers import QuantisableLayer, quantisable_layers
 from edgepose.calibration.ncnn_model import Layer, NcnnModel, raw, read_model, tagged, write_model
 from edgepose.calibration.plan import Plan
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_file
-
-LayerPrecision = Literal["int8", "float"]
-PrecisionMap = Mapping[str, LayerPrecision]
 
 # The parameter that says how a layer is quantised, and its value (load_param in ncnn's src/layer/*.cpp).
 _TERMS = {"Convolution": (8, 2), "ConvolutionDepthWise": (8, 1), "InnerProduct": (8, 2), "Gemm": (18, 2)}
@@ -74,6 +72,28 @@ class Quantiser:
     def kind(self, name: str) -> str:
         """Return the type of a layer. Errors: UsageError."""
         return self._layer(name).kind
+
+    def names(self) -> list[str]:
+        """List the layers that can become int8, in the order of execution."""
+        return list(self._layers)
+
+    def worthwhile(self) -> list[str]:
+        """List those that are worth it in general: see default_map."""
+        return [name for name, value in default_map(list(self._layers.values())).items() if value == "int8"]
+
+    def layer_error(self, name: str) -> float | None:
+        """Return the error of a layer's own output, where the search measured it."""
+        return self.integers(name).error
+
+    def half(self, out_dir: Path) -> Artifact:
+        """Write the network with all layers float and its weights as half precision."""
+        param, weights = self._artifact.files["param"], self._artifact.files["bin"]
+        model = read_model(param, weights)
+        _halve_float_weights(model)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        files = {"param": out_dir / param.name, "bin": out_dir / weights.name}
+        write_model(model, files["param"], files["bin"])
+        return replace(self._artifact, precision="fp16", files=files)
 
     def integers(self, name: str) -> IntegerLayer:
         """Return a layer in int8. Errors: UsageError, CalibrationError."""
@@ -213,3 +233,14 @@ def _halve_float_weights(model: NcnnModel) -> None:
                     half = weight.values.astype(np.float16)
                 if np.isfinite(half).all():
                     layer.weights[name] = tagged(half)
+
+
+class NcnnCalibrator:
+    """Quantises ncnn networks with the quantiser of this module."""
+
+    format = "ncnn"
+    tools = ("ncnn",)
+
+    def observe(self, artifact: Artifact, samples: Sequence[NDArray[np.float32]], plan: Plan) -> Quantiser:
+        """Run the float network on the samples. Errors: those of collect()."""
+        return Quantiser(artifact, collect(artifact, samples, patches=plan.needs_patches), plan)

@@ -7,15 +7,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact, SimccHead
-from edgepose.calibration.agreement import Agreement, Outputs, compare, run_samples
-from edgepose.calibration.ncnn_activations import ActivationStatistics
-from edgepose.calibration.ncnn_int8 import LayerPrecision, Quantiser
-from edgepose.calibration.plan import Plan
+from edgepose.calibration.agreement import Agreement, Outputs, compare, figures_json, rounded, run_samples
+from edgepose.calibration.base import LayerPrecision, NetworkQuantiser
 from edgepose.errors import CalibrationError
 
 Floats = NDArray[np.float32]
@@ -59,6 +58,25 @@ class SensitivityReport:
             layer.layer for layer in self.worst_first() if layer.alone_int8.output_error > BAD_FACTOR * median
         ]
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as a bundle keeps it: layers in the order of execution, figures rounded."""
+        return {
+            "similarity": self.similarity_name,
+            "samples": self.samples,
+            "all_int8": figures_json(self.all_int8),
+            "layers": [
+                {
+                    "layer": layer.layer,
+                    "kind": layer.kind,
+                    "alone_int8": figures_json(layer.alone_int8),
+                    "left_float": None if layer.left_float is None else figures_json(layer.left_float),
+                    "layer_error": None if layer.layer_error is None else rounded(layer.layer_error),
+                }
+                for layer in self.layers
+            ],
+            "bad_layers": self.bad_layers(),
+        }
+
     def table(self) -> str:
         """Return a text table, worst layer first."""
         header = (
@@ -85,15 +103,14 @@ class SensitivityReport:
 
 def sensitivity(
     artifact: Artifact,
-    statistics: ActivationStatistics,
-    plan: Plan,
+    quantiser: NetworkQuantiser,
     samples: Sequence[Floats],
     *,
     layers: Sequence[str],
     leave_out: bool = True,
     advance: Callable[[], None] | None = None,
 ) -> SensitivityReport:
-    """Measure named layers of a float ncnn artifact on samples [1, 3, H, W], with the C++ engine and decoder.
+    """Measure named layers of a float artifact on samples [1, 3, H, W], with the C++ engine and decoder.
 
     The samples should not be those of the calibration. leave_out: also measure each layer as the only float
     one of those named. advance is called after each layer.
@@ -101,7 +118,6 @@ def sensitivity(
     """
     if not layers or not samples:
         raise CalibrationError("the sensitivity needs at least one layer and one sample")
-    quantiser = Quantiser(artifact, statistics, plan)
     references = run_samples(artifact, samples)
     with tempfile.TemporaryDirectory(prefix="edgepose-sensitivity-") as folder:
         work_dir = Path(folder)
@@ -119,7 +135,7 @@ def sensitivity(
                     kind=quantiser.kind(name),
                     alone_int8=measure([name]),
                     left_float=measure(others) if leave_out else None,
-                    layer_error=quantiser.integers(name).error,
+                    layer_error=quantiser.layer_error(name),
                 )
             )
             if advance:
@@ -129,7 +145,7 @@ def sensitivity(
 
 
 def _measure(
-    quantiser: Quantiser,
+    quantiser: NetworkQuantiser,
     references: Sequence[Outputs],
     samples: Sequence[Floats],
     chosen: Sequence[str],

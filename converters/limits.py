@@ -34,6 +34,13 @@ LIMITS: dict[Precision, Limits] = {
     "fp16": Limits(
         mean_px=0.3, box_mean_px=1.0, cosine=0.99, recall=0.97, ambiguous=0.25, tie=3e-2, tied_peaks=2.5
     ),
+    # Integers are compared with the float network of the same bundle, on held-out calibration samples.
+    "mixed": Limits(
+        mean_px=1.0, box_mean_px=3.0, cosine=0.95, recall=0.95, ambiguous=0.3, tie=5e-2, tied_peaks=2.5
+    ),
+    "int8": Limits(
+        mean_px=2.0, box_mean_px=5.0, cosine=0.9, recall=0.9, ambiguous=0.4, tie=1e-1, tied_peaks=4.0
+    ),
 }
 
 # A score above which a box of the reference must be found again, and the IoU that counts as found.

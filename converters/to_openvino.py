@@ -38,7 +38,7 @@ class OpenvinoExporter:
         try:
             # Core.read_model and not openvino.convert_model: the same front end, without its telemetry.
             model = openvino.Core().read_model(str(source))
-            _number_operations(model)
+            number_operations(model)
             openvino.save_model(model, str(xml), compress_to_fp16=compress)
         except Exception as error:
             raise tool_failure("OpenVINO's conversion", error, folder=context.work_dir) from error
@@ -62,7 +62,7 @@ class OpenvinoExporter:
         )
 
 
-def _number_operations(model: Any) -> None:
+def number_operations(model: Any) -> None:
     """Rename what OpenVINO named by a counter of the process, so that equal graphs give equal files."""
     for index, operation in enumerate(model.get_ordered_ops()):
         name = operation.get_friendly_name()

@@ -64,6 +64,20 @@ def read_person_boxes(path: Path) -> PersonBoxes:
     return PersonBoxes(path, by_frame=by_frame, for_all=())
 
 
+def read_coco_boxes(path: Path) -> dict[str, list[Box]]:
+    """Read COCO annotations: the boxes of the persons by picture name, none for a picture without people.
+
+    Errors: UsageError; OSError when the file cannot be read.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON ({error})", hint=_FORMS) from error
+    if not isinstance(data, dict) or "annotations" not in data:
+        raise UsageError(f"{path}: not COCO annotations", hint="the lists images and annotations are needed")
+    return _coco(path, data)
+
+
 def _mapping(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
     return {PurePath(key).name: _boxes(path, value, repr(key)) for key, value in data.items()}
 

@@ -7,15 +7,19 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgepose import log
+from edgepose.cli.calibrate import calibration_options, make_request, print_result
 from edgepose.errors import UsageError
 
 if TYPE_CHECKING:
+    from edgepose.calibration.calibrate import CalibratedBundle, CalibrationRequest
     from edgepose.converters import ConvertedBundle, StageResult
+
+CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
 
 
 @click.command(short_help="Convert checkpoints into verified bundles.")
@@ -29,7 +33,13 @@ if TYPE_CHECKING:
     help="ncnn, openvino, onnx or rknn; may be repeated.",
 )
 @click.option("--soc", metavar="CHIP", help="The Rockchip SoC that --to rknn compiles for, such as rk3588.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, or fp16: half-precision weights.")
+@click.option(
+    "--precision",
+    default="fp32",
+    show_default=True,
+    help="fp32; fp16: half-precision weights; int8, mixed or auto: see edgepose calibrate, with --calib.",
+)
+@calibration_options
 @click.option(
     "-o",
     "--out",
@@ -61,6 +71,12 @@ def convert(
     targets: tuple[str, ...],
     soc: str | None,
     precision: str,
+    source: Path | None,
+    samples: int,
+    seed: int,
+    plan: str,
+    evaluation: Path | None,
+    sensitivity: bool,
     out_dir: Path,
     name: str | None,
     input_size: str | None,
@@ -74,7 +90,8 @@ def convert(
 
     One checkpoint makes a bundle of that network alone; a detector's and a pose network's make one pipeline.
     Each target becomes the folder DIR/NAME.TARGET.PRECISION. Every stage is compared with the torch float32
-    network; a network that is off is refused with exit code 5, and no bundle is written.
+    network; a network that is off is refused with exit code 5, and no bundle is written. int8, mixed and auto
+    are made from the float32 conversion with the pictures of --calib.
     """
     from edgepose.converters import conversion
     from edgepose.converters.parity import ParityError
@@ -83,24 +100,43 @@ def convert(
     from edgepose.zoo import known_keypoints, resolve
 
     started = time.monotonic()
+    calibration: CalibrationRequest | None = None
+    if precision in CALIBRATED_PRECISIONS:
+        calibration = make_request(precision, source, samples, seed, plan, evaluation, sensitivity)
+    elif source is not None:
+        raise UsageError(
+            f"--calib has no effect with --precision {precision}",
+            hint=f"choose from: {', '.join(CALIBRATED_PRECISIONS)}; or leave --calib out",
+        )
     paths = [resolve(text) for text in checkpoints]  # a download draws its own progress bar
     keypoints = keypoints or known_keypoints(checkpoints)
+    options: dict[str, Any] = {
+        "soc": soc,
+        "out_dir": out_dir,
+        "name": name,
+        "input_hw": parse_input_size(input_size) if input_size else None,
+        "keypoints": keypoints_argument(keypoints) if keypoints else None,
+        "pictures": pictures,
+        "use_cache": not no_cache,
+        "force": force,
+    }
+    calibrated: list[CalibratedBundle] = []
     try:
         with Progress("convert") as progress:
-            bundles = conversion.convert(
-                paths,
-                targets,
-                precision=precision,  # type: ignore[arg-type]  # convert() checks it
-                soc=soc,
-                out_dir=out_dir,
-                name=name,
-                input_hw=parse_input_size(input_size) if input_size else None,
-                keypoints=keypoints_argument(keypoints) if keypoints else None,
-                pictures=pictures,
-                use_cache=not no_cache,
-                force=force,
-                progress=progress,
-            )
+            if calibration is not None:
+                from edgepose.calibration.from_checkpoints import convert_calibrated
+
+                made = convert_calibrated(paths, targets, calibration, progress=progress, **options)
+                bundles = [item.converted for item in made]
+                calibrated = [item.calibrated for item in made]
+            else:
+                bundles = conversion.convert(
+                    paths,
+                    targets,
+                    precision=precision,  # type: ignore[arg-type]  # convert() checks it
+                    progress=progress,
+                    **options,
+                )
     except ParityError as error:
         if as_json:
             click.echo(
@@ -111,13 +147,18 @@ def convert(
         raise
     seconds = time.monotonic() - started
     if as_json:
-        report = {
-            "bundles": [conversion.describe(bundle) for bundle in bundles],
-            "seconds": round(seconds, 2),
-        }
-        click.echo(json.dumps(report, indent=2))
-    else:
-        _print(bundles, seconds)
+        described = _calibrated(calibrated) if calibration else [conversion.describe(b) for b in bundles]
+        click.echo(json.dumps({"bundles": described, "seconds": round(seconds, 2)}, indent=2))
+        return
+    _print(bundles, seconds, paths=calibration is None)
+    for bundle in calibrated:
+        print_result(bundle)
+
+
+def _calibrated(bundles: Sequence[CalibratedBundle]) -> list[dict[str, Any]]:
+    from edgepose.calibration.calibrate import describe
+
+    return [describe(bundle) for bundle in bundles]
 
 
 def parse_input_size(text: str) -> tuple[int, int]:
@@ -164,7 +205,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _print(bundles: Sequence[ConvertedBundle], seconds: float) -> None:
+def _print(bundles: Sequence[ConvertedBundle], seconds: float, *, paths: bool) -> None:
     click.echo(table([stage for bundle in bundles for stage in bundle.stages]))
     for note in dict.fromkeys(note for bundle in bundles for note in bundle.notes):
         log.notice(f"note: {note}")
@@ -172,5 +213,5 @@ def _print(bundles: Sequence[ConvertedBundle], seconds: float) -> None:
     log.notice(f"compared with the torch network on the same inputs; {seconds:.1f} s{cached}")
     if any(bundle.backend == "rknn" for bundle in bundles):
         log.notice("rknn: compared in the toolkit's simulator, not on hardware")
-    for bundle in bundles:
+    for bundle in bundles if paths else ():
         click.echo(str(bundle.path))

@@ -32,6 +32,9 @@ class LazyCommand(NamedTuple):
 COMMANDS: dict[str, LazyCommand] = {
     "convert": LazyCommand("edgepose.cli.convert:convert", "Convert checkpoints into verified bundles."),
     "setup": LazyCommand("edgepose.cli.setup:setup", "Install a tool that needs an environment of its own."),
+    "calibrate": LazyCommand(
+        "edgepose.cli.calibrate:calibrate", "Make an int8 bundle that keeps its accuracy."
+    ),
     "run": LazyCommand("edgepose.cli.run:run", "Run a bundle on pictures, a video or a camera."),
     "info": LazyCommand("edgepose.cli.info:info", "Describe a bundle."),
     "verify": LazyCommand("edgepose.cli.verify:verify", "Check that a bundle reproduces its golden results."),

@@ -22,6 +22,7 @@ from edgepose.calibration.ncnn_layers import quantisable_layers
 from edgepose.calibration.ncnn_layouts import NcnnModelError
 from edgepose.calibration.ncnn_model import raw, read_model, tagged, write_model
 from edgepose.calibration.plan import load_plan
+from edgepose.calibration.search import Budget, search
 from edgepose.calibration.sensitivity import sensitivity
 from edgepose.errors import CalibrationError, EngineError, UsageError
 
@@ -155,14 +156,21 @@ def test_a_planted_bad_layer_is_found(
     held_out = samples["pose"][CALIBRATION : CALIBRATION + 6]
     chosen = [name for name, value in default_map(layers_of(artifact)).items() if value == "int8"]
     found = collect(artifact, samples["pose"][:8])
-    report = sensitivity(artifact, found, load_plan("plain"), held_out, layers=chosen, leave_out=False)
+    report = sensitivity(
+        artifact, Quantiser(artifact, found, load_plan("plain")), held_out, layers=chosen, leave_out=False
+    )
     assert report.bad_layers() == [PLANTED_READER]
     assert report.worst_first()[0].layer == PLANTED_READER
     assert report.table().splitlines()[1].startswith(PLANTED_READER)
+    assert report.to_json()["bad_layers"] == [PLANTED_READER]
+    # The search leaves it in float, and little else.
+    plain = Quantiser(artifact, found, load_plan("plain"))
+    kept = search(artifact, plain, report, held_out, Budget(0.98, 3.0), work_dir=tmp_path)
+    assert PLANTED_READER not in kept.int8_layers
+    assert len(kept.int8_layers) >= len(chosen) // 2
     # A scale for each channel cures it.
-    cured = sensitivity(
-        artifact, found, load_plan("accurate"), held_out, layers=[PLANTED_READER], leave_out=False
-    )
+    accurate = Quantiser(artifact, found, load_plan("accurate"))
+    cured = sensitivity(artifact, accurate, held_out, layers=[PLANTED_READER], leave_out=False)
     before = next(layer for layer in report.layers if layer.layer == PLANTED_READER).alone_int8
     assert cured.layers[0].alone_int8.output_error < 0.05 * before.output_error
 

@@ -1,0 +1,78 @@
+"""What every calibrator is, and where it is found."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.artifact import Artifact
+from edgepose.calibration.plan import Plan
+from edgepose.errors import UsageError
+
+LayerPrecision = Literal["int8", "float"]
+PrecisionMap = Mapping[str, LayerPrecision]
+
+# Where the calibrator of a bundle's format lives. A new format is one line here.
+CALIBRATORS = {
+    "ncnn": "edgepose.calibration.ncnn_int8:NcnnCalibrator",
+    "openvino": "edgepose.calibration.openvino_int8:OpenvinoCalibrator",
+}
+
+
+class NetworkQuantiser(Protocol):
+    """One float network with its observed ranges; writes it with any of its layers in int8."""
+
+    def names(self) -> list[str]:
+        """List the layers that can become int8, in the order of execution."""
+        ...
+
+    def worthwhile(self) -> list[str]:
+        """List those that are worth it in general: fast in int8, and not the network's heads."""
+        ...
+
+    def kind(self, name: str) -> str:
+        """Return the type of a layer. Errors: UsageError."""
+        ...
+
+    def layer_error(self, name: str) -> float | None:
+        """Return the error of a layer's own output in int8, where that is known."""
+        ...
+
+    def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
+        """Write the network; what the map does not name stays float. Equal arguments give equal bytes.
+
+        The last entry of its lineage says how. Errors: UsageError, CalibrationError, OSError.
+        """
+        ...
+
+    def half(self, out_dir: Path) -> Artifact:
+        """Write the network with all layers float and its weights as half precision."""
+        ...
+
+
+class Calibrator(Protocol):
+    """Observes networks of one format. `tools` are the import names (of extras.PACKAGES) that it needs."""
+
+    format: str
+    tools: tuple[str, ...]
+
+    def observe(
+        self, artifact: Artifact, samples: Sequence[NDArray[np.float32]], plan: Plan
+    ) -> NetworkQuantiser:
+        """Run the float network on samples [1, 3, H, W]. Errors: CalibrationError, EngineError."""
+        ...
+
+
+def calibrator(format_name: str) -> Calibrator:
+    """Return the calibrator of a bundle's format. Errors: UsageError for one that has none."""
+    if format_name not in CALIBRATORS:
+        raise UsageError(
+            f"{format_name} networks cannot be calibrated", hint=f"choose from: {', '.join(CALIBRATORS)}"
+        )
+    module, _, attribute = CALIBRATORS[format_name].partition(":")
+    return cast(Calibrator, getattr(importlib.import_module(module), attribute)())

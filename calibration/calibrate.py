@@ -1,0 +1,238 @@
+"""From a float bundle to a calibrated one: every network of the pipeline, checked, nothing half written."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose import __version__
+from edgepose.artifact import Precision
+from edgepose.bundle.manifest import MANIFEST_NAME, lineage_member
+from edgepose.bundle.pack import refuse_existing, stage_bundle
+from edgepose.calibration.base import calibrator
+from edgepose.calibration.from_bundle import artifact_of
+from edgepose.calibration.network import MODES, CalibratedNetwork, Mode, calibrate_network
+from edgepose.calibration.pictures import CalibrationPicture, digests, read_pictures
+from edgepose.calibration.plan import load_plan
+from edgepose.calibration.samples import Samples, make_samples
+from edgepose.converters.assemble import check_bundle
+from edgepose.converters.base import require
+from edgepose.converters.limits import LIMITS
+from edgepose.core import core_errors, load_core
+from edgepose.errors import CalibrationError, ConversionError, UsageError
+from edgepose.hashing import sha256_file
+from edgepose.person_boxes import Box
+from edgepose.pipeline import PosePipeline
+
+if TYPE_CHECKING:
+    from edgepose.progress import Progress
+
+DEFAULT_SAMPLES = 128
+DEFAULT_PLAN = "accurate"
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRequest:
+    """What to calibrate with. source, evaluation: a folder, a list or COCO annotations.
+
+    samples: to calibrate each network with; as many again are held out where the pictures suffice.
+    """
+
+    source: Path
+    mode: Mode = "auto"
+    samples: int = DEFAULT_SAMPLES
+    seed: int = 0
+    plan: str = DEFAULT_PLAN
+    evaluation: Path | None = None
+    sensitivity: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedBundle:
+    """A bundle that was written. digest: the SHA-256 of its bundle.json."""
+
+    path: Path
+    precision: Precision
+    digest: str
+    networks: Mapping[str, CalibratedNetwork]
+    samples: Mapping[str, Samples]
+
+
+def calibrate(
+    bundle_dir: Path,
+    request: CalibrationRequest,
+    *,
+    out_dir: Path,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> CalibratedBundle:
+    """Calibrate every network of a float32 bundle, and write out_dir/NAME.BACKEND.MODE.
+
+    Errors: UsageError, BundleError, CalibrationError, EngineError, MissingDependencyError, OSError.
+    """
+    check_request(request)
+    with core_errors():
+        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(bundle_dir)).manifest_json)
+    maker = calibrator(manifest["backend"])
+    if manifest["precision"] != "fp32":
+        raise UsageError(
+            f"{bundle_dir} is {manifest['precision']}; only fp32 bundles are calibrated",
+            hint="convert the checkpoint with --precision fp32 first",
+        )
+    if "one_stage" in manifest["models"]:
+        raise CalibrationError(
+            f"{bundle_dir}: one-stage networks are not calibrated yet", hint="use --precision fp16"
+        )
+    require(maker.tools, purpose=f"calibrate {manifest['backend']} networks")
+    target = out_dir / f"{manifest['name']}.{manifest['backend']}.{request.mode}"
+    refuse_existing(target, force=force)
+    pictures = read_pictures(request.source)
+    evaluation = digests(request.evaluation) if request.evaluation else {}
+    plan = load_plan(request.plan)
+    networks: dict[str, CalibratedNetwork] = {}
+    samples: dict[str, Samples] = {}
+
+    def stage(name: str, total: int | None) -> None:
+        if progress:
+            progress.stage(name, total=total)
+
+    def advance() -> None:
+        if progress:
+            progress.advance()
+
+    with tempfile.TemporaryDirectory(prefix="edgepose-calibrate-", ignore_cleanup_errors=True) as work:
+        for role in manifest["models"]:
+            artifact = artifact_of(bundle_dir, role)
+            stage(f"{artifact.spec.name}: samples", 2 * request.samples)
+            samples[role] = make_samples(
+                pictures,
+                artifact.spec.preprocess,
+                count=request.samples,
+                seed=request.seed,
+                find_persons=_finder(bundle_dir, manifest) if _needs_detector(role, pictures) else None,
+                evaluation=evaluation,
+                advance=advance,
+            )
+            folder = Path(work) / role
+            folder.mkdir()
+            networks[role] = calibrate_network(
+                artifact,
+                maker,
+                samples[role],
+                plan,
+                mode=request.mode,
+                with_sensitivity=request.sensitivity,
+                work_dir=folder,
+                stage=stage,
+                advance=advance,
+            )
+        stage("write the bundle", None)
+        precision, digest = _write(bundle_dir, manifest, networks, target)
+    return CalibratedBundle(target, precision, digest, networks, samples)
+
+
+def check_request(request: CalibrationRequest) -> None:
+    """Refuse what cannot work before anything is done. Errors: UsageError."""
+    if request.mode not in MODES:
+        raise UsageError(f"unknown precision {request.mode!r}", hint=f"choose from: {', '.join(MODES)}")
+    if request.samples < 4:
+        raise UsageError(f"{request.samples} samples are too few", hint="give --samples 100 or more")
+    load_plan(request.plan)
+    read_pictures(request.source)
+
+
+def _needs_detector(role: str, pictures: list[CalibrationPicture]) -> bool:
+    return role == "pose" and any(picture.boxes is None for picture in pictures)
+
+
+def _finder(bundle_dir: Path, manifest: Mapping[str, Any]) -> Callable[[NDArray[np.uint8]], list[Box]] | None:
+    """Return what finds the persons of a picture with the bundle's own detector, if it has one."""
+    if "detector" not in manifest["models"]:
+        return None
+    pipeline = PosePipeline(bundle_dir, threads=1)
+    label = manifest["pipeline"]["person_label"]
+    threshold = manifest["pipeline"]["box_score_threshold"]
+
+    def find(image: NDArray[np.uint8]) -> list[Box]:
+        boxes: list[Box] = []
+        for x1, y1, x2, y2, score, of_label in pipeline.detect(image).tolist():
+            if score >= threshold and int(of_label) == label:
+                boxes.append((x1, y1, x2, y2))
+        return boxes
+
+    return find
+
+
+def _write(
+    bundle_dir: Path, manifest: Mapping[str, Any], networks: Mapping[str, CalibratedNetwork], target: Path
+) -> tuple[Precision, str]:
+    if all(network.left_float for network in networks.values()):
+        reasons = "; ".join(f"{n.artifact.spec.name}: {n.left_float}" for n in networks.values())
+        raise CalibrationError(
+            f"no network gains from int8 here ({reasons})",
+            hint="use the fp32 bundle, or convert with --precision fp16; no bundle was written",
+        )
+    precision: Precision = (
+        "int8" if all(n.artifact.precision == "int8" for n in networks.values()) else "mixed"
+    )
+    files: dict[str, Path | bytes] = {
+        name: bundle_dir / name for name in manifest["files"] if name != MANIFEST_NAME
+    }
+    models = {role: dict(model) for role, model in manifest["models"].items()}
+    for role, network in networks.items():
+        for old in manifest["models"][role]["files"].values():
+            del files[old]
+        files |= {path.name: path for path in network.artifact.files.values()}
+        models[role]["files"] = {kind: path.name for kind, path in network.artifact.files.items()}
+    before = manifest["lineage"]
+    added = [network.artifact.lineage[-1] for network in networks.values() if not network.left_float]
+    stages = [network.stage_member() for network in networks.values()]
+    members = {
+        **manifest,
+        "created_by": f"edgepose {__version__}",
+        "precision": precision,
+        "models": models,
+        "golden": {**manifest["golden"], "tolerance_px": LIMITS[precision].mean_px},
+        "lineage": [*before, *lineage_member(added)],
+        "verification": {
+            "stages": [*manifest["verification"]["stages"], *(stage for stage in stages if stage)]
+        },
+    }
+    del members["manifest_sha256"]
+    try:
+        with stage_bundle(target, members, files, check=check_bundle) as staged:
+            digest = sha256_file(staged.manifest_path)
+            staged.publish()
+    except ConversionError as error:
+        raise CalibrationError(error.message, hint="use --precision auto; no bundle was written") from error
+    return precision, digest
+
+
+def describe(bundle: CalibratedBundle) -> dict[str, Any]:
+    """Return a bundle's report as a JSON value."""
+    return {
+        "path": str(bundle.path),
+        "precision": bundle.precision,
+        "digest": bundle.digest,
+        "networks": {
+            role: {
+                "name": network.artifact.spec.name,
+                "layers": network.layers,
+                "int8_layers": list(network.int8_layers),
+                "left_float": network.left_float,
+                "median_ms": {name: round(value, 3) for name, value in network.median_ms.items()},
+                "samples": len(bundle.samples[role].calibration.tensors),
+                "held_out": len(bundle.samples[role].held_out.tensors),
+                "unreadable": list(bundle.samples[role].unreadable),
+                "result": network.stage_member(),
+            }
+            for role, network in bundle.networks.items()
+        },
+    }

@@ -1,0 +1,171 @@
+"""Calibrate one network: observe it, choose its layers, and hold the result against the float one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose import log
+from edgepose.artifact import Artifact
+from edgepose.calibration.agreement import Agreement, compare, figures_json, run_samples
+from edgepose.calibration.base import Calibrator, NetworkQuantiser
+from edgepose.calibration.latency import interleaved_ms
+from edgepose.calibration.plan import Plan
+from edgepose.calibration.samples import Samples
+from edgepose.calibration.search import Budget, default_budget, search
+from edgepose.calibration.sensitivity import SensitivityReport, sensitivity
+from edgepose.converters.engine import engine_label
+from edgepose.converters.parity import StageResult, compare_stage
+from edgepose.errors import CalibrationError
+
+Mode = Literal["int8", "mixed", "auto"]
+MODES: tuple[Mode, ...] = ("int8", "mixed", "auto")
+
+# Enough to rank the layers; the budget is checked on all held-out samples.
+SENSITIVITY_SAMPLES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedNetwork:
+    """A network after calibration: quantised, or left as it was with the reason.
+
+    median_ms: CPU milliseconds of one thread, by turns, of "fp32", "fp16" and "int8"; not in a bundle, where
+    equal work gives equal bytes.
+    """
+
+    artifact: Artifact
+    stage: StageResult | None
+    agreement: Agreement | None
+    budget: Budget
+    report: SensitivityReport | None
+    int8_layers: tuple[str, ...]
+    layers: int
+    median_ms: dict[str, float]
+    left_float: str | None
+
+    def stage_member(self) -> dict[str, Any] | None:
+        """Return the entry for verification.stages; None where nothing was quantised."""
+        if self.stage is None or self.agreement is None:
+            return None
+        member = self.stage.to_json()
+        member["agreement"] = figures_json(self.agreement)
+        member["budget"] = self.budget.to_json()
+        if self.report is not None:
+            member["sensitivity"] = self.report.to_json()
+        return member
+
+
+def calibrate_network(
+    artifact: Artifact,
+    calibrator: Calibrator,
+    samples: Samples,
+    plan: Plan,
+    *,
+    mode: Mode,
+    with_sensitivity: bool,
+    work_dir: Path,
+    stage: Callable[[str, int | None], None],
+    advance: Callable[[], None],
+) -> CalibratedNetwork:
+    """Quantise a float network into work_dir.
+
+    int8: every layer that can be. mixed: those worth it, without the heads. auto: those of the worthwhile
+    that keep to the budget, and only if that is faster here than fp32 and fp16.
+    Errors: CalibrationError (over the limits), EngineError, MissingDependencyError.
+    """
+    name, held_out = artifact.spec.name, samples.held_out.tensors
+    stage(f"{name}: observe {len(samples.calibration.tensors)} samples", None)
+    quantiser = calibrator.observe(artifact, samples.calibration.tensors, plan)
+    chosen = quantiser.names() if mode == "int8" else quantiser.worthwhile()
+    if not chosen:
+        raise CalibrationError(f"{name} has no layer that can become int8")
+    report, budget = None, default_budget(artifact.spec)
+    if with_sensitivity or mode == "auto":
+        stage(f"{name}: sensitivity of {len(chosen)} layers", len(chosen))
+        report = sensitivity(
+            artifact,
+            quantiser,
+            held_out[:SENSITIVITY_SAMPLES],
+            layers=chosen,
+            leave_out=with_sensitivity,  # the search does not need it, and it takes as long again
+            advance=advance,
+        )
+    if mode == "auto":
+        assert report is not None
+        stage(f"{name}: search", None)
+        found = search(artifact, quantiser, report, held_out, budget, work_dir=work_dir, advance=advance)
+        chosen = list(found.int8_layers)
+    left_float = None
+    times: dict[str, float] = {}
+    if chosen:
+        made = quantiser.write(dict.fromkeys(chosen, "int8"), work_dir / "int8")
+        stage(f"{name}: measure", None)
+        times = _times(artifact, quantiser, made, held_out[0], work_dir)
+        if mode == "auto":
+            left_float = _slower(name, times)
+    else:
+        left_float = "no layer in int8 keeps to the budget"
+    if left_float:
+        log.notice(f"{name} stays float: {left_float}")
+        return CalibratedNetwork(
+            artifact, None, None, budget, report, (), len(quantiser.names()), times, left_float
+        )
+    references, candidates = run_samples(artifact, held_out), run_samples(made, held_out)
+    result = _checked(made, references, candidates, mode)
+    agreement = compare(artifact.spec, references, candidates)
+    entry = made.lineage[-1]
+    arguments = {**entry.arguments, "model": name, "mode": mode, **samples.record()}
+    made = replace(made, lineage=(*made.lineage[:-1], replace(entry, arguments=arguments)))
+    return CalibratedNetwork(
+        made, result, agreement, budget, report, tuple(chosen), len(quantiser.names()), times, None
+    )
+
+
+def _checked(
+    made: Artifact,
+    references: Sequence[list[NDArray[np.float32]]],
+    candidates: Sequence[list[NDArray[np.float32]]],
+    mode: Mode,
+) -> StageResult:
+    from edgepose.errors import ConversionError
+
+    try:
+        return compare_stage(
+            made.spec,
+            made.precision,
+            engine_label(made.format),
+            precision=made.precision,
+            references=references,
+            candidates=candidates,
+            is_real=[True] * len(references),
+        )
+    except ConversionError as error:
+        hint = "the network does not stand it; use --precision auto" if mode != "auto" else error.hint
+        raise CalibrationError(error.message, hint=f"{hint}; no bundle was written") from error
+
+
+def _times(
+    artifact: Artifact,
+    quantiser: NetworkQuantiser,
+    made: Artifact,
+    sample: NDArray[np.float32],
+    work_dir: Path,
+) -> dict[str, float]:
+    """Measure the three precisions by turns."""
+    half = quantiser.half(work_dir / "half")
+    medians = interleaved_ms([artifact, half, made], sample)
+    return dict(zip(("fp32", "fp16", "int8"), medians, strict=True))
+
+
+def _slower(name: str, times: dict[str, float]) -> str | None:
+    """Say so where int8 is not the fastest here."""
+    for other in ("fp32", "fp16"):
+        if times["int8"] >= times[other]:
+            ratio = times[other] / times["int8"]
+            return f"int8 is {ratio:.2f} times as fast as {other} on this machine"
+    return None

@@ -1,0 +1,228 @@
+"""OpenVINO networks in int8, by nncf: ranges and biases are nncf's, the choice of layers is ours."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose import __version__
+from edgepose.artifact import Artifact, LineageEntry, Precision
+from edgepose.calibration.base import PrecisionMap
+from edgepose.calibration.plan import Plan
+from edgepose.converters.base import require, tool_versions
+from edgepose.converters.to_openvino import number_operations
+from edgepose.errors import CalibrationError, UsageError
+from edgepose.hashing import sha256_file
+
+Floats = NDArray[np.float32]
+
+_FAKE = "FakeQuantize"
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+# Behind these no values of the input are left: a shape is none.
+_ENDS = (*_CONVOLUTIONS, "ShapeOf")
+_PRODUCTS = (*_CONVOLUTIONS, "MatMul")
+
+
+class OpenvinoCalibrator:
+    """Quantises OpenVINO networks with nncf.quantize, once for all precision maps."""
+
+    format = "openvino"
+    tools = ("openvino", "nncf")
+
+    def observe(self, artifact: Artifact, samples: Sequence[Floats], plan: Plan) -> OpenvinoQuantiser:
+        """Let nncf run the float network on the samples. Errors: CalibrationError, MissingDependencyError."""
+        require(self.tools, purpose="calibrate an OpenVINO network")
+        if not samples:
+            raise CalibrationError("there is no calibration sample", hint="give pictures that show people")
+        for index, sample in enumerate(samples):
+            if not np.isfinite(sample).all():
+                raise CalibrationError(f"calibration sample {index} has values that are NaN or infinite")
+        return OpenvinoQuantiser(artifact, samples, plan)
+
+
+class OpenvinoQuantiser:
+    """nncf's network with all layers in int8, from which layers go back to float by leaving out their
+    FakeQuantize operations: what nncf's ignored scopes do, without calibrating again for every choice.
+    """
+
+    def __init__(self, artifact: Artifact, samples: Sequence[Floats], plan: Plan) -> None:
+        import openvino
+
+        self._artifact, self._plan, self._count = artifact, plan, len(samples)
+        self._float = openvino.Core().read_model(str(artifact.files["xml"]))
+        self._full = _quantise(self._float, samples, plan)
+        operations = {op.get_friendly_name(): op for op in self._full.get_ordered_ops()}
+        self._kinds: dict[str, str] = {
+            name: op.get_type_name() for name, op in operations.items() if _fakes(op)
+        }
+        self._heads = {name for name in self._kinds if _feeds_output(operations[name])}
+
+    def names(self) -> list[str]:
+        """List the operations that nncf quantises, in the order of execution."""
+        return list(self._kinds)
+
+    def worthwhile(self) -> list[str]:
+        """List the convolutions and products, without the heads: those with no convolution behind them.
+
+        A sum in int8 saves next to nothing, and costs as much accuracy as a convolution.
+        """
+        return [name for name, kind in self._kinds.items() if kind in _PRODUCTS and name not in self._heads]
+
+    def kind(self, name: str) -> str:
+        """Return the type of an operation. Errors: UsageError."""
+        if name not in self._kinds:
+            raise UsageError(f"{self._artifact.spec.name} has no layer {name!r} that can become int8")
+        return self._kinds[name]
+
+    def layer_error(self, name: str) -> float | None:
+        """Return None: nncf does not say."""
+        return None
+
+    def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
+        """Write the network; what the map does not name stays float."""
+        from openvino._offline_transformations import compress_quantize_weights_transformation
+
+        started = time.monotonic()
+        for name in precision_map:
+            self.kind(name)
+        chosen = [name for name in self._kinds if precision_map.get(name) == "int8"]
+        model = self._full.clone()
+        biases = {op.get_friendly_name(): op for op in self._float.get_ordered_ops()}
+        for operation in model.get_ordered_ops():
+            name = operation.get_friendly_name()
+            if name in self._kinds and name not in chosen:
+                _leave_float(operation, biases)
+        model.validate_nodes_and_infer_types()
+        compress_quantize_weights_transformation(model)
+        files = self._save(model, out_dir, compress=self._plan.fp16_weights)
+        precision: Precision = "int8" if len(chosen) == len(self._kinds) else "mixed"
+        entry = LineageEntry(
+            step="quantise",
+            tool="nncf",
+            version=tool_versions(["nncf"])["nncf"],
+            arguments={
+                "edgepose": __version__,
+                "plan": self._plan.to_json(),
+                "samples": self._count,
+                "int8_layers": {name: [] for name in chosen},
+            },
+            inputs={path.name: sha256_file(path) for path in self._artifact.files.values()},
+            outputs={path.name: sha256_file(path) for path in files.values()},
+            seconds=time.monotonic() - started,
+        )
+        return replace(
+            self._artifact, precision=precision, files=files, lineage=(*self._artifact.lineage, entry)
+        )
+
+    def half(self, out_dir: Path) -> Artifact:
+        """Write the network with all layers float and its weights as half precision."""
+        files = self._save(self._float.clone(), out_dir, compress=True)
+        return replace(self._artifact, precision="fp16", files=files)
+
+    def _save(self, model: Any, out_dir: Path, *, compress: bool) -> dict[str, Path]:
+        import openvino
+
+        out_dir.mkdir(parents=True, exist_ok=True)
+        files = {role: out_dir / path.name for role, path in self._artifact.files.items()}
+        number_operations(model)
+        openvino.save_model(model, str(files["xml"]), compress_to_fp16=compress)
+        return files
+
+
+def _quantise(model: Any, samples: Sequence[Floats], plan: Plan) -> Any:
+    with _silence():
+        import nncf
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+
+        try:
+            return nncf.quantize(
+                model.clone(),
+                nncf.Dataset(list(samples)),
+                # Unsymmetric activations suit what a Swish makes; weights are symmetric.
+                preset=nncf.QuantizationPreset.MIXED
+                if plan.zero_points
+                else nncf.QuantizationPreset.PERFORMANCE,
+                subset_size=len(samples),
+                advanced_parameters=AdvancedQuantizationParameters(
+                    disable_bias_correction=not plan.bias_correction,
+                    # The weights stay float behind FakeQuantize until the layers are chosen.
+                    backend_params={"compress_weights": False},
+                ),
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()
+            raise CalibrationError(f"nncf failed: {reason[0] if reason else type(error).__name__}") from error
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep nncf's banner and bars from stdout, where our results go; its log says nothing below errors."""
+    import logging
+
+    logger = logging.getLogger("nncf")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _fakes(operation: Any) -> list[int]:
+    """Return the inputs of an operation that come from a FakeQuantize."""
+    return [
+        index
+        for index in range(operation.get_input_size())
+        if operation.input_value(index).get_node().get_type_name() == _FAKE
+        and operation.get_type_name() != _FAKE
+    ]
+
+
+def _leave_float(operation: Any, originals: dict[str, Any]) -> None:
+    """Read the inputs as they were, and take back what nncf did to the bias behind the operation."""
+    for index in _fakes(operation):
+        fake = operation.input_value(index).get_node()
+        operation.input(index).replace_source_output(fake.input_value(0))
+    for reader in operation.output(0).get_target_inputs():
+        after = reader.get_node()
+        original = originals.get(after.get_friendly_name())
+        if after.get_type_name() != "Add" or original is None:
+            continue
+        for index in range(2):
+            constants = after.input_value(index).get_node(), original.input_value(index).get_node()
+            if all(constant.get_type_name() == "Constant" for constant in constants):
+                after.input(index).replace_source_output(_copied(constants[1]))
+
+
+def _copied(constant: Any) -> Any:
+    from openvino import opset13
+
+    copy = opset13.constant(constant.data.copy())
+    copy.set_friendly_name(constant.get_friendly_name())
+    return copy.output(0)
+
+
+def _feeds_output(operation: Any) -> bool:
+    """Tell whether no convolution lies between an operation and the network's outputs, on some way."""
+    waiting, seen = [operation], set()
+    while waiting:
+        current = waiting.pop()
+        for output in current.outputs():
+            for reader in output.get_target_inputs():
+                after = reader.get_node()
+                name = after.get_friendly_name()
+                if after.get_type_name() == "Result":
+                    return True
+                if after.get_type_name() not in _ENDS and name not in seen:
+                    seen.add(name)
+                    waiting.append(after)
+    return False

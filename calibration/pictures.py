@@ -1,0 +1,70 @@
+"""The pictures of a calibration or evaluation set: a folder, a list of files, or COCO annotations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgepose.errors import UsageError
+from edgepose.hashing import sha256_file
+from edgepose.media import PICTURE_SUFFIXES, list_pictures
+from edgepose.person_boxes import Box, read_coco_boxes
+
+_FORMS = "give a folder of pictures, a text file with one picture a line, or COCO annotations (.json)"
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationPicture:
+    """A file, and the boxes of the persons in it (x1 y1 x2 y2 px); None where they are not known."""
+
+    path: Path
+    boxes: tuple[Box, ...] | None
+
+
+def read_pictures(source: Path) -> list[CalibrationPicture]:
+    """List the pictures of a set, in an order that does not depend on the file system.
+
+    The pictures of annotations lie beside the file, or in a folder "images" there; those of a list relative
+    to it. Errors: UsageError that names what is missing.
+    """
+    if source.is_dir():
+        return [CalibrationPicture(path, None) for path in list_pictures(source)]
+    if not source.is_file():
+        raise UsageError(f"{source}: no such file or folder", hint=_FORMS)
+    if source.suffix.lower() == ".json":
+        boxes = read_coco_boxes(source)
+        return [CalibrationPicture(_located(source, name), tuple(boxes[name])) for name in sorted(boxes)]
+    if source.suffix.lower() in PICTURE_SUFFIXES:
+        raise UsageError(f"{source} is one picture, which is too few", hint=_FORMS)
+    return _listed(source)
+
+
+def digests(source: Path) -> dict[str, str]:
+    """Return the names of a set's pictures by the SHA-256 of the files. Errors: UsageError, OSError."""
+    return {sha256_file(picture.path): picture.path.name for picture in read_pictures(source)}
+
+
+def _located(annotations: Path, name: str) -> Path:
+    folder = annotations.parent
+    for path in (folder / name, folder / "images" / name):
+        if path.is_file():
+            return path
+    raise UsageError(
+        f"{annotations}: the picture {name} is neither in {folder} nor in {folder / 'images'}",
+        hint="put the pictures beside the annotations",
+    )
+
+
+def _listed(source: Path) -> list[CalibrationPicture]:
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{source} is not a text file", hint=_FORMS) from error
+    paths = [source.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not paths:
+        raise UsageError(f"{source} lists no pictures", hint=_FORMS)
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UsageError(f"{source}: {missing[0]} does not exist{more}", hint="one picture a line")
+    return [CalibrationPicture(path, None) for path in dict.fromkeys(paths)]

@@ -1,0 +1,201 @@
+"""Calibration samples: pictures through the C++ preprocessing, recorded so that they can be made again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose import log
+from edgepose.artifact import Preprocess
+from edgepose.bundle.manifest import preprocess_member
+from edgepose.calibration.pictures import CalibrationPicture
+from edgepose.core import core_errors, load_core
+from edgepose.errors import CalibrationError, UsageError
+from edgepose.hashing import sha256_bytes
+from edgepose.media import read_picture
+from edgepose.person_boxes import Box
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+# Below this many samples in a half its ranges and figures say nothing.
+MIN_SAMPLES = 4
+FEW_SAMPLES = 32
+MAX_UNREADABLE_SHARE = 0.05
+
+_BOX_DECIMALS = 2
+
+
+@dataclass(slots=True)
+class Half:
+    """Samples [1, 3, H, W] in order, and the picture (its SHA-256) and person's box that each was made of."""
+
+    tensors: list[Floats] = field(default_factory=list)
+    made_of: list[tuple[str, Box | None]] = field(default_factory=list)
+
+    def record(self) -> list[dict[str, Any]]:
+        """Return what a bundle says of these samples."""
+        return [{"sha256": digest, "box_xyxy": box and list(box)} for digest, box in self.made_of]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What a network is calibrated on, and what the result is measured on; no picture is in both."""
+
+    calibration: Half
+    held_out: Half
+    seed: int
+    unreadable: tuple[str, ...]
+
+    def record(self) -> dict[str, Any]:
+        """Return the JSON value that a bundle keeps."""
+        return {
+            "seed": self.seed,
+            "unreadable": list(self.unreadable),
+            "calibration": self.calibration.record(),
+            "held_out": self.held_out.record(),
+        }
+
+
+def make_samples(
+    pictures: Sequence[CalibrationPicture],
+    preprocess: Preprocess,
+    *,
+    count: int,
+    seed: int = 0,
+    find_persons: Callable[[Image], list[Box]] | None = None,
+    evaluation: Mapping[str, str] | None = None,
+    advance: Callable[[], None] | None = None,
+) -> Samples:
+    """Make `count` samples to calibrate with and as many held out, or all that the pictures give, in halves.
+
+    The seed decides the order of the pictures, which go to the halves by turns. Crops of persons are made of
+    the pictures' own boxes, or of those of `find_persons`; letterboxes need neither. evaluation: names of
+    pictures that must not be used, by SHA-256.
+    Errors: CalibrationError (too few, too many unreadable, in the evaluation set), UsageError (no boxes).
+    """
+    make = _Maker(preprocess, find_persons, evaluation or {})
+    halves = (Half(), Half())
+    used = 0
+    order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(pictures))
+    for index in order:
+        wanted = [half for half in halves if len(half.tensors) < count]
+        if not wanted:
+            break
+        made = list(make.samples(pictures[index]))
+        if not made:
+            continue
+        # By turns, as long as both still want samples.
+        half = wanted[used % len(wanted)]
+        used += 1
+        for tensor, digest, box in made[: count - len(half.tensors)]:
+            half.tensors.append(tensor)
+            half.made_of.append((digest, box))
+            if advance:
+                advance()
+    make.check(halves)
+    return Samples(*halves, seed=seed, unreadable=tuple(make.unreadable))
+
+
+class _Maker:
+    """Makes the samples of one picture after the other, and remembers what was wrong."""
+
+    def __init__(
+        self,
+        preprocess: Preprocess,
+        find_persons: Callable[[Image], list[Box]] | None,
+        evaluation: Mapping[str, str],
+    ) -> None:
+        self.unreadable: list[str] = []
+        self._spec_json = json.dumps(preprocess_member(preprocess))
+        self._is_crop = preprocess.resize == "affine"
+        self._find_persons, self._evaluation = find_persons, evaluation
+        self._seen: set[str] = set()
+        self._opened = self._without_people = 0
+
+    def samples(self, picture: CalibrationPicture) -> Iterator[tuple[Floats, str, Box | None]]:
+        if self._is_crop and picture.boxes is not None and not picture.boxes:
+            self._opened += 1
+            self._without_people += 1
+            return
+        image, digest = self._read(picture.path)
+        if image is None or digest in self._seen:
+            return
+        self._seen.add(digest)
+        boxes: Sequence[Box | None] = [None]
+        if self._is_crop:
+            boxes = self._persons(picture, image)
+            if not boxes:
+                self._without_people += 1
+        for box in boxes:
+            with core_errors():
+                tensor, _ = load_core().preprocess(image, box, self._spec_json)
+            yield tensor[None].copy(), digest, box
+
+    def check(self, halves: Sequence[Half]) -> None:
+        """Refuse what cannot be calibrated with, and warn of what hardly can."""
+        bad = len(self.unreadable)
+        if bad > MAX_UNREADABLE_SHARE * self._opened:
+            raise CalibrationError(
+                f"{bad} of {self._opened} calibration pictures cannot be read, over the limit of "
+                f"{MAX_UNREADABLE_SHARE:.0%}: {', '.join(self.unreadable[:3])}{', ...' if bad > 3 else ''}",
+                hint="remove them, or export them again",
+            )
+        found = sum(len(half.tensors) for half in halves)
+        if found == 0:
+            raise CalibrationError(
+                f"none of {self._opened} calibration pictures shows a person",
+                hint="give pictures that show people, as the device will see them",
+            )
+        if min(len(half.tensors) for half in halves) < MIN_SAMPLES:
+            without = f"; {self._without_people} show no person" if self._without_people else ""
+            raise CalibrationError(
+                f"{self._opened} calibration pictures give {found} samples, and both halves need at least "
+                f"{MIN_SAMPLES}{without}",
+                hint="give 100 pictures or more",
+            )
+        if len(halves[0].tensors) < FEW_SAMPLES:
+            log.warning(
+                f"only {len(halves[0].tensors)} samples to calibrate with: ranges may be too narrow; "
+                "give 100 pictures or more"
+            )
+        if bad:
+            log.warning(f"{bad} of {self._opened} calibration pictures could not be read and were left out")
+
+    def _read(self, path: Path) -> tuple[Image | None, str]:
+        self._opened += 1
+        try:
+            image, digest = read_picture(path), sha256_bytes(path.read_bytes())
+        except (UsageError, OSError) as error:
+            log.warning(f"left out: {error}")
+            self.unreadable.append(path.name)
+            return None, ""
+        if digest in self._evaluation:
+            raise CalibrationError(
+                f"{path} is also in the evaluation set, as {self._evaluation[digest]}",
+                hint="calibrate on other pictures than those that the accuracy is measured on",
+            )
+        return image, digest
+
+    def _persons(self, picture: CalibrationPicture, image: Image) -> list[Box]:
+        boxes = picture.boxes
+        if boxes is None:
+            if self._find_persons is None:
+                raise UsageError(
+                    "a pose network alone cannot find the persons in the calibration pictures",
+                    hint="give COCO annotations, whose boxes are taken, or a bundle that has a detector",
+                )
+            boxes = tuple(self._find_persons(image))
+        return [_rounded(box) for box in boxes]
+
+
+def _rounded(box: Box) -> Box:
+    """Round, so that the record makes the very same sample."""
+    x1, y1, x2, y2 = (round(float(value), _BOX_DECIMALS) for value in box)
+    return (x1, y1, x2, y2)

@@ -1,0 +1,128 @@
+"""Find the cheapest precision map that keeps to a budget."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.artifact import Artifact, BoxHead, ModelSpec
+from edgepose.calibration.agreement import Agreement, Outputs, compare, run_samples
+from edgepose.calibration.base import NetworkQuantiser
+from edgepose.calibration.sensitivity import SensitivityReport
+
+Floats = NDArray[np.float32]
+
+# OKS and pixels at this input; a larger input has larger pixels' worth of shift.
+_REFERENCE_HEIGHT = 256
+_MAX_TAKEN_BACK = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What int8 may cost: the least mean similarity (OKS, IoU) to the float network, the largest 95th
+    percentile of the shifts in pixels of the network's input.
+    """
+
+    similarity: float
+    p95_px: float
+
+    def allows(self, agreement: Agreement) -> bool:
+        """Tell whether figures keep to the budget."""
+        return agreement.similarity >= self.similarity and agreement.p95_px <= self.p95_px
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the budget as a bundle keeps it."""
+        return asdict(self)
+
+
+def default_budget(spec: ModelSpec) -> Budget:
+    """Return OKS 0.995 and 1 px at 256x192 for poses; IoU 0.97 and 2 px at 320 for the boxes of a detector.
+
+    A detector's boxes are widened by a quarter before the pose network sees them.
+    """
+    height = spec.preprocess.input_hw[0]
+    if isinstance(spec.head, BoxHead):
+        return Budget(similarity=0.97, p95_px=2.0 * height / 320)
+    return Budget(similarity=0.995, p95_px=1.0 * max(1.0, height / _REFERENCE_HEIGHT))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The layers in int8 that keep to the budget, the figures with them, and how many maps were tried."""
+
+    int8_layers: tuple[str, ...]
+    agreement: Agreement | None
+    tried: int
+
+
+def search(
+    artifact: Artifact,
+    quantiser: NetworkQuantiser,
+    report: SensitivityReport,
+    samples: Sequence[Floats],
+    budget: Budget,
+    *,
+    work_dir: Path,
+    advance: Callable[[], None] | None = None,
+) -> Found:
+    """Leave layers in float, worst first, until the budget is kept; then take back what proves harmless.
+
+    report: the sensitivity of the layers to choose from. samples: the held-out ones. The result depends on
+    nothing but the arguments; no layer in int8 is left where none keeps to the budget.
+    Errors: CalibrationError, EngineError.
+    """
+    tries = _Tries(artifact, quantiser, samples, work_dir, advance)
+    every = [layer.layer for layer in report.layers]
+    bad = set(report.bad_layers())
+    worst = [layer.layer for layer in report.worst_first()]
+    # The damage of single layers adds up: steps grow, or a network of hundreds of layers takes hours.
+    left: list[str] = [name for name in worst if name in bad]
+    while True:
+        chosen = [name for name in every if name not in left]
+        if not chosen:
+            return Found((), None, tries.count)
+        agreement = tries.measure(chosen)
+        if budget.allows(agreement):
+            break
+        step = max(1, len(left) // 3)
+        rest = [name for name in worst if name not in left]
+        left += rest[:step]
+    # The least harmful of those left in float first; each is kept where the budget still holds.
+    for name in [name for name in reversed(left) if name not in bad][:_MAX_TAKEN_BACK]:
+        wider = [other for other in every if other in chosen or other == name]
+        figures = tries.measure(wider)
+        if budget.allows(figures):
+            chosen, agreement = wider, figures
+    return Found(tuple(chosen), agreement, tries.count)
+
+
+class _Tries:
+    def __init__(
+        self,
+        artifact: Artifact,
+        quantiser: NetworkQuantiser,
+        samples: Sequence[Floats],
+        work_dir: Path,
+        advance: Callable[[], None] | None,
+    ) -> None:
+        self.count = 0
+        self._artifact, self._quantiser, self._samples = artifact, quantiser, samples
+        self._folder = work_dir / "try"
+        self._advance = advance
+        self._references: list[Outputs] = run_samples(artifact, samples)
+
+    def measure(self, chosen: Sequence[str]) -> Agreement:
+        self.count += 1
+        if self._advance:
+            self._advance()
+        made = self._quantiser.write(dict.fromkeys(chosen, "int8"), self._folder)
+        try:
+            return compare(made.spec, self._references, run_samples(made, self._samples))
+        finally:
+            shutil.rmtree(self._folder)

@@ -1,0 +1,173 @@
+"""Calibration samples: what is read, in which order, what is recorded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose import _core
+from edgepose.artifact import Preprocess
+from edgepose.bundle.manifest import preprocess_member
+from edgepose.calibration.pictures import digests, read_pictures
+from edgepose.calibration.samples import make_samples
+from edgepose.errors import CalibrationError, UsageError
+from edgepose.hashing import sha256_file
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+CROP = Preprocess("affine", (32, 24), "rgb", MEAN, STD, (0, 0, 0), 1.25)
+LETTERBOX = Preprocess("letterbox", (32, 32), "bgr", MEAN, STD, (114, 114, 114))
+
+
+def write_pictures(folder: Path, count: int) -> list[Path]:
+    """Write pictures of noise, each of another size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(7)
+    paths = []
+    for index in range(count):
+        path = folder / f"{index}.png"
+        cv2.imwrite(str(path), random.integers(0, 256, (40 + index, 60 - index % 20, 3), dtype=np.uint8))
+        paths.append(path)
+    return paths
+
+
+def write_coco(path: Path, boxes: dict[str, list[list[float]]]) -> Path:
+    images = [{"id": n, "file_name": name} for n, name in enumerate(boxes)]
+    annotations = [
+        {"image_id": n, "category_id": 1, "bbox": box}
+        for n, listed in enumerate(boxes.values())
+        for box in listed
+    ]
+    path.write_text(json.dumps({"images": images, "annotations": annotations}))
+    return path
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> Path:
+    write_pictures(tmp_path / "images", 30)
+    return write_coco(
+        tmp_path / "boxes.json", {f"{n}.png": [[3, 4, 20, 30], [5.5, 1, 9, 30]] for n in range(30)}
+    )
+
+
+def test_the_record_makes_the_same_samples(coco: Path) -> None:
+    made = make_samples(read_pictures(coco), CROP, count=12, seed=3)
+    files = {sha256_file(path): path for path in coco.parent.glob("images/*.png")}
+    for half in (made.calibration, made.held_out):
+        assert len(half.tensors) == 12
+        for tensor, entry in zip(half.tensors, half.record(), strict=True):
+            picture = cv2.imread(str(files[entry["sha256"]]))
+            wanted, _ = _core.preprocess(
+                picture, tuple(entry["box_xyxy"]), json.dumps(preprocess_member(CROP))
+            )
+            assert tensor.shape == (1, 3, 32, 24)
+            assert np.array_equal(tensor[0], wanted)
+    assert not {d for d, _ in made.calibration.made_of} & {d for d, _ in made.held_out.made_of}
+    json.dumps(made.record(), allow_nan=False)
+
+
+def test_the_seed_decides(coco: Path) -> None:
+    first, again, other = (
+        make_samples(read_pictures(coco), CROP, count=10, seed=seed).record() for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first["calibration"] != other["calibration"]
+
+
+def test_letterboxes_need_no_boxes_and_few_pictures_are_halved(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 20)
+    made = make_samples(read_pictures(tmp_path), LETTERBOX, count=100)
+    assert len(made.calibration.tensors) == len(made.held_out.tensors) == 10
+    assert made.calibration.record()[0]["box_xyxy"] is None
+
+
+def test_a_detector_finds_the_persons(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 10)
+    made = make_samples(
+        read_pictures(tmp_path), CROP, count=4, find_persons=lambda image: [(1.0, 2.006, 20.0, 30.0)]
+    )
+    assert made.held_out.record()[0]["box_xyxy"] == [1.0, 2.01, 20.0, 30.0]
+    with pytest.raises(UsageError, match="pose network alone cannot find") as caught:
+        make_samples(read_pictures(tmp_path), CROP, count=4)
+    assert "COCO" in str(caught.value.hint)
+
+
+def test_a_corrupt_picture_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = write_pictures(tmp_path, 40)
+    paths[20].write_bytes(paths[20].read_bytes()[:100])
+    made = make_samples(read_pictures(tmp_path), LETTERBOX, count=100)
+    assert made.unreadable == ("20.png",)
+    assert made.record()["unreadable"] == ["20.png"]
+    warnings = capsys.readouterr().err
+    assert "20.png" in warnings
+    assert "1 of 40 calibration pictures could not be read" in warnings
+    for path in paths[:2]:
+        path.write_bytes(b"no picture")
+    with pytest.raises(CalibrationError, match=r"3 of 40 calibration pictures cannot be read, .* 5%"):
+        make_samples(read_pictures(tmp_path), LETTERBOX, count=100)
+
+
+def test_too_little_is_refused(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "three", 3)
+    with pytest.raises(CalibrationError, match=r"3 calibration pictures give 3 samples, .* at least 4"):
+        make_samples(read_pictures(tmp_path / "three"), LETTERBOX, count=100)
+    with pytest.raises(CalibrationError, match="none of 3 calibration pictures shows a person"):
+        make_samples(read_pictures(tmp_path / "three"), CROP, count=10, find_persons=lambda image: [])
+    empty = write_coco(tmp_path / "three" / "none.json", {f"{n}.png": [] for n in range(3)})
+    with pytest.raises(CalibrationError, match="none of 3 calibration pictures shows a person"):
+        make_samples(read_pictures(empty), CROP, count=10)
+
+
+def test_copies_count_once(tmp_path: Path) -> None:
+    first, *others = write_pictures(tmp_path, 9)
+    for path in others:
+        path.write_bytes(first.read_bytes())
+    with pytest.raises(CalibrationError, match="give 1 samples"):
+        make_samples(read_pictures(tmp_path), LETTERBOX, count=100)
+
+
+def test_an_overlap_with_the_evaluation_set_is_refused(coco: Path, tmp_path: Path) -> None:
+    others = tmp_path / "evaluation"
+    write_pictures(tmp_path / "images", 30)
+    others.mkdir()
+    (others / "renamed.png").write_bytes((tmp_path / "images" / "5.png").read_bytes())
+    with pytest.raises(CalibrationError, match=r"5\.png is also in the evaluation set, as renamed\.png"):
+        make_samples(read_pictures(coco), CROP, count=100, evaluation=digests(others))
+
+
+def test_lists_are_read(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "sub", 3)
+    text = tmp_path / "list.txt"
+    text.write_text("# mine\nsub/2.png\n\nsub/0.png\nsub/2.png\n")
+    assert [picture.path.name for picture in read_pictures(text)] == ["2.png", "0.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("absent", None, "no such file or folder"),
+        ("list.txt", b"1.png\n2.png\n", r"1\.png does not exist and 1 more"),
+        ("list.txt", b"\n", "lists no pictures"),
+        ("list.txt", b"\xff\xfe\x00", "not a text file"),
+        ("one.jpg", b"x", "is one picture"),
+        ("a.json", b"{", "not JSON"),
+        ("a.json", b"[]", "not COCO annotations"),
+        ("a.json", b'{"images": [], "annotations": [{}]}', "incomplete COCO annotations"),
+        ("a.json", b'{"images": [{"id": 1, "file_name": "x.png"}], "annotations": []}', "x.png is neither"),
+    ],
+)
+def test_bad_sets_are_named(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_pictures(tmp_path / name)
+    assert name in caught.value.message
+    assert caught.value.hint
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no pictures"):
+        read_pictures(tmp_path)
