@@ -1,0 +1,94 @@
+"""Training pictures: photographs with keypoints and synthetic scenes, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgepose.synth import render_scene
+from edgepose.synth.dataset import picture_seed
+
+Floats = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+
+SYNTHETIC_SEED = 7001  # held-out synthetic sets have other seeds
+SYNTHETIC_SHAPES = ((256, 256), (320, 240), (240, 320))
+_TEACHER_FLOOR = 0.3
+_TEACHER_TRUST = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person in a picture: keypoints (17, 3: x px, y px, weight 0 to 1) and box (x, y, w, h px)."""
+
+    picture: int
+    keypoints: Floats
+    box_xywh: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Pictures (H, W, 3) uint8 B, G, R and the persons in them with labels."""
+
+    pictures: list[Picture]
+    persons: list[Person]
+
+
+def merge_labels(human: Floats, teacher: Floats) -> Floats:
+    """Return the training labels from the checked human ones and another network's, both (17, 3).
+
+    Where a joint has both, the mean of the two: the human's are noisy, and the network's follow COCO's idea
+    of a hip or an ankle. Where it has only the network's, that at a reduced weight.
+    """
+    merged = human.copy()
+    both = human[:, 2] > 0
+    merged[both, :2] = (human[both, :2] + teacher[both, :2]) / 2
+    merged[both, 2] = np.clip(human[both, 2], 0.5, 1.0)
+    alone = ~both & (teacher[:, 2] > _TEACHER_FLOOR)
+    merged[alone] = teacher[alone] * np.array([1.0, 1.0, _TEACHER_TRUST], dtype=np.float32)
+    merged[alone, 2] = np.clip(merged[alone, 2], 0.0, _TEACHER_TRUST)
+    return np.asarray(merged, dtype=np.float32)
+
+
+def read_photographs(folder: Path) -> Source:
+    """Read images.bin and labels.npz (the layout stands in training/README.md)."""
+    with np.load(folder / "labels.npz") as labels:
+        offsets, boxes = labels["offsets"], labels["boxes_xywh"]
+        keypoints = [
+            merge_labels(h, t) for h, t in zip(labels["keypoints"], labels["teacher_keypoints"], strict=True)
+        ]
+    stored = np.fromfile(folder / "images.bin", dtype=np.uint8)
+    pictures = [
+        np.asarray(cv2.imdecode(stored[a:b], cv2.IMREAD_COLOR), dtype=np.uint8)
+        for a, b in pairwise(offsets.tolist())
+    ]
+    persons = [Person(n, points, boxes[n]) for n, points in enumerate(keypoints) if np.any(points[:, 2] > 0)]
+    return Source(pictures, persons)
+
+
+def _render(index: int) -> tuple[Picture, list[tuple[Floats, Floats]]]:
+    shape = SYNTHETIC_SHAPES[index % len(SYNTHETIC_SHAPES)]
+    scene = render_scene(picture_seed(SYNTHETIC_SEED, index), size_hw=shape, persons=(1, 4))
+    labels = []
+    for person in scene.annotations:
+        points = person.keypoints.astype(np.float32)
+        points[:, 2] = np.array([0.0, 0.5, 1.0], dtype=np.float32)[points[:, 2].astype(int)]
+        labels.append((points, np.array(person.box_xywh, dtype=np.float32)))
+    return scene.image, labels
+
+
+def render_synthetic(count: int, *, min_side_px: float = 24.0) -> Source:
+    """Render `count` scenes; persons smaller than min_side_px or with few visible points carry no labels."""
+    source = Source([], [])
+    for index in range(count):
+        picture, labels = _render(index)
+        source.pictures.append(picture)
+        for points, box in labels:
+            if min(box[2:]) >= min_side_px and np.count_nonzero(points[:, 2] == 1.0) >= 5:
+                source.persons.append(Person(index, points, box))
+    return source

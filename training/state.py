@@ -1,0 +1,55 @@
+"""What survives an interruption of a training, and the file that is stored in the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class MovingAverage:
+    """An exponential moving average of a network's tensors; integers are copied."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.tensors: dict[str, Tensor] = {k: v.detach().clone() for k, v in network.state_dict().items()}
+        self.updates = 0
+
+    def update(self, network: nn.Module) -> None:
+        """Take in the network's present tensors; the first updates weigh more."""
+        self.updates += 1
+        decay = min(self.decay, self.updates / (self.updates + 9))
+        for key, value in network.state_dict().items():
+            average = self.tensors[key]
+            if average.is_floating_point():
+                average.lerp_(value.detach().float(), 1 - decay)
+            else:
+                average.copy_(value)
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the trained parameters for the optimiser: weight decay for matrices and kernels alone."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is complete or absent."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    torch.save(content, temporary)
+    temporary.replace(path)
+
+
+def export_half(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Store tensors as an ordinary checkpoint in half precision. Errors: ValueError where one overflows."""
+    half = {k: v.half().contiguous() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
+    for key, value in half.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ValueError(f"{key} does not fit in half precision")
+    save(path, {"meta": meta, "state_dict": half})
