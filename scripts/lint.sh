@@ -12,7 +12,8 @@ mkdir "$types/edgepose"
 cp -r edgepose/. "$types/edgepose/"
 cp -r converters "$types/edgepose/converters"
 cp -r calibration "$types/edgepose/calibration"
-MYPYPATH="$types" "$bin/mypy" --config-file pyproject.toml -p edgepose
+cp -r training "$types/training"
+MYPYPATH="$types" "$bin/mypy" --config-file pyproject.toml -p edgepose -p training
 (cd "$types" && PYTHONPATH="$types" "$OLDPWD/$bin/lint-imports" --config "$OLDPWD/.importlinter" --no-cache >/dev/null) ||
   { (cd "$types" && PYTHONPATH="$types" "$OLDPWD/$bin/lint-imports" --config "$OLDPWD/.importlinter" --no-cache); exit 1; }
 echo "lint: layers are kept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -10,14 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.synth import render_scene
-from edgepose.synth.dataset import picture_seed
+from edgepose.media import read_picture
 
 Floats = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
-SYNTHETIC_SEED = 7001  # held-out synthetic sets have other seeds
-SYNTHETIC_SHAPES = ((256, 256), (320, 240), (240, 320))
 _TEACHER_FLOOR = 0.3
 _TEACHER_TRUST = 0.5
 
@@ -71,24 +69,20 @@ def read_photographs(folder: Path) -> Source:
     return Source(pictures, persons)
 
 
-def _render(index: int) -> tuple[Picture, list[tuple[Floats, Floats]]]:
-    shape = SYNTHETIC_SHAPES[index % len(SYNTHETIC_SHAPES)]
-    scene = render_scene(picture_seed(SYNTHETIC_SEED, index), size_hw=shape, persons=(1, 4))
-    labels = []
-    for person in scene.annotations:
-        points = person.keypoints.astype(np.float32)
-        points[:, 2] = np.array([0.0, 0.5, 1.0], dtype=np.float32)[points[:, 2].astype(int)]
-        labels.append((points, np.array(person.box_xywh, dtype=np.float32)))
-    return scene.image, labels
+def read_synthetic(folder: Path, *, min_side_px: float = 24.0, min_visible: int = 5) -> Source:
+    """Read a folder made by `edgepose synth`. Persons that are small or hardly to be seen carry no labels.
 
-
-def render_synthetic(count: int, *, min_side_px: float = 24.0) -> Source:
-    """Render `count` scenes; persons smaller than min_side_px or with few visible points carry no labels."""
-    source = Source([], [])
-    for index in range(count):
-        picture, labels = _render(index)
-        source.pictures.append(picture)
-        for points, box in labels:
-            if min(box[2:]) >= min_side_px and np.count_nonzero(points[:, 2] == 1.0) >= 5:
-                source.persons.append(Person(index, points, box))
+    A hidden joint (COCO's flag 1) has the weight 0.5.
+    """
+    document = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+    numbers, source = {}, Source([], [])
+    for number, image in enumerate(document["images"]):
+        numbers[image["id"]] = number
+        source.pictures.append(read_picture(folder / image["file_name"]))
+    for person in document["annotations"]:
+        points = np.array(person["keypoints"], dtype=np.float32).reshape(-1, 3)
+        points[:, 2] /= 2
+        box = np.array(person["bbox"], dtype=np.float32)
+        if min(box[2:]) >= min_side_px and np.count_nonzero(points[:, 2] == 1.0) >= min_visible:
+            source.persons.append(Person(numbers[person["image_id"]], points, box))
     return source

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -20,11 +21,11 @@ from training import mosaic
 from training.crop import recolour
 from training.distil import distil_loss
 from training.schedule import Budget, learning_rate
-from training.sources import Picture, read_photographs, render_synthetic
+from training.sources import Picture, read_photographs, read_synthetic
 from training.state import MovingAverage, export_half, parameter_groups, save
 
-MEAN = torch.tensor([103.53, 116.28, 123.675])[:, None, None]
-STD = torch.tensor([57.375, 57.12, 58.395])[:, None, None]
+MEAN = torch.tensor([103.53, 116.28, 123.675])
+STD = torch.tensor([57.375, 57.12, 58.395])
 SIDES_PX = (192, 224, 256)
 LAST_SIDE_PX = 320
 LAST_SHARE = 0.85  # from here on at the runtime's side only
@@ -49,8 +50,8 @@ def draw(random: np.random.Generator, photographs: list[Picture], synthetic: lis
     for number in range(size):
         pictures = synthetic if synthetic and number % 5 == 0 else photographs
         canvases.append(recolour(random, mosaic.compose(random, pictures, side_px)))
-    pixels = torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2)
-    return ((pixels.float() - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+    pixels = torch.from_numpy(np.stack(canvases)).float()
+    return pixels.sub_(MEAN).div_(STD).permute(0, 3, 1, 2)  # which is channels_last in memory
 
 
 def main() -> None:
@@ -62,11 +63,12 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--synthetic", type=int, default=400, help="scenes to render")
+    parser.add_argument("--synthetic", type=Path, required=True, help="folder made by edgepose synth")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--run-name", default="", help="shown in the process list")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
     torch.manual_seed(1)
 
     teacher = load_model(options.teacher).network.to(memory_format=torch.channels_last)
@@ -85,7 +87,7 @@ def main() -> None:
 
     random = np.random.default_rng(step + 1)
     photographs = read_photographs(options.data).pictures
-    synthetic = render_synthetic(options.synthetic).pictures
+    synthetic = read_synthetic(options.synthetic).pictures
     budget = Budget(options.minutes * 60, spent_s)
     saved, losses = time.monotonic(), []
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -15,21 +16,21 @@ from edgepose.models.loading import load_model
 from training import crop
 from training.schedule import Budget, learning_rate
 from training.simcc import simcc_loss
-from training.sources import Source, read_photographs, render_synthetic
+from training.sources import Source, read_photographs, read_synthetic
 from training.state import MovingAverage, export_half, parameter_groups, save
 
-FROZEN = ("backbone.stem", "backbone.stage1")
-MEAN = torch.tensor([123.675, 116.28, 103.53])[:, None, None]
-STD = torch.tensor([58.395, 57.12, 57.375])[:, None, None]
+FROZEN = ("backbone.stem", "backbone.stage1", "backbone.stage2")
+MEAN = torch.tensor([123.675, 116.28, 103.53])
+STD = torch.tensor([58.395, 57.12, 57.375])
 
 
 class Batches:
-    """Draw batches without end: every `every`-th crop shows a synthetic person."""
+    """Draw batches without end; a part of the crops, `share`, shows synthetic people."""
 
-    def __init__(self, photographs: Source, synthetic: Source, *, size: int, every: int, seed: int) -> None:
+    def __init__(self, photographs: Source, synthetic: Source, *, size: int, share: float, seed: int) -> None:
         self._random = np.random.default_rng(seed)
         self._photographs, self._synthetic = photographs, synthetic
-        self._size, self._every = size, every
+        self._size, self._share = size, share
         self._order: list[int] = []
         self.epochs = 0
 
@@ -42,8 +43,8 @@ class Batches:
     def draw(self) -> tuple[Tensor, Tensor]:
         """Return inputs (N, 3, 256, 192), normalised R, G, B, and keypoints (N, 17, 3) in input pixels."""
         random, crops, labels = self._random, [], []
-        for number in range(self._size):
-            if self._synthetic.persons and number % self._every == 0:
+        for _ in range(self._size):
+            if random.random() < self._share:
                 source = self._synthetic
                 person = source.persons[int(random.integers(len(source.persons)))]
             else:
@@ -56,8 +57,8 @@ class Batches:
         for number in range(self._size):
             if random.random() < 0.25:
                 crop.cover(random, crops[number], crops[int(random.integers(self._size))])
-        pixels = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).flip(1)
-        inputs = ((pixels.float() - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+        pixels = torch.from_numpy(np.stack(crops)[..., ::-1].copy()).float()
+        inputs = pixels.sub_(MEAN).div_(STD).permute(0, 3, 1, 2)  # which is channels_last in memory
         return inputs, torch.from_numpy(np.stack(labels))
 
 
@@ -79,31 +80,34 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=8e-4)
-    parser.add_argument("--synthetic", type=int, default=1000, help="scenes to render")
+    parser.add_argument("--synthetic", type=Path, required=True, help="folder made by edgepose synth")
+    parser.add_argument("--synthetic-share", type=float, default=0.4)
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--run-name", default="", help="shown in the process list")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
     torch.manual_seed(1)
 
     network = prepare(options.start, FROZEN)
     average = MovingAverage(network, 0.998)
     optimiser = torch.optim.AdamW(parameter_groups(network, 0.05), lr=options.rate)
-    step, spent_s, seed = 0, 0.0, 1
+    step, spent_s, seed = 0, 0.0, options.seed
     kept = options.output.with_suffix(".state")
     if kept.exists():
         state: dict[str, Any] = torch.load(kept, weights_only=True)
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         average.tensors, average.updates = state["average"], state["step"]
-        step, spent_s, seed = state["step"], state["spent_s"], state["step"] + 1
+        step, spent_s, seed = state["step"], state["spent_s"], options.seed + state["step"]
 
     photographs = read_photographs(options.data)
-    synthetic = render_synthetic(options.synthetic)
+    synthetic = read_synthetic(options.synthetic)
     print(
         f"{len(photographs.persons)} persons in photographs, {len(synthetic.persons)} synthetic", flush=True
     )
-    batches = Batches(photographs, synthetic, size=options.batch, every=5, seed=seed)
+    batches = Batches(photographs, synthetic, size=options.batch, share=options.synthetic_share, seed=seed)
     budget = Budget(options.minutes * 60, spent_s)
     saved, losses = time.monotonic(), []
 

@@ -1,0 +1,220 @@
+"""The pure parts of the training scripts: labels, geometry, losses, schedule, files."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from edgepose.synth.dataset import DatasetRequest, write_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def training() -> Iterator[Any]:
+    """Give a function that imports a module of training/, which is no part of the installed package."""
+    sys.path.append(str(ROOT))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(f"training.{name}")
+
+    yield load
+    sys.path.remove(str(ROOT))
+
+
+def person() -> np.ndarray:
+    """Return 17 known keypoints in a picture of 200x300."""
+    random = np.random.default_rng(0)
+    points = np.column_stack([random.uniform(60, 140, 17), random.uniform(40, 260, 17), np.ones(17)])
+    return points.astype(np.float32)
+
+
+class TestSchedule:
+    def test_rises_then_falls_to_zero(self, training: Any) -> None:
+        rate = training("schedule").learning_rate
+        assert rate(0.0, peak=1.0) == 0.0
+        assert rate(0.02, peak=1.0) == pytest.approx(1.0)
+        assert rate(0.51, peak=1.0) == pytest.approx(0.5)
+        assert rate(1.0, peak=1.0) == rate(1.7, peak=1.0) == pytest.approx(0.0)
+
+    def test_budget_counts_the_time_before_an_interruption(self, training: Any) -> None:
+        budget = training("schedule").Budget(100.0, 40.0)
+        assert 0.40 <= budget.share < 0.41
+        assert training("schedule").Budget(100.0, 140.0).share == 1.0
+
+
+class TestCrop:
+    def test_the_view_of_a_box_is_the_runtime_s(self, training: Any) -> None:
+        crop = training("crop")
+        matrix = crop.matrix_of(crop.view_of_box(np.array([50, 20, 30, 120], dtype=np.float32)))
+        # The box is 120 high, 150 with its padding, and that fills the 256 rows.
+        assert matrix @ [65, 80, 1] == pytest.approx([96, 128])
+        assert matrix @ [65, 5, 1] == pytest.approx([96, 0])
+
+    def test_keypoints_stay_on_the_pixels_they_mark(self, training: Any) -> None:
+        crop = training("crop")
+        points = person()
+        box = np.array([50, 30, 100, 240], dtype=np.float32)
+        for seed in range(12):
+            random = np.random.default_rng(seed)
+            view = crop.random_view(random, box, points)
+            moved = crop.move_keypoints(points, view)
+            for index in (0, 5, 16):
+                picture = np.zeros((300, 200, 3), dtype=np.uint8)
+                x, y = np.rint(points[index, :2]).astype(int)
+                picture[y - 3 : y + 4, x - 3 : x + 4] = 255
+                rows, columns = np.nonzero(crop.cut(picture, view)[:, :, 0] > 127)
+                new = crop.FLIP_ORDER.index(index) if view.mirrored else index
+                scale = 256 / view.height_px
+                if (
+                    moved[new, 2]
+                    and min(*moved[new, :2], 191 - moved[new, 0], 255 - moved[new, 1]) > 6 * scale
+                ):
+                    assert moved[new, 0] == pytest.approx(columns.mean(), abs=scale + 0.6)
+                    assert moved[new, 1] == pytest.approx(rows.mean(), abs=scale + 0.6)
+
+    def test_mirroring_changes_sides(self, training: Any) -> None:
+        crop = training("crop")
+        plain = crop.View((100.0, 150.0), 300.0)
+        mirrored = crop.View((100.0, 150.0), 300.0, mirrored=True)
+        a, b = crop.move_keypoints(person(), plain), crop.move_keypoints(person(), mirrored)
+        assert b[5, 0] == pytest.approx(192 - a[6, 0], abs=1e-3)
+        assert b[5, 1] == pytest.approx(a[6, 1], abs=1e-3)
+
+    def test_points_outside_have_no_weight(self, training: Any) -> None:
+        crop = training("crop")
+        moved = crop.move_keypoints(person(), crop.View((1000.0, 1000.0), 100.0))
+        assert not moved[:, 2].any()
+
+    def test_recolouring_keeps_the_shape(self, training: Any) -> None:
+        crop = training("crop")
+        picture = np.full((256, 192, 3), 90, dtype=np.uint8)
+        looks = [crop.recolour(np.random.default_rng(seed), picture) for seed in range(8)]
+        assert all(look.shape == picture.shape and look.dtype == np.uint8 for look in looks)
+        assert len({look.tobytes() for look in looks}) > 3
+
+
+class TestLabels:
+    def test_a_peak_where_the_joint_is(self, training: Any) -> None:
+        simcc = training("simcc")
+        labels = simcc.axis_labels(torch.tensor([[40.0, 100.25]]), 384, 4.9)
+        assert labels.sum(-1) == pytest.approx(1.0, abs=1e-5)
+        assert labels.argmax(-1).tolist() == [[80, 200]]
+
+    def test_the_loss_is_zero_for_the_labels_and_ignores_weight_zero(self, training: Any) -> None:
+        simcc = training("simcc")
+        points = torch.tensor([[[40.0, 70.0, 1.0], [10.0, 20.0, 0.0]]])
+        right = tuple(
+            torch.log(simcc.axis_labels(points[..., axis], bins, simcc.SIGMAS[axis])) / simcc.SHARPNESS
+            for axis, bins in enumerate((384, 512))
+        )
+        assert float(simcc.simcc_loss(right, points)) == pytest.approx(0.0, abs=1e-4)
+        right[0][:, 1] = 0.0
+        assert float(simcc.simcc_loss(right, points)) == pytest.approx(0.0, abs=1e-4)
+        right[0][:, 0] = 0.0
+        assert float(simcc.simcc_loss(right, points)) > 0.5
+
+    def test_merged_labels(self, training: Any) -> None:
+        human = np.array([[10, 10, 1], [0, 0, 0], [0, 0, 0]], dtype=np.float32)
+        teacher = np.array([[12, 10, 0.4], [30, 30, 0.8], [50, 50, 0.1]], dtype=np.float32)
+        merged = training("sources").merge_labels(human, teacher)
+        assert merged.tolist() == [
+            [11.0, 10.0, 1.0],
+            [30.0, 30.0, pytest.approx(0.4)],
+            [0.0, 0.0, 0.0],
+        ]
+
+    def test_synthetic_people_are_in_their_pictures(self, training: Any, tmp_path: Path) -> None:
+        request = DatasetRequest(2, 0.0, 3, (120, 160), (1, 3))
+        write_dataset(tmp_path / "people", request)
+        source = training("sources").read_synthetic(tmp_path / "people", min_side_px=8)
+        assert len(source.pictures) == 2 and source.persons
+        for someone in source.persons:
+            height, width = source.pictures[someone.picture].shape[:2]
+            assert set(someone.keypoints[:, 2].tolist()) <= {0.0, 0.5, 1.0}
+            seen = someone.keypoints[someone.keypoints[:, 2] == 1.0]
+            assert (seen[:, :2] >= 0).all() and (seen[:, :2] <= [width, height]).all()
+        assert not training("sources").read_synthetic(tmp_path / "people", min_side_px=500).persons
+
+    def test_a_batch_is_normalised_and_labelled(self, training: Any) -> None:
+        sources, train_pose = training("sources"), training("train_pose")
+        picture = np.full((300, 200, 3), (10, 100, 200), dtype=np.uint8)
+        box = np.array([50, 30, 100, 240], dtype=np.float32)
+        source = sources.Source([picture], [sources.Person(0, person(), box)])
+        batches = train_pose.Batches(source, sources.Source([], []), size=16, share=0.0, seed=1)
+        inputs, keypoints = batches.draw()
+        assert inputs.shape == (16, 3, 256, 192) and keypoints.shape == (16, 17, 3)
+        assert inputs.is_contiguous(memory_format=torch.channels_last)
+        red, green, blue = (inputs * train_pose.STD[:, None, None] + train_pose.MEAN[:, None, None]).mean(
+            (0, 2, 3)
+        )
+        assert red > green > blue
+        assert batches.epochs == 16
+
+
+class TestDetector:
+    def test_canvases_have_no_gaps(self, training: Any) -> None:
+        mosaic = training("mosaic")
+        pictures = [np.full((90, 60, 3), 200, dtype=np.uint8), np.full((40, 80, 3), 20, dtype=np.uint8)]
+        for seed in range(8):
+            canvas = mosaic.compose(np.random.default_rng(seed), pictures, 96)
+            assert canvas.shape == (96, 96, 3)
+            assert set(np.unique(canvas).tolist()) <= {20, mosaic.PAD, 200}
+
+    def test_giou(self, training: Any) -> None:
+        giou = training("distil").giou
+
+        def box(*sides: float) -> torch.Tensor:
+            return torch.tensor(sides).reshape(1, 4, 1, 1)
+
+        assert float(giou(box(1, 1, 1, 1), box(1, 1, 1, 1))) == pytest.approx(1.0)
+        assert float(giou(box(1, 1, 1, 1), box(1, 1, 0, 1))) == pytest.approx(0.5)
+        assert float(giou(box(1, 1, -0.5, 1), box(-0.5, 1, 1, 1))) == pytest.approx(-0.5)
+
+    def test_the_loss_is_least_at_the_teacher_s_answer(self, training: Any) -> None:
+        distil_loss = training("distil").distil_loss
+        generator = torch.Generator().manual_seed(0)
+        logits = tuple(torch.randn(1, 1, s, s, generator=generator) for s in (4, 2, 1))
+        sides = tuple(torch.rand(1, 4, s, s, generator=generator) + 0.5 for s in (4, 2, 1))
+        same = float(distil_loss((*logits, *sides), (*logits, *sides)))
+        other = float(distil_loss((*(x + 1 for x in logits), *(x + 1 for x in sides)), (*logits, *sides)))
+        assert same == pytest.approx(0.0, abs=1e-4)
+        assert other > 0.1
+
+    def test_every_label_is_found_once(self, training: Any) -> None:
+        found = training("detector_recall").found
+        labels = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], dtype=np.float32)
+        twice = np.array([[0, 0, 10, 10, 0.9], [0, 1, 10, 10, 0.8]], dtype=np.float32)
+        assert found(twice, labels) == 1
+        assert found(np.vstack([twice, [[20, 0, 30, 9, 0.1]]]).astype(np.float32), labels) == 2
+        assert found(np.zeros((0, 5), dtype=np.float32), labels) == 0
+
+
+class TestState:
+    def test_half_precision_files_are_ordinary_checkpoints(self, training: Any, tmp_path: Path) -> None:
+        state = training("state")
+        network = torch.nn.BatchNorm1d(3)
+        state.export_half(tmp_path / "x.pth", network.state_dict(), {"steps": 1})
+        stored = torch.load(tmp_path / "x.pth", weights_only=True)
+        assert stored["state_dict"]["weight"].dtype == torch.float16
+        assert stored["state_dict"]["num_batches_tracked"].dtype == torch.int64
+        assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+        network.running_var.fill_(1e6)
+        with pytest.raises(ValueError, match="running_var does not fit"):
+            state.export_half(tmp_path / "y.pth", network.state_dict(), {})
+
+    def test_the_average_follows_the_network(self, training: Any) -> None:
+        network = torch.nn.Linear(2, 2)
+        average = training("state").MovingAverage(network, 0.5)
+        torch.nn.init.constant_(network.weight, 3.0)
+        for _ in range(30):
+            average.update(network)
+        assert average.tensors["weight"].flatten().tolist() == pytest.approx([3.0] * 4, abs=1e-4)
