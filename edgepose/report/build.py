@@ -84,14 +84,15 @@ def build_report(request: ReportRequest) -> str:
 
 
 def _evaluate(request: ReportRequest, subjects: Sequence[Subject]) -> None:
-    """Compare the bundles that no --eval is about: with the first bundle, and with the labels."""
+    """Compare the bundles that no file is about: with the first bundle, and with the labels."""
     from edgepose.verify.evaluation import EvalRequest, evaluate
 
     assert request.images is not None
     reference = subjects[0]
     for subject in subjects:
         is_reference = subject is reference
-        if subject.evals or subject.golden.points is None or (is_reference and request.data is None):
+        known = subject.evals or subject.gates
+        if known or subject.golden.points is None or (is_reference and request.data is None):
             continue
         content = evaluate(
             EvalRequest(

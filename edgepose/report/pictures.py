@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from edgepose.errors import UsageError
@@ -58,11 +58,11 @@ def cut(image: Image, box_xyxy: Sequence[float], *, side_px: int = 320, padding:
 
 
 def find_picture(folder: Path, name: str) -> Image:
-    """Read the picture of that name inside a folder.
+    """Read the picture of that name inside a folder; annotations may name it with a folder of their own.
 
     Errors: UsageError for one that is absent, unreadable, or outside: the name comes from a document.
     """
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()) or not path.is_file():
-        raise UsageError(f"{name}: no such picture in {folder}", hint="give the folder that was evaluated")
-    return read_picture(path)
+    for path in (folder / name, folder / PurePosixPath(name).name):
+        if path.resolve().is_relative_to(folder.resolve()) and path.is_file():
+            return read_picture(path)
+    raise UsageError(f"{name}: no such picture in {folder.name}/", hint="give the folder that was evaluated")

@@ -287,6 +287,21 @@ def test_the_documents_are_shown(tmp_path: Path) -> None:
     assert page.count('class="bias"') == 0  # this set of keypoints has no drawing
 
 
+def test_failed_checks_come_first(tmp_path: Path) -> None:
+    """Of forty checks a page shows some; those that failed are never folded away."""
+    document = gate_document(V1 / "pose")
+    failed, unsure, _ = document["checks"]
+    passed = {**failed, "verdict": "PASS", "title": "fine", "interval": [0.1, 0.2]}
+    near = {**passed, "title": "near", "interval": [0.1, 0.45]}
+    document["checks"] = [passed] * 30 + [near, unsure, failed]
+    gate = save(tmp_path / "g.json", document)
+    words = " ".join(Parsed(build_report(ReportRequest([V1 / "pose"], gates=[gate], run=False))).words)
+    places = [
+        words.index(text) for text in ("1.200 to 1.900", "0.100 to 1.900", "near", "fine", "more checks")
+    ]
+    assert places == sorted(places)
+
+
 def test_an_emulated_measurement_shows_no_times(tmp_path: Path) -> None:
     bench = save(tmp_path / "b.json", bench_document(V1 / "pose", emulated=True))
     words = " ".join(Parsed(build_report(ReportRequest([V1 / "pose"], benches=[bench], run=False))).words)
@@ -369,6 +384,8 @@ def test_a_document_cannot_reach_outside_the_folder(tmp_path: Path) -> None:
     inside.mkdir()
     cv2.imwrite(str(tmp_path / "secret.png"), np.zeros((8, 8, 3), np.uint8))
     (inside / "link.png").symlink_to(tmp_path / "secret.png")
+    cv2.imwrite(str(inside / "in.png"), np.zeros((8, 8, 3), np.uint8))
+    assert find_picture(inside, "images/in.png").shape == (8, 8, 3)
     for name in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
         with pytest.raises(UsageError, match="no such picture"):
             find_picture(inside, name)

@@ -163,10 +163,12 @@ def _golden_card(subject: Subject) -> Markup:
     view = f"0 0 {part.width_px} {part.height_px}"
     outcome: Child = run.note
     if run.outcome is not None:
-        off = f"keypoints off by {number(run.outcome['keypoint_max_px'])} px at most, "
-        off += (
-            f"boxes by {number(run.outcome['box_max_px'])} px; tolerance {run.outcome['tolerance_px']:g} px"
-        )
+        parts = [
+            f"{name} off by {number(run.outcome[f'{what}_mean_px'])} px, "
+            f"max {number(run.outcome[f'{what}_max_px'])}"
+            for what, name in (("keypoint", "keypoints"), ("box", "boxes"))
+        ]
+        off = f"{'; '.join(parts)}; tolerance of the mean {run.outcome['tolerance_px']:g} px"
         outcome = join(
             verdict("pass", "reproduced") if run.outcome["passed"] else verdict("fail", "NOT reproduced"),
             " ",

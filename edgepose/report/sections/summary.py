@@ -75,8 +75,11 @@ def _golden(subject: Subject) -> Child:
     outcome = subject.golden.outcome
     if outcome is None:
         return subject.golden.note
-    shift = max(outcome.get("keypoint_max_px") or 0.0, outcome.get("box_max_px") or 0.0)
-    words = f"off by {number(float(shift))} px at most"
+    mean, most = (
+        number(max(float(outcome.get(f"{what}_{figure}_px") or 0.0) for what in ("keypoint", "box")))
+        for figure in ("mean", "max")
+    )
+    words = f"mean {mean} px, max {most} px"
     return verdict("pass" if outcome["passed"] else "fail", words)
 
 
@@ -139,7 +142,7 @@ def _gate_of(subject: Subject, document: Document) -> Markup:
             el("li", el("strong", c["cause"].replace("_", " ")), ": ", c["message"])
             for c in content["diagnosis"]
         ]
-        rows = [_check(check) for check in content["checks"]]
+        rows = [_check(check) for check in sorted(content["checks"], key=_urgency)]
         head = [
             "check",
             "estimate",
@@ -179,11 +182,19 @@ def _ap_and_scores(content: Mapping[str, Any]) -> Markup | None:
     return table(["", "reference", "candidate"], rows) if rows else None
 
 
+def _urgency(check: Mapping[str, Any]) -> tuple[int, float]:
+    """Order checks: failed, undecided, passed; in each the nearest to its limit first."""
+    rank = {"FAIL": 0, "INCONCLUSIVE": 1}.get(str(check["verdict"]), 2)
+    high, limit = (check["interval"] or (None, None))[1], check["limit"]
+    return rank, -float(high) / float(limit) if high is not None and limit else 0.0
+
+
 def _check(check: Mapping[str, Any]) -> list[Child]:
     kind = _KINDS.get(str(check["verdict"]), "unsure")
     unit = f" {check['unit']}" if check["unit"] else ""
     low, high = check["interval"] or (None, None)
-    title = check["title"] + (f" ({check['keypoint']})" if check["keypoint"] else "")
+    joint, title = check["keypoint"], str(check["title"])
+    title += f" ({joint})" if joint and joint not in title else ""
     limit, estimate = check["limit"], check["estimate"]
     words = str(check["verdict"])
     if check["images_needed"]:
