@@ -109,6 +109,10 @@ public final class CameraFrame {
         return this;
     }
 
+    public long timeNs() {
+        return timeNs;
+    }
+
     private CameraFrame set(
             int newFormat, ByteBuffer first, ByteBuffer second, ByteBuffer third, int width, int height, int stride) {
         format = newFormat;

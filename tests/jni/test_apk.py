@@ -1,0 +1,53 @@
+"""The demo app, built from nothing with Debian's tools."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+APK = ROOT / "build/android/edgepose.apk"
+TOOLS = ("aapt2", "apksigner", "javac", "zip", "zipalign")
+FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
+
+
+def _build(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", str(ROOT / "scripts/build-apk.sh"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, **environment},
+    )
+
+
+def test_the_app_is_built_signed_and_complete() -> None:
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing or not FRAMEWORK.exists():
+        pytest.skip(f"tools for the app are missing: {missing or FRAMEWORK}")
+    result = _build()
+    assert result.returncode == 0, result.stderr
+    assert "no native library" in result.stderr
+    verified = subprocess.run(
+        ["apksigner", "verify", "--print-certs", str(APK)], capture_output=True, text=True, timeout=120
+    )
+    assert verified.returncode == 0 and "CN=EdgePoseDebug" in verified.stdout, verified.stderr
+    with zipfile.ZipFile(APK) as archive:
+        names = archive.namelist()
+        classes = archive.read("classes.dex")
+    assert "AndroidManifest.xml" in names
+    for name in (b"Ldev/edgepose/PoseSession;", b"Ldev/edgepose/demo/android/MainActivity;"):
+        assert name in classes
+    assert b"LambdaMetafactory" not in classes
+
+
+def test_a_release_without_the_native_library_is_refused() -> None:
+    refused = _build("--release", ANDROID_NDK_HOME="")
+    assert refused.returncode == 1
+    assert "ANDROID_NDK_HOME" in refused.stderr
+    assert _build("--debug").returncode == 1
