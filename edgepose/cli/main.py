@@ -44,6 +44,7 @@ COMMANDS: dict[str, LazyCommand] = {
     "bench": LazyCommand("edgepose.cli.bench:bench", "Measure a bundle on a device."),
     "gate": LazyCommand("edgepose.cli.gate:gate_command", "Decide whether a bundle may replace another."),
     "baseline": LazyCommand("edgepose.cli.baseline:baseline", "Record a reference's results for the gate."),
+    "android": LazyCommand("edgepose.cli.android:android", "Put bundles into the Android demo app."),
     "zoo": LazyCommand("edgepose.cli.zoo:zoo", "List and download official checkpoints."),
     "synth": LazyCommand("edgepose.cli.synth:synth", "Render people with exact COCO labels."),
     "doctor": LazyCommand("edgepose.cli.doctor:doctor", "Show what is installed and what is missing."),

@@ -1,0 +1,150 @@
+"""Put bundles into the demo app: into its assets before it is built, or onto a phone that has it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepose.core import core_errors, load_core
+from edgepose.errors import BundleError, ConfigurationError, DeviceError, MissingDependencyError, UsageError
+from edgepose.hashing import sha256_file
+
+ASSETS = Path("android_demo/app/src/main/assets")
+PACKAGE = "dev.edgepose.demo.android"
+DEVICE_FOLDER = f"/sdcard/Android/data/{PACKAGE}/files/bundles"
+INDEX = "index.txt"  # BundleInstaller.java reads it
+BACKENDS = ("ncnn",)  # what the app's native library is built with
+
+_ADB_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class AppBundle:
+    """A bundle that the app can run."""
+
+    folder: Path
+    name: str
+    digest: str
+    files: tuple[Path, ...]
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files."""
+        return sum(path.stat().st_size for path in self.files)
+
+
+def check(folders: Sequence[Path]) -> list[AppBundle]:
+    """Open and verify bundles for the app. Errors: UsageError (absent, same name, engine), BundleError."""
+    import json
+
+    found: list[AppBundle] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(
+                f"{folder}: no such bundle", hint="a bundle is a folder made by edgepose convert"
+            )
+        try:
+            with core_errors():
+                manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(folder)).manifest_json)
+        except BundleError as error:
+            raise BundleError(f"{folder}: {error.message}", hint=error.hint) from error
+        backend = str(manifest["backend"])
+        if backend not in BACKENDS:
+            raise UsageError(
+                f"{folder}: the app runs {' and '.join(BACKENDS)} bundles, this one is for {backend}",
+                hint="convert the checkpoint with --to ncnn",
+            )
+        name = folder.resolve().name
+        if any(bundle.name == name for bundle in found):
+            raise UsageError(f"two bundles have the name {name}", hint="rename one of the folders")
+        if name.startswith(".") or "\\" in name:
+            raise UsageError(f"{folder}: the app cannot hold a bundle of this name", hint="rename the folder")
+        files = tuple(sorted(path for path in folder.iterdir() if path.is_file()))
+        found.append(AppBundle(folder, name, str(manifest["manifest_sha256"]), files))
+    return found
+
+
+def write_assets(bundles: Sequence[AppBundle], assets: Path) -> Path:
+    """Replace the app's bundles by these, all or none. Errors: ConfigurationError."""
+    target = assets / "bundles"
+    if target.exists() and not (target / INDEX).is_file():
+        raise UsageError(f"{target} holds something else than the app's bundles", hint="move it away first")
+    try:
+        assets.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=".bundles-", dir=assets.parent))
+    except OSError as error:
+        raise ConfigurationError(f"{assets} cannot be written ({error.strerror})") from error
+    try:
+        lines = []
+        new = staged / "bundles"
+        for bundle in bundles:
+            (new / bundle.name).mkdir(parents=True)
+            for path in bundle.files:
+                copy = new / bundle.name / path.name
+                shutil.copyfile(path, copy)
+                lines.append(f"{sha256_file(copy)} {copy.stat().st_size} {bundle.name}/{path.name}\n")
+        (new / INDEX).write_text("".join(lines), encoding="utf-8")
+        if target.exists():
+            target.rename(staged / "old")
+        try:
+            new.rename(target)
+        except OSError:
+            if (staged / "old").exists():
+                (staged / "old").rename(target)
+            raise
+    except OSError as error:
+        raise ConfigurationError(f"{target} cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return target
+
+
+def push(bundles: Sequence[AppBundle], serial: str | None) -> str:
+    """Copy bundles to a phone with adb; returns its serial number. Errors: DeviceError, and adb missing."""
+    serial = serial or _only_device()
+    for bundle in bundles:
+        part = f"{DEVICE_FOLDER}/.{bundle.name}.part"
+        _adb(serial, "shell", f"rm -rf {_quoted(part)} && mkdir -p {_quoted(part)}")
+        _adb(serial, "push", *map(str, bundle.files), f"{part}/")
+        whole = f"{DEVICE_FOLDER}/{bundle.name}"
+        _adb(serial, "shell", f"rm -rf {_quoted(whole)} && mv {_quoted(part)} {_quoted(whole)}")
+    return serial
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "'\\''") + "'"
+
+
+def _only_device() -> str:
+    listed = _run(["adb", "devices"]).splitlines()[1:]
+    serials = [line.split()[0] for line in listed if line.split()[1:] == ["device"]]
+    if len(serials) == 1:
+        return serials[0]
+    if serials:
+        raise UsageError(f"several phones are connected: {', '.join(serials)}", hint="name one with --serial")
+    raise DeviceError("no phone is connected", hint="allow USB debugging on the phone, then see: adb devices")
+
+
+def _adb(serial: str, *arguments: str) -> str:
+    return _run(["adb", "-s", serial, *arguments])
+
+
+def _run(argv: list[str]) -> str:
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, timeout=_ADB_SECONDS, check=False)
+    except FileNotFoundError as error:
+        raise MissingDependencyError("adb is not installed", hint="apt-get install adb") from error
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(f"adb did not end within {_ADB_SECONDS} s: {' '.join(argv)}") from error
+    if result.returncode != 0:
+        said = (result.stderr or result.stdout).strip().splitlines()
+        raise DeviceError(
+            f"adb failed: {said[-1] if said else 'no message'}",
+            hint=f"the app {PACKAGE} must be installed, and the phone connected: adb devices",
+        )
+    return result.stdout

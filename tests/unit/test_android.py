@@ -1,0 +1,136 @@
+"""`edgepose android install`: the app's assets, and a phone that a script stands in for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgepose import android
+from edgepose.cli.main import main
+from edgepose.hashing import sha256_file
+
+BUNDLES = Path(__file__).resolve().parents[1] / "bundles/v1"
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the app run the test bundles, and give an assets folder that does not exist yet."""
+    monkeypatch.setattr(android, "BACKENDS", ("ncnn", "fake"))
+    (tmp_path / "main").mkdir()
+    return tmp_path / "main/assets"
+
+
+def _install(*arguments: str | Path) -> int:
+    return main(["android", "install", *map(str, arguments)])
+
+
+def test_bundles_and_their_list_are_written(assets: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _install(BUNDLES / "pose", BUNDLES / "detect", "--assets", assets, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in document["bundles"]] == ["pose", "detect"]
+    lines = (assets / "bundles/index.txt").read_text().splitlines()
+    files = sorted(p for p in (assets / "bundles").rglob("*") if p.is_file() and p.name != "index.txt")
+    assert len(lines) == len(files) == sum(len(list((BUNDLES / n).iterdir())) for n in ("pose", "detect"))
+    for line in lines:
+        digest, size, name = line.split(" ", 2)
+        path = assets / "bundles" / name
+        assert (digest, int(size)) == (sha256_file(path), path.stat().st_size)
+    assert not list(assets.parent.glob(".bundles-*"))
+
+
+def test_a_second_installation_replaces_the_first(assets: Path) -> None:
+    assert _install(BUNDLES / "pose", "--assets", assets) == 0
+    assert _install(BUNDLES / "detect", "--assets", assets) == 0
+    assert sorted(p.name for p in (assets / "bundles").iterdir()) == ["detect", "index.txt"]
+
+
+def test_a_damaged_bundle_leaves_the_app_as_it_was(
+    assets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _install(BUNDLES / "pose", "--assets", assets) == 0
+    broken = shutil.copytree(BUNDLES / "detect", tmp_path / "broken")
+    (broken / "tiny-detector.fake").write_text("no")
+    assert _install(broken, "--assets", assets) == 7
+    assert sorted(p.name for p in (assets / "bundles").iterdir()) == ["index.txt", "pose"]
+    assert "broken" in capsys.readouterr().err
+
+
+def test_what_the_app_cannot_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _install(BUNDLES / "pose", "--assets", tmp_path / "assets") == 2
+    assert "this one is for fake" in capsys.readouterr().err
+    assert _install(tmp_path / "absent", "--assets", tmp_path / "assets") == 2
+    assert _install(BUNDLES / "pose") == 2
+    assert "--assets" in capsys.readouterr().err
+    assert _install(BUNDLES / "pose", "--serial", "x") == 2
+    assert not (tmp_path / "assets").exists()
+
+
+def test_two_bundles_of_one_name_and_a_strange_folder_are_refused(assets: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(BUNDLES / "pose", tmp_path / "other/pose")
+    assert _install(BUNDLES / "pose", copy, "--assets", assets) == 2
+    (assets / "bundles").mkdir(parents=True)
+    (assets / "bundles/mine.txt").write_text("keep")
+    assert _install(BUNDLES / "pose", "--assets", assets) == 2
+    assert (assets / "bundles/mine.txt").read_text() == "keep"
+
+
+# Keeps the phone's files below $PHONE, and lists the serial numbers in $SERIALS.
+_ADB = """#!/bin/sh
+if [ "$1" = devices ]; then
+  echo "List of devices attached"; for s in $SERIALS; do printf '%s\\tdevice\\n' "$s"; done; exit 0
+fi
+[ "$1" = -s ] || exit 9
+echo "$2 $3" >>"$PHONE/calls"; shift 2
+[ -z "$BROKEN" ] || { echo "adb: error: device offline" >&2; exit 1; }
+case $1 in
+  shell) cd "$PHONE" && exec sh -c "$(echo "$2" | sed "s#/sdcard#$PHONE/sdcard#g")";;
+  push) shift; for last; do :; done; while [ $# -gt 1 ]; do cp "$1" "$PHONE$last" || exit 1; shift; done;;
+esac
+"""
+
+
+@pytest.fixture
+def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a stand-in for adb first on the path; give the folder that is the phone."""
+    tools, folder = tmp_path / "tools", tmp_path / "phone"
+    tools.mkdir()
+    folder.mkdir()
+    (tools / "adb").write_text(_ADB)
+    (tools / "adb").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PHONE", str(folder))
+    monkeypatch.setenv("SERIALS", "emulator-5554")
+    return folder
+
+
+def test_a_bundle_is_pushed_whole(assets: Path, phone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert _install(BUNDLES / "pose", "--push") == 0
+    place = phone / android.DEVICE_FOLDER.removeprefix("/")
+    assert [p.name for p in place.iterdir()] == ["pose"]
+    assert sorted(p.name for p in (place / "pose").iterdir()) == sorted(
+        p.name for p in (BUNDLES / "pose").iterdir()
+    )
+    assert "emulator-5554:" in capsys.readouterr().out
+    assert all(call.startswith("emulator-5554 ") for call in (phone / "calls").read_text().splitlines())
+
+
+def test_the_phone_must_be_clear_and_answer(
+    assets: Path, phone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BROKEN", "1")
+    assert _install(BUNDLES / "pose", "--push") == 8
+    assert "device offline" in capsys.readouterr().err
+    monkeypatch.setenv("SERIALS", "one two")
+    assert _install(BUNDLES / "pose", "--push") == 2
+    monkeypatch.setenv("SERIALS", "")
+    assert _install(BUNDLES / "pose", "--push") == 8
+    monkeypatch.setenv("PATH", str(phone))
+    assert _install(BUNDLES / "pose", "--push") == 4
