@@ -42,16 +42,35 @@ def decide(
     seed: int = 0,
 ) -> Decision:
     """Compare two runs on the same pictures: the statistics of the gate, without bundles."""
+    drift = with_reference(reference, candidate, pictures=len(data.pictures))
+    matches = None
+    if len(data.labelled):
+        matches = (match(data, reference, sigmas), match(data, candidate, sigmas))
+    return decide_matched(
+        drift, matches, limits, names=names, pictures=len(data.pictures), samples=samples,
+        confidence=confidence, seed=seed,
+    )  # fmt: skip
+
+
+def decide_matched(
+    drift: Compared,
+    matches: tuple[Matches, Matches] | None,
+    limits: GateLimits,
+    *,
+    names: Sequence[str],
+    pictures: int,
+    samples: int,
+    confidence: float,
+    seed: int,
+) -> Decision:
+    """Decide on persons that are paired already, and on the matches of both runs where there are labels."""
     import numpy as np
 
-    pictures = len(data.pictures)
-    drift = with_reference(reference, candidate, pictures=pictures)
     weights = bootstrap.resample(pictures, samples, seed)
     checks = []
     ap = None
-    if len(data.labelled):
+    if matches is not None:
         with_all = np.concatenate([np.ones((1, pictures), np.uint8), weights])
-        matches = [match(data, run, sigmas) for run in (reference, candidate)]
         first = bootstrap.ApOfWeights(matches[0]).of(with_all)
         second = first if _equal(*matches) else bootstrap.ApOfWeights(matches[1]).of(with_all)
         ap = (first, second)

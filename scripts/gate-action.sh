@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The work of action.yml: convert $CHECKPOINT, gate the bundle against $REFERENCE, exit as the gate does.
+# Writes the verdict to $GITHUB_OUTPUT and the comment to $GITHUB_STEP_SUMMARY.
+set -euo pipefail
+: "${CHECKPOINT:?}" "${TARGET:?}" "${PRECISION:?}" "${REFERENCE:?}" "${IMAGES:?}"
+: "${GITHUB_OUTPUT:?}" "${GITHUB_STEP_SUMMARY:?}"
+folder=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/edgepose-gate
+rm -rf "$folder"
+mkdir -p "$folder"
+echo "folder=$folder" >>"$GITHUB_OUTPUT"
+
+# Variables of the environment hold lists, one item a line; empty lines do not count.
+list() { grep -v '^[[:space:]]*$' <<<"$1" || true; }
+mapfile -t checkpoints < <(list "$CHECKPOINT")
+mapfile -t budgets < <(list "${BUDGET:-}")
+
+edgepose convert "${checkpoints[@]}" --to "$TARGET" --precision "$PRECISION" -o "$folder/bundles" ||
+  { code=$?; echo "verdict=ERROR" >>"$GITHUB_OUTPUT"; exit "$code"; }
+bundles=("$folder"/bundles/*)
+
+options=(--reference "$REFERENCE" --images "$IMAGES")
+[[ -z "${DATA:-}" ]] || options+=(--data "$DATA")
+[[ -z "${LIMITS:-}" ]] || options+=(--limits "$LIMITS")
+for budget in "${budgets[@]}"; do options+=(--budget "$budget"); done
+
+code=0
+edgepose gate "${bundles[0]}" "${options[@]}" \
+  --json "$folder/gate.json" --junit "$folder/gate.xml" --markdown "$folder/gate.md" || code=$?
+case $code in
+  0) verdict=PASS ;;
+  10) verdict=FAIL ;;
+  11) verdict=INCONCLUSIVE ;;
+  *) verdict=ERROR ;;
+esac
+echo "verdict=$verdict" >>"$GITHUB_OUTPUT"
+[[ ! -s "$folder/gate.md" ]] || cat "$folder/gate.md" >>"$GITHUB_STEP_SUMMARY"
+exit "$code"
