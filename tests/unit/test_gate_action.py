@@ -27,7 +27,8 @@ def run_action(tmp_path: Path, *, convert: int = 0, gate: int = 0) -> tuple[int,
         "STUB_CONVERT": str(convert), "STUB_GATE": str(gate), "RUNNER_TEMP": str(tmp_path / "temp"),
         "GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
         "CHECKPOINT": "det.pth\npose file.pth\n", "TARGET": "ncnn", "PRECISION": "fp16",
-        "REFERENCE": "base.json", "IMAGES": "images", "DATA": "labels.json", "BUDGET": "0.5\njoint_mean_input_px=2\n",
+        "REFERENCE": "base.json", "IMAGES": "images", "DATA": "labels.json",
+        "BUDGET": "0.5\njoint_mean_input_px=2\n",
     }  # fmt: skip
     script = ROOT / "scripts" / "gate-action.sh"
     done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
