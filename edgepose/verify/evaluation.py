@@ -18,6 +18,7 @@ from edgepose.verify.compared import Compared, with_labels, with_reference
 from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
 from edgepose.verify.figures import drift_member, errors_member, number, worst_member
 from edgepose.verify.oks import match
+from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict
 from edgepose.verify.run_info import CREATED_BY, bundle_member, constants_of, data_member, skeleton_member
 
@@ -118,6 +119,7 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
     with Progress("eval", stages=2 if reference else 1, unit="images") as progress:
         progress.stage(subject.member["name"], total=len(data.pictures))
         found = predict(request.bundle, data, recipe, processes=request.processes, progress=progress)
+        refuse_calibration_pictures(request.bundle, [p.name for p in data.pictures], found.picture_digests)
         theirs = None
         if reference is not None:
             progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))

@@ -27,6 +27,7 @@ from edgepose.verify.evaluation import (
 from edgepose.verify.figures import worst_member
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.gate_members import accuracy_of, scores_of, summary_of
+from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, subset
 from edgepose.verify.run_info import CREATED_BY, data_member, skeleton_member
 
@@ -170,6 +171,7 @@ def _run(
     with Progress("gate", stages=2 if reference.path else 1, unit="images") as progress:
         progress.stage(f"candidate {candidate.member['name']}", total=len(data.pictures))
         mine = predict(candidate.path, data, recipe, processes=request.processes, progress=progress)
+        refuse_calibration_pictures(candidate.path, [p.name for p in data.pictures], mine.picture_digests)
         if reference.recorded:
             reference.recorded.require_data(mine.data_digest(data), recipe.boxes)
         if reference.path:

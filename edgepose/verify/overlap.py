@@ -1,0 +1,40 @@
+"""Keep the pictures that a bundle was calibrated with out of what it is measured on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgepose.bundle.manifest import MANIFEST_NAME
+from edgepose.errors import UsageError
+
+
+def calibration_pictures(bundle: Path) -> set[str]:
+    """Return the SHA-256 of every picture that a bundle was calibrated with or chosen by.
+
+    bundle: a folder that Bundle.open has accepted; empty for one that was not calibrated.
+    """
+    manifest = json.loads((bundle / MANIFEST_NAME).read_text(encoding="utf-8"))
+    return {
+        sample["sha256"]
+        for entry in manifest.get("lineage", ())
+        if entry["step"] == "quantise"
+        for half in ("calibration", "held_out")
+        for sample in entry["arguments"].get(half, ())
+    }
+
+
+def refuse_calibration_pictures(bundle: Path, names: Sequence[str], digests: Sequence[str]) -> None:
+    """Refuse pictures, given by name and SHA-256, that are in the bundle's calibration set.
+
+    Errors: UsageError.
+    """
+    used = calibration_pictures(bundle)
+    shared = [name for name, digest in zip(names, digests, strict=True) if digest in used]
+    if shared:
+        raise UsageError(
+            f"{bundle} was calibrated with {len(shared)} of the {len(names)} pictures, "
+            f"{shared[0]} for example: its figures on them prove nothing",
+            hint="measure on other pictures, or calibrate with others (--not-in keeps a set out)",
+        )
