@@ -17,6 +17,7 @@ from edgepose.bundle.manifest import (
     pipeline_type,
     preprocess_member,
 )
+from edgepose.bundle.tracking import tracking_member
 from edgepose.converters.engine import tensors
 from edgepose.converters.limits import LIMITS
 from edgepose.converters.steps import Converted
@@ -61,6 +62,7 @@ def manifest(
             "box_score_threshold": BOX_SCORE_THRESHOLD,
             "keypoint_score_threshold": KEYPOINT_SCORE_THRESHOLD,
         },
+        "tracking": tracking_member(),
         "models": {part.canonical.role: _model(part) for part in parts},
         "files": {},
         "golden": golden,

@@ -95,7 +95,17 @@ class Bundle:
     def path(self) -> str: ...
 
 class Pipeline:
-    def __init__(self, bundle_dir: str, *, threads: int, device: str = "CPU") -> None: ...
+    def __init__(
+        self,
+        bundle_dir: str,
+        *,
+        threads: int,
+        device: str = "CPU",
+        detect_every: int = 1,
+        track: bool = False,
+        smooth: bool = False,
+        tracking_json: str | None = None,
+    ) -> None: ...
     def process(
         self, image: NDArray[np.uint8], time_ns: int, boxes: NDArray[np.float32] | None = None
     ) -> tuple[

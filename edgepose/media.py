@@ -76,6 +76,12 @@ def open_source(target: str) -> Source:
     return VideoSource(path)
 
 
+def is_pictures(target: str) -> bool:
+    """Tell whether open_source would read pictures, not a video or a camera."""
+    path = Path(target)
+    return path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES
+
+
 def list_pictures(folder: Path) -> list[Path]:
     """List the pictures of a folder, not of its sub-folders, in natural order: 2.jpg before 10.jpg."""
     found = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]

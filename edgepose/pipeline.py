@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_DEFAULT_THREADS = 8
+_MAX_TIME_S = 9e9  # in nanoseconds it fits 64 bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,18 +47,39 @@ class PosePipeline:
 
     One instance works on one picture at a time; other Python threads run meanwhile.
 
+    track: the pictures are the frames of one video, each with its time_s; persons keep their ids.
+    smooth: One Euro filtered keypoints. detect_every: the detector runs on every n-th frame, and where a
+    person was lost or the scene changed. Both track unless told otherwise. tracking: a "tracking" member
+    in place of the bundle's; needed where the bundle has none.
+
     Errors: BundleError, EngineError, MissingDependencyError (an engine that this build lacks), UsageError.
     """
 
     def __init__(
-        self, bundle: str | os.PathLike[str], *, threads: int | None = None, device: str = "CPU"
+        self,
+        bundle: str | os.PathLike[str],
+        *,
+        threads: int | None = None,
+        device: str = "CPU",
+        detect_every: int = 1,
+        track: bool | None = None,
+        smooth: bool = False,
+        tracking: Mapping[str, Any] | None = None,
     ) -> None:
         path = Path(bundle)
         if not path.exists():
             raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
         self._threads = default_threads() if threads is None else threads
+        self._track = (smooth or detect_every > 1) if track is None else track
+        options: dict[str, Any] = {}
+        if self._track or smooth or detect_every != 1:
+            options = {"detect_every": detect_every, "track": self._track, "smooth": smooth}
+        if tracking is not None:
+            options["tracking_json"] = json.dumps(dict(tracking))
         with core_errors():
-            self._core: Any = load_core().Pipeline(os.fspath(path), threads=self._threads, device=device)
+            self._core: Any = load_core().Pipeline(
+                os.fspath(path), threads=self._threads, device=device, **options
+            )
         self._manifest: dict[str, Any] = json.loads(self._core.manifest_json)
         self._points = keypoint_set_of(self._manifest)
 
@@ -79,13 +101,20 @@ class PosePipeline:
         """Find the persons of a picture, (H, W, 3) uint8 BGR.
 
         boxes (N, 4), x1 y1 x2 y2 px, stand in for the detector. A bundle without a detector takes the whole
-        picture as one person where no boxes are given. time_s: when the picture was taken, on any clock.
+        picture as one person where no boxes are given. time_s: when the picture was taken, on any clock;
+        with tracking it must rise. Errors: UsageError.
         """
         import numpy as np
 
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
             found = getattr(image, "dtype", type(image).__name__)
             raise UsageError(f"a picture is a uint8 array (H, W, 3) in BGR order, got {found}")
+        if self._track and time_s is None:
+            raise UsageError(
+                "a tracked frame needs its time", hint="pass time_s: seconds on any clock, such as i / fps"
+            )
+        if time_s is not None and not abs(time_s) < _MAX_TIME_S:
+            raise UsageError(f"time_s is {time_s}", hint="pass seconds on any clock")
         box_array = None if boxes is None else _box_array(boxes)
         time_ns = 0 if time_s is None else round(time_s * 1e9)
         with core_errors():
@@ -109,8 +138,9 @@ class PosePipeline:
             return dict(self._open_core().verify_golden())
 
     def reset(self) -> None:
-        """Forget earlier pictures, for example between two videos."""
-        self._open_core().reset()
+        """Forget earlier pictures, for example between two videos; ids count from 1 again."""
+        with core_errors():
+            self._open_core().reset()
 
     def close(self) -> None:
         """Release the networks; the pipeline cannot be used afterwards."""
@@ -140,6 +170,11 @@ class PosePipeline:
     def threads(self) -> int:
         """How many threads the networks use."""
         return self._threads
+
+    @property
+    def tracks(self) -> bool:
+        """Whether persons are followed from picture to picture."""
+        return self._track
 
     @property
     def keypoint_set(self) -> KeypointSet | None:

@@ -27,6 +27,24 @@ import click
     "--threads", type=click.IntRange(1, 256), help="Threads of the networks.  [default: all, up to 8]"
 )
 @click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
+@click.option(
+    "--detect-every",
+    type=click.IntRange(1, 100_000),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Videos and cameras: run the detector on every N-th frame, and where it is needed.",
+)
+@click.option(
+    "--track/--no-track",
+    default=None,
+    help="Videos and cameras: give persons ids that last.  [default: track]",
+)
+@click.option(
+    "--smooth/--no-smooth",
+    default=None,
+    help="Videos and cameras: take the jitter out of the keypoints.  [default: smooth where tracked]",
+)
 @click.option("--max-frames", type=click.IntRange(1), metavar="N", help="Stop after N frames.")
 @click.option("--no-draw", is_flag=True, help="Write the JSON only, no pictures or video.")
 @click.option(
@@ -58,6 +76,9 @@ def run(
     boxes: Path | None,
     threads: int | None,
     device: str,
+    detect_every: int,
+    track: bool | None,
+    smooth: bool | None,
     max_frames: int | None,
     no_draw: bool,
     color_by: str,
@@ -82,6 +103,9 @@ def run(
         boxes=boxes,
         threads=threads,
         device=device,
+        detect_every=detect_every,
+        track=track,
+        smooth=smooth,
         max_frames=max_frames,
         draw=not no_draw,
         color_by="person" if color_by == "person" else "side",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
@@ -17,10 +18,11 @@ import numpy as np
 
 from edgepose import __version__, log
 from edgepose.background import Background
+from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.coco_json import CocoResults, open_results
 from edgepose.draw import ColorBy, draw_box, draw_poses, person_color
 from edgepose.errors import UsageError
-from edgepose.media import Frame, PictureSource, ReadAhead, Source, open_source
+from edgepose.media import Frame, PictureSource, ReadAhead, Source, is_pictures, open_source
 from edgepose.openpose_json import OpenPoseWriter
 from edgepose.person_boxes import PersonBoxes, read_person_boxes
 from edgepose.pipeline import PoseFrame, PosePipeline
@@ -42,6 +44,9 @@ class RunOptions:
     boxes: Path | None = None
     threads: int | None = None
     device: str = "CPU"
+    detect_every: int = 1
+    track: bool | None = None
+    smooth: bool | None = None
     max_frames: int | None = None
     draw: bool = True
     color_by: ColorBy = "side"
@@ -60,12 +65,17 @@ class _Done:
 def run_job(options: RunOptions) -> None:
     """Run and print what came out. Errors: those of PosePipeline and the readers; UsageError at the end when
     some pictures of a folder could not be read."""
-    with PosePipeline(options.bundle, threads=options.threads, device=options.device) as pipeline:
+    with _open_pipeline(options) as pipeline:
         boxes = read_person_boxes(options.boxes) if options.boxes else None
         if boxes and pipeline.pipeline_type not in ("top_down", "pose"):
             raise UsageError(
                 f"the pipeline of {options.bundle} is {pipeline.pipeline_type!r} and takes no boxes",
                 hint="leave out --boxes",
+            )
+        if pipeline.tracks and pipeline.pipeline_type == "detect":
+            raise UsageError(
+                f"{options.bundle} finds boxes alone, which are not tracked here",
+                hint="leave out --track, --smooth and --detect-every",
             )
         source = open_source(options.target)
         folder = options.output or Path("edgepose-run") / source.name
@@ -82,6 +92,46 @@ def run_job(options: RunOptions) -> None:
             f"{len(source.unreadable)} of {source.frame_count} pictures could not be read: {names}",
             hint="the results hold the others",
         )
+
+
+def _open_pipeline(options: RunOptions) -> PosePipeline:
+    """Open the bundle; a video is tracked and smoothed unless told otherwise or the bundle cannot."""
+    track, smooth = options.track, options.smooth
+    if is_pictures(options.target):
+        if track or smooth or options.detect_every > 1:
+            raise UsageError(
+                f"{options.target}: pictures are not followed from one to the next",
+                hint="--track, --smooth and --detect-every are for videos and cameras",
+            )
+        track = False
+    if track is None:
+        track = _can_track(options)
+    return PosePipeline(
+        options.bundle,
+        threads=options.threads,
+        device=options.device,
+        detect_every=options.detect_every,
+        track=track,
+        smooth=track if smooth is None else smooth,
+    )
+
+
+def _can_track(options: RunOptions) -> bool:
+    """Tell whether to track where the user does not say."""
+    if options.smooth or options.detect_every > 1:
+        return True
+    try:
+        manifest = json.loads((options.bundle / MANIFEST_NAME).read_text(encoding="utf-8"))
+        found = "tracking" in manifest
+        if manifest["pipeline"]["type"] == "detect":
+            return False
+    except (OSError, ValueError, TypeError, KeyError):
+        return False  # opening the bundle says what is wrong with it
+    if not found:
+        log.warning(
+            f"{options.bundle} was made before tracking: no ids, no smoothing (convert again for them)"
+        )
+    return found
 
 
 class _Job:

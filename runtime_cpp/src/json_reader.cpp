@@ -131,7 +131,8 @@ void JsonReader::fail(const JsonNode& node, const std::string& expected) {
   if (ok()) fail(node.path, "is " + shown(*node.value) + "; expected " + expected);
 }
 
-void JsonReader::expect_members(const JsonNode& node, std::initializer_list<const char*> names) {
+void JsonReader::expect_members(const JsonNode& node, std::initializer_list<const char*> names,
+                                std::initializer_list<const char*> optional) {
   if (!ok()) return;
   if (!node.value->is_object()) return fail(node, "an object");
   const std::string prefix = node.path.empty() ? "" : node.path + ".";
@@ -140,7 +141,8 @@ void JsonReader::expect_members(const JsonNode& node, std::initializer_list<cons
   }
   for (const auto& item : node.value->items()) {
     const auto same = [&](const char* name) { return item.key() == name; };
-    if (std::none_of(names.begin(), names.end(), same)) {
+    if (std::none_of(names.begin(), names.end(), same) &&
+        std::none_of(optional.begin(), optional.end(), same)) {
       return fail(prefix + shorten(item.key()), "is not a member that the format knows");
     }
   }

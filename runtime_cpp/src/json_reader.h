@@ -43,8 +43,9 @@ class JsonReader {
   void fail(const JsonNode& node,
             const std::string& expected);  // "<path> is <value>; expected <expected>"
 
-  // Checks that the node is an object with exactly these members.
-  void expect_members(const JsonNode& node, std::initializer_list<const char*> names);
+  // Checks that the node is an object with exactly these members, the optional ones perhaps.
+  void expect_members(const JsonNode& node, std::initializer_list<const char*> names,
+                      std::initializer_list<const char*> optional = {});
   JsonNode member(const JsonNode& node, const std::string& name);
   std::vector<std::string> member_names(
       const JsonNode& object);  // of a node that must be an object

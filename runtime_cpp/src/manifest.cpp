@@ -220,7 +220,8 @@ Result<Manifest> parse_manifest(const std::string& text) {
   JsonReader reader;
   reader.expect_members(
       root, {"format", "format_version", "name", "created_by", "backend", "precision", "pipeline",
-             "models", "files", "golden", "lineage", "verification", "license", "manifest_sha256"});
+             "models", "files", "golden", "lineage", "verification", "license", "manifest_sha256"},
+      {"tracking"});
   Manifest manifest{};
   reader.sha256(reader.member(root, "manifest_sha256"));
   manifest.name = reader.text(reader.member(root, "name"));
@@ -230,6 +231,8 @@ Result<Manifest> parse_manifest(const std::string& text) {
   manifest.precision =
       reader.choice(reader.member(root, "precision"), {"fp32", "fp16", "int8", "mixed"});
   manifest.pipeline = read_pipeline(reader.member(root, "pipeline"), &reader);
+  if (document.contains("tracking"))
+    manifest.tracking = read_tracking(reader.member(root, "tracking"), &reader);
   read_models(reader.member(root, "models"), &manifest, &reader);
   read_files(reader.member(root, "files"), &manifest, &reader);
   read_golden(reader.member(root, "golden"), &manifest, &reader);

@@ -184,6 +184,9 @@ Result<BoxHead> parse_box_head(const std::string& text) {
 Result<RtmoHead> parse_rtmo_head(const std::string& text) {
   return parse_part<RtmoHead>(text, "head", read_rtmo_head);
 }
+Result<TrackingSettings> parse_tracking(const std::string& text) {
+  return parse_part<TrackingSettings>(text, "tracking", read_tracking);
+}
 
 int keypoint_count(const Head& head) {
   if (const auto* simcc = std::get_if<SimccHead>(&head))

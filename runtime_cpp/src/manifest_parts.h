@@ -11,6 +11,7 @@ Preprocess read_preprocess(const JsonNode& node, JsonReader* reader);
 SimccHead read_simcc_head(const JsonNode& node, JsonReader* reader);
 BoxHead read_box_head(const JsonNode& node, JsonReader* reader);
 RtmoHead read_rtmo_head(const JsonNode& node, JsonReader* reader);
+TrackingSettings read_tracking(const JsonNode& node, JsonReader* reader);
 
 // One entry of "models", with its tensors checked against head and preprocess. File paths are left
 // relative.

@@ -4,7 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "edgepose/tracker.h"
 #include "golden.h"
+#include "scene_change.h"
 #include "stages.h"
 #include "stopwatch.h"
 #include "worker_pool.h"
@@ -14,6 +16,7 @@ namespace {
 
 // A box that cannot be cropped is not a person: clipping to the picture can leave a sliver.
 constexpr float kMinBoxSide_px = 1.0F;
+constexpr int kMaxDetectEvery = 100000;
 
 }  // namespace
 
@@ -29,6 +32,7 @@ class Pipeline::Impl {
       return Status(Code::kInvalidArgument, "threads is " + std::to_string(options.threads),
                     "use 1 to 256");
     }
+    EDGEPOSE_RETURN_IF_ERROR(open_tracker(options));
     pool_ = std::make_unique<WorkerPool>(options.threads);
     if (bundle_.model("detector") != nullptr) {
       EDGEPOSE_ASSIGN_OR_RETURN(detector_, DetectorStage::open(bundle_, engine_options));
@@ -46,42 +50,42 @@ class Pipeline::Impl {
   const Bundle& bundle() const { return bundle_; }
   std::mutex& mutex() { return mutex_; }
 
-  Status process(const ImageView& image, std::vector<Pose>* out, StageTimings* timings) {
+  Status process(const ImageView& image, int64_t time_ns, std::vector<Pose>* out,
+                 StageTimings* timings) {
     EDGEPOSE_RETURN_IF_ERROR(validate(image));
-    if (one_stage_ != nullptr) return process_one_stage(image, out, timings);
-    if (detector_ == nullptr) {
-      set_count(1, out);
-      fill((*out)[0],
-           {0, 0, static_cast<float>(upright_width_px(image)),
-            static_cast<float>(upright_height_px(image))},
-           1.0F);
+    if (tracker_ == nullptr) return find_all(image, out, timings);
+    EDGEPOSE_RETURN_IF_ERROR(begin_frame(image, time_ns));
+    const bool due = frames_to_detection_ <= 0 || tracker_->wants_detection();
+    if (due) {
+      EDGEPOSE_RETURN_IF_ERROR(find_all(image, out, timings));
     } else {
-      EDGEPOSE_RETURN_IF_ERROR(detector_->run(image, &detections_, timings));
-      const PipelineSettings& settings = bundle_.pipeline();
-      size_t count = 0;
-      for (const Detection& d : detections_) {
-        const bool person =
-            d.label == settings.person_label && d.score >= settings.box_score_threshold &&
-            d.box.x2 - d.box.x1 >= kMinBoxSide_px && d.box.y2 - d.box.y1 >= kMinBoxSide_px;
-        if (person) detections_[count++] = d;
-      }
-      detections_.resize(count);
-      set_count(count, out);
-      for (size_t i = 0; i < count; ++i) fill((*out)[i], detections_[i].box, detections_[i].score);
+      const std::vector<Tracker::Prediction>& expected = tracker_->predict();
+      set_count(expected.size(), out);
+      for (size_t i = 0; i < expected.size(); ++i)
+        fill((*out)[i], expected[i].box, expected[i].box_score);
+      EDGEPOSE_RETURN_IF_ERROR(pose_->run(image, *out, timings));
     }
-    return pose_ == nullptr ? Status() : pose_->run(image, *out, timings);
+    frames_to_detection_ = (due ? detect_every_ : frames_to_detection_) - 1;
+    const auto source = due ? Tracker::Source::kDetected : Tracker::Source::kFollowed;
+    set_count(tracker_->update(source, *out), out);
+    return {};
   }
 
-  Status process_boxes(const ImageView& image, Span<const BoxXyxy> boxes, std::vector<Pose>* out,
-                       StageTimings* timings) {
-    if (pose_ == nullptr) {
-      return Status(Code::kUnsupported,
-                    "the bundle \"" + bundle_.name() + "\" has no pose network that takes boxes");
-    }
+  Status process_boxes(const ImageView& image, int64_t time_ns, Span<const BoxXyxy> boxes,
+                       std::vector<Pose>* out, StageTimings* timings) {
+    if (tracker_ == nullptr) return find_in(image, boxes, out, timings);
     EDGEPOSE_RETURN_IF_ERROR(validate(image));
-    set_count(boxes.size(), out);
-    for (size_t i = 0; i < boxes.size(); ++i) fill((*out)[i], boxes[i], 1.0F);
-    return pose_->run(image, *out, timings);
+    EDGEPOSE_RETURN_IF_ERROR(begin_frame(image, time_ns));
+    EDGEPOSE_RETURN_IF_ERROR(find_in(image, boxes, out, timings));
+    frames_to_detection_ = 0;
+    set_count(tracker_->update(Tracker::Source::kGiven, *out), out);
+    return {};
+  }
+
+  void reset() {
+    if (tracker_ != nullptr) tracker_->reset();
+    scene_.reset();
+    frames_to_detection_ = 0;
   }
 
   Status detect(const ImageView& image, std::vector<Detection>* out, StageTimings* timings) {
@@ -109,12 +113,99 @@ class Pipeline::Impl {
       set_count(detections.size(), &poses);
       for (size_t i = 0; i < poses.size(); ++i) fill_one_stage(i, detections[i], &poses[i]);
     } else if (golden.has_poses) {
-      EDGEPOSE_RETURN_IF_ERROR(process_boxes(image, golden.boxes, &poses, &unused));
+      EDGEPOSE_RETURN_IF_ERROR(find_in(image, golden.boxes, &poses, &unused));
     }
     return compare_with_golden(golden, bundle_.pipeline(), detections, poses);
   }
 
  private:
+  Status open_tracker(const PipelineOptions& options) {
+    const auto wrong = [](const std::string& message, const std::string& hint) {
+      return Status(Code::kInvalidArgument, message, hint);
+    };
+    if (options.detect_every < 1 || options.detect_every > kMaxDetectEvery) {
+      return wrong("detect_every is " + std::to_string(options.detect_every),
+                   "use 1 to " + std::to_string(kMaxDetectEvery));
+    }
+    if (!options.track) {
+      if (!options.smooth && options.detect_every == 1) return {};
+      return wrong(
+          options.smooth ? "smoothing needs tracking" : "detect_every above 1 needs tracking",
+          "set track as well");
+    }
+    if (options.detect_every > 1 && bundle_.pipeline().type != PipelineSettings::Type::kTopDown) {
+      return wrong("detect_every is " + std::to_string(options.detect_every) +
+                       ", but the bundle \"" + bundle_.name() +
+                       "\" is not a detector with a pose network",
+                   "leave it at 1");
+    }
+    const auto& settings = options.tracking.has_value() ? options.tracking : bundle_.tracking();
+    if (!settings.has_value()) {
+      return wrong("the bundle \"" + bundle_.name() + "\" has no \"tracking\" member",
+                   "make it again with edgepose convert, or give tracking settings");
+    }
+    std::vector<float> sigmas;
+    if (const BundleModel* model = bundle_.model("pose")) {
+      sigmas = std::get<SimccHead>(model->head).sigmas;
+    } else if (const BundleModel* model = bundle_.model("one_stage")) {
+      sigmas = std::get<RtmoHead>(model->head).sigmas;
+    }
+    scene_change_levels_ = settings->scene_change_levels;
+    detect_every_ = options.detect_every;
+    tracker_ = std::make_unique<Tracker>(
+        *settings, std::move(sigmas), bundle_.pipeline().keypoint_score_threshold, options.smooth);
+    return {};
+  }
+
+  // At a cut everybody is somebody new.
+  Status begin_frame(const ImageView& image, int64_t time_ns) {
+    EDGEPOSE_RETURN_IF_ERROR(
+        tracker_->begin(time_ns, upright_width_px(image), upright_height_px(image)));
+    if (scene_.is_cut(image, scene_change_levels_)) {
+      tracker_->end_tracks();
+      frames_to_detection_ = 0;
+    }
+    return {};
+  }
+
+  // The persons of a picture, whatever came before.
+  Status find_all(const ImageView& image, std::vector<Pose>* out, StageTimings* timings) {
+    if (one_stage_ != nullptr) return process_one_stage(image, out, timings);
+    if (detector_ == nullptr) {
+      set_count(1, out);
+      fill((*out)[0],
+           {0, 0, static_cast<float>(upright_width_px(image)),
+            static_cast<float>(upright_height_px(image))},
+           1.0F);
+    } else {
+      EDGEPOSE_RETURN_IF_ERROR(detector_->run(image, &detections_, timings));
+      const PipelineSettings& settings = bundle_.pipeline();
+      size_t count = 0;
+      for (const Detection& d : detections_) {
+        const bool person =
+            d.label == settings.person_label && d.score >= settings.box_score_threshold &&
+            d.box.x2 - d.box.x1 >= kMinBoxSide_px && d.box.y2 - d.box.y1 >= kMinBoxSide_px;
+        if (person) detections_[count++] = d;
+      }
+      detections_.resize(count);
+      set_count(count, out);
+      for (size_t i = 0; i < count; ++i) fill((*out)[i], detections_[i].box, detections_[i].score);
+    }
+    return pose_ == nullptr ? Status() : pose_->run(image, *out, timings);
+  }
+
+  Status find_in(const ImageView& image, Span<const BoxXyxy> boxes, std::vector<Pose>* out,
+                 StageTimings* timings) {
+    if (pose_ == nullptr) {
+      return Status(Code::kUnsupported,
+                    "the bundle \"" + bundle_.name() + "\" has no pose network that takes boxes");
+    }
+    EDGEPOSE_RETURN_IF_ERROR(validate(image));
+    set_count(boxes.size(), out);
+    for (size_t i = 0; i < boxes.size(); ++i) fill((*out)[i], boxes[i], 1.0F);
+    return pose_->run(image, *out, timings);
+  }
+
   static void fill(Pose& pose, const BoxXyxy& box, float score) {
     pose.box = box;
     pose.box_score = score;
@@ -164,6 +255,11 @@ class Pipeline::Impl {
   std::unique_ptr<DetectorStage> detector_;
   std::unique_ptr<PoseStage> pose_;
   std::unique_ptr<OneStageStage> one_stage_;
+  std::unique_ptr<Tracker> tracker_;
+  SceneChange scene_;
+  float scene_change_levels_ = 0;
+  int detect_every_ = 1;
+  int frames_to_detection_ = 0;
   std::vector<Detection> detections_;
   std::vector<Keypoint> keypoints_;
   std::vector<Pose> spare_;
@@ -203,17 +299,17 @@ Result<std::unique_ptr<Pipeline>> Pipeline::open(const std::string& bundle_dir,
 
 const Bundle& Pipeline::bundle() const { return impl_->bundle(); }
 
-Status Pipeline::process(const ImageView& image, int64_t /*time_ns*/, std::vector<Pose>* out,
+Status Pipeline::process(const ImageView& image, int64_t time_ns, std::vector<Pose>* out,
                          StageTimings* timings) {
   return exclusive(&impl_->mutex(), timings,
-                   [&](StageTimings* t) { return impl_->process(image, out, t); });
+                   [&](StageTimings* t) { return impl_->process(image, time_ns, out, t); });
 }
 
-Status Pipeline::process_boxes(const ImageView& image, int64_t /*time_ns*/,
-                               Span<const BoxXyxy> boxes, std::vector<Pose>* out,
-                               StageTimings* timings) {
-  return exclusive(&impl_->mutex(), timings,
-                   [&](StageTimings* t) { return impl_->process_boxes(image, boxes, out, t); });
+Status Pipeline::process_boxes(const ImageView& image, int64_t time_ns, Span<const BoxXyxy> boxes,
+                               std::vector<Pose>* out, StageTimings* timings) {
+  return exclusive(&impl_->mutex(), timings, [&](StageTimings* t) {
+    return impl_->process_boxes(image, time_ns, boxes, out, t);
+  });
 }
 
 Status Pipeline::detect(const ImageView& image, std::vector<Detection>* out,
@@ -228,6 +324,11 @@ Result<GoldenReport> Pipeline::verify_golden() {
   return impl_->verify_golden();
 }
 
-void Pipeline::reset() {}
+Status Pipeline::reset() {
+  const std::unique_lock<std::mutex> lock(impl_->mutex(), std::try_to_lock);
+  if (!lock.owns_lock()) return busy();
+  impl_->reset();
+  return {};
+}
 
 }  // namespace edgepose

@@ -1,4 +1,4 @@
-// Runs a bundle on one picture: JSON on standard output, errors in one line on standard error.
+// Runs a bundle on pictures: JSON on standard output, errors in one line on standard error.
 
 #include <cmath>
 #include <cstdio>
@@ -18,8 +18,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr char kUsage[] =
-    "usage: edgepose_run BUNDLE [PICTURE.ppm] [options]\n"
-    "  --raw WIDTHxHEIGHT     PICTURE holds bytes in BGR order\n"
+    "usage: edgepose_run BUNDLE [PICTURE.ppm ...] [options]\n"
+    "  --raw WIDTHxHEIGHT     pictures hold bytes in BGR order\n"
+    "  --track                the pictures are the frames of a video; persons get ids\n"
+    "  --smooth               the same, with smoothed keypoints\n"
+    "  --detect-every N       the same, with the detector on every N-th frame (1)\n"
+    "  --interval-ms N        time between two frames (33)\n"
     "  --boxes X1,Y1,X2,Y2    a person's box in pixels, instead of the detector; may be repeated\n"
     "  --threads N            (1)\n"
     "  --device NAME          (CPU)\n"
@@ -29,9 +33,13 @@ constexpr char kUsage[] =
 struct Arguments {
   bool help = false;
   bool verify = false;
+  bool track = false;
+  bool smooth = false;
+  int detect_every = 1;
+  int interval_ms = 33;
   bool raw = false;
   std::string bundle;
-  std::string picture;
+  std::vector<std::string> pictures;
   int raw_width_px = 0;
   int raw_height_px = 0;
   int threads = 1;
@@ -65,6 +73,11 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
       args.verify = true;
       continue;
     }
+    if (name == "--track" || name == "--smooth") {
+      args.track = true;
+      args.smooth = args.smooth || name == "--smooth";
+      continue;
+    }
     if (name.rfind("--", 0) != 0) {
       places.push_back(name);
       continue;
@@ -78,6 +91,13 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
     } else if (name == "--repeat") {
       if (!parse_count(value, 1000000, &args.repeat))
         return wrong("--repeat " + value + " is not a number");
+    } else if (name == "--detect-every") {
+      if (!parse_count(value, 100000, &args.detect_every))
+        return wrong("--detect-every " + value + " is not a number of 1 to 100000");
+      args.track = args.track || args.detect_every > 1;
+    } else if (name == "--interval-ms") {
+      if (!parse_count(value, 1000000, &args.interval_ms))
+        return wrong("--interval-ms " + value + " is not a number of 1 to 1000000");
     } else if (name == "--device") {
       args.device = value;
     } else if (name == "--raw") {
@@ -99,11 +119,10 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
       return wrong("unknown option " + name);
     }
   }
-  if (places.empty() || places.size() > 2)
-    return wrong("a bundle and at most one picture are needed");
+  if (places.empty()) return wrong("a bundle is needed");
   args.bundle = places[0];
-  if (places.size() == 2) args.picture = places[1];
-  if (args.picture.empty() && !args.verify) return wrong("a picture or --verify is needed");
+  args.pictures.assign(places.begin() + 1, places.end());
+  if (args.pictures.empty() && !args.verify) return wrong("a picture or --verify is needed");
   return args;
 }
 
@@ -118,6 +137,7 @@ Json to_json(const Pose& pose) {
   Json person = {{"box_xyxy", {rounded(b.x1), rounded(b.y1), rounded(b.x2), rounded(b.y2)}},
                  {"box_score", rounded(pose.box_score)},
                  {"keypoints", keypoints}};
+  if (pose.track_id >= 0) person["track_id"] = pose.track_id;
   if (!pose.z.empty()) {
     person["z"] = Json::array();
     for (const float z : pose.z) person["z"].push_back(rounded(z));
@@ -148,10 +168,33 @@ Json to_json(const GoldenReport& r) {
           {"keypoint_max_px", r.keypoint_max_px}};
 }
 
+Result<Json> run_picture(const Arguments& args, const std::string& path, int64_t frame,
+                         Pipeline* pipeline) {
+  auto read = args.raw ? read_raw_bgr(path, args.raw_width_px, args.raw_height_px) : read_ppm(path);
+  EDGEPOSE_ASSIGN_OR_RETURN(const Picture picture, std::move(read));
+  const int64_t time_ns = frame * args.interval_ms * 1000000;
+  std::vector<Pose> poses;
+  StageTimings timings;
+  EDGEPOSE_RETURN_IF_ERROR(
+      args.boxes.empty()
+          ? pipeline->process(picture.view(), time_ns, &poses, &timings)
+          : pipeline->process_boxes(picture.view(), time_ns, args.boxes, &poses, &timings));
+  Json document = {{"picture", path},
+                   {"width_px", picture.width_px},
+                   {"height_px", picture.height_px},
+                   {"persons", Json::array()}};
+  for (const Pose& pose : poses) document["persons"].push_back(to_json(pose));
+  document["timings"] = to_json(timings);
+  return document;
+}
+
 Status run(const Arguments& args, Json* document, bool* verified) {
   PipelineOptions options;
   options.threads = args.threads;
   options.device = args.device;
+  options.track = args.track;
+  options.smooth = args.smooth;
+  options.detect_every = args.detect_every;
   EDGEPOSE_ASSIGN_OR_RETURN(const std::unique_ptr<Pipeline> pipeline,
                             Pipeline::open(args.bundle, options));
   *document = {{"bundle", pipeline->bundle().name()}, {"digest", pipeline->bundle().digest()}};
@@ -160,24 +203,19 @@ Status run(const Arguments& args, Json* document, bool* verified) {
     (*document)["verification"] = to_json(report);
     *verified = report.passed;
   }
-  if (args.picture.empty()) return {};
-  auto read = args.raw ? read_raw_bgr(args.picture, args.raw_width_px, args.raw_height_px)
-                       : read_ppm(args.picture);
-  EDGEPOSE_ASSIGN_OR_RETURN(const Picture picture, std::move(read));
-  std::vector<Pose> poses;
-  StageTimings timings;
-  for (int i = 0; i < args.repeat; ++i) {
-    EDGEPOSE_RETURN_IF_ERROR(
-        args.boxes.empty()
-            ? pipeline->process(picture.view(), i, &poses, &timings)
-            : pipeline->process_boxes(picture.view(), i, args.boxes, &poses, &timings));
+  int64_t frame = 0;
+  for (int round = 0; round < args.repeat; ++round) {
+    Json frames = Json::array();
+    for (const std::string& path : args.pictures) {
+      EDGEPOSE_ASSIGN_OR_RETURN(Json done, run_picture(args, path, frame++, pipeline.get()));
+      frames.push_back(std::move(done));
+    }
+    if (frames.size() == 1) {
+      document->update(frames[0]);
+    } else if (!frames.empty()) {
+      (*document)["frames"] = std::move(frames);
+    }
   }
-  (*document)["picture"] = args.picture;
-  (*document)["width_px"] = picture.width_px;
-  (*document)["height_px"] = picture.height_px;
-  (*document)["persons"] = Json::array();
-  for (const Pose& pose : poses) (*document)["persons"].push_back(to_json(pose));
-  (*document)["timings"] = to_json(timings);
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <new>
+#include <string>
 #include <vector>
 
 #include "edgepose/pipeline.h"
@@ -65,6 +66,30 @@ TEST(AllocationTest, ASteadyStateAllocatesNothing) {
         }
       }
       EXPECT_EQ(allocations - before, 0) << name << " with " << threads << " threads";
+    }
+  }
+}
+
+TEST(AllocationTest, TrackingAllocatesNothingOnceAllWereSeen) {
+  for (const char* name : {"top_down", "detect", "pose_3d", "one_stage"}) {
+    for (const int detect_every : {1, 3}) {
+      if (detect_every > 1 && std::string(name) != "top_down") continue;
+      const auto pipeline = open_tracking(test_bundle(name), 1, true, detect_every);
+      ASSERT_NE(pipeline, nullptr);
+      std::vector<TestPicture> pictures;
+      pictures.reserve(6);
+      for (unsigned seed = 0; seed < 6; ++seed) pictures.emplace_back(64, 48, seed);
+      std::vector<Pose> poses;
+      int64_t time_ns = 0;
+      int64_t before = 0;
+      for (int round = 0; round < 80; ++round) {
+        if (round == 40) before = allocations;
+        for (const TestPicture& picture : pictures) {
+          const Status status = pipeline->process(picture.view(), time_ns += 33000000, &poses);
+          if (!status.ok()) ADD_FAILURE() << status.message();
+        }
+      }
+      EXPECT_EQ(allocations - before, 0) << name << ", detect_every " << detect_every;
     }
   }
 }

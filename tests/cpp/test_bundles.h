@@ -26,6 +26,38 @@ inline std::unique_ptr<Pipeline> open_pipeline(const std::string& folder, int th
   return pipeline.ok() ? std::move(pipeline).value() : nullptr;
 }
 
+// Settings for tests; those of real bundles come from edgepose/bundle/tracking.py.
+inline TrackingSettings test_tracking() {
+  TrackingSettings t{};
+  t.match_similarity = 0.2F;
+  t.keypoint_weight = 0.5F;
+  t.nms_oks = 0.85F;
+  t.birth_box_score = 0.4F;
+  t.loss_keypoint_score = 0.3F;
+  t.max_lost_s = 1;
+  t.max_prediction_s = 0.7F;
+  t.velocity_time_s = 0.2F;
+  t.uncertainty_time_s = 0.4F;
+  t.pose_box_padding = 1.2F;
+  t.pose_box_pull = 0.1F;
+  t.scene_change_levels = 30;
+  t.smoothing = {0.6F, 6, 1, 0.1F};
+  return t;
+}
+
+inline std::unique_ptr<Pipeline> open_tracking(const std::string& folder, int threads, bool smooth,
+                                               int detect_every = 1) {
+  PipelineOptions options;
+  options.threads = threads;
+  options.track = true;
+  options.smooth = smooth;
+  options.detect_every = detect_every;
+  options.tracking = test_tracking();
+  auto pipeline = Pipeline::open(folder, options);
+  EXPECT_TRUE(pipeline.ok()) << pipeline.status().message();
+  return pipeline.ok() ? std::move(pipeline).value() : nullptr;
+}
+
 // Noise that owns its pixels.
 class TestPicture {
  public:

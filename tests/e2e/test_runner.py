@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -11,12 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepose import _core, errors
+from edgepose import PosePipeline, _core, errors
 
 ROOT = Path(__file__).resolve().parents[2]
 BUNDLES = ROOT / "tests" / "bundles" / "v1"
 PROGRAMS = [ROOT / "build" / preset / "runtime_cpp" / "edgepose_run" for preset in ("asan", "dev")]
 
+
+def _cases() -> Any:
+    spec = importlib.util.spec_from_file_location("bundle_cases_of_runner", BUNDLES.parent / "cases.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+cases = _cases()
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 
@@ -76,6 +87,29 @@ def test_it_gives_what_python_gives(
     assert document["timings"]["total_ns"] > 0
 
 
+def test_a_tracked_video_is_what_python_gives(program: Path, tmp_path: Path) -> None:
+    case = next(case for case in cases.VALID if case["name"] == "with tracking")
+    cases.build(case, tmp_path / "bundle")
+    random = np.random.default_rng(3)
+    frames = [random.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(3)]
+    frames = [frames[i] for i in (0, 0, 1, 1, 0, 2, 2, 2)]
+    paths = [_ppm(tmp_path / f"{i}.ppm", frame) for i, frame in enumerate(frames)]
+    options = ["--smooth", "--detect-every", "2", "--interval-ms", "40"]
+    outcome = _run(program, tmp_path / "bundle", *paths, *options)
+    assert outcome.returncode == 0, outcome.stderr
+    found = json.loads(outcome.stdout)["frames"]
+    assert len(found) == len(frames)
+    ids = set()
+    with PosePipeline(tmp_path / "bundle", threads=1, smooth=True, detect_every=2) as pipeline:
+        for i, (frame, image) in enumerate(zip(found, frames, strict=True)):
+            expected = pipeline(image, time_s=i * 0.04)
+            assert [person["track_id"] for person in frame["persons"]] == expected.track_ids.tolist()
+            keypoints = np.array([person["keypoints"] for person in frame["persons"]]).reshape(-1, 3, 3)
+            np.testing.assert_allclose(keypoints, expected.keypoints, atol=1e-4)
+            ids.update(expected.track_ids.tolist())
+    assert len(ids) > 1 and min(ids) >= 1
+
+
 def test_raw_pictures_and_boxes(program: Path, image: Image, tmp_path: Path) -> None:
     raw = tmp_path / "p.bgr"
     raw.write_bytes(image.tobytes())
@@ -104,7 +138,6 @@ def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
     for arguments in (
         [],
         [bundle],
-        [bundle, "a", "b"],
         [bundle, "--verify", "--threads"],
         [bundle, "--verify", "--threads", "0"],
         [bundle, "--verify", "--threads", "two"],
@@ -115,6 +148,9 @@ def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
         [bundle, "a", "--boxes", "1,2,3"],
         [bundle, "a", "--boxes", "1,2,3,4,5"],
         [bundle, "--verify", "--fast"],
+        [bundle, "a", "--detect-every", "0"],
+        [bundle, "a", "--interval-ms", "x"],
+        [bundle, "a", "--track"],
     ):
         _fails(program, usage, *arguments)
 

@@ -54,10 +54,16 @@ std::pair<py::ssize_t, bool> keypoints_of(const Bundle& bundle) {
 }
 
 std::unique_ptr<Pipeline> open_pipeline(const std::string& bundle_dir, int threads,
-                                        const std::string& device) {
+                                        const std::string& device, int detect_every, bool track,
+                                        bool smooth,
+                                        const std::optional<std::string>& tracking_json) {
   PipelineOptions options;
   options.threads = threads;
   options.device = device;
+  options.detect_every = detect_every;
+  options.track = track;
+  options.smooth = smooth;
+  if (tracking_json) options.tracking = value_or_raise(parse_tracking(*tracking_json));
   const auto open = [&] {
     const py::gil_scoped_release unlocked;
     return Pipeline::open(bundle_dir, options);
@@ -140,7 +146,10 @@ py::dict verify_golden(Pipeline& pipeline) {
 void bind_pipeline(py::module_& module) {
   py::class_<Pipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.")
       .def(py::init(&open_pipeline), py::arg("bundle_dir"), py::kw_only(), py::arg("threads"),
-           py::arg("device") = "CPU", "Open a bundle, verify it and load its networks.")
+           py::arg("device") = "CPU", py::arg("detect_every") = 1, py::arg("track") = false,
+           py::arg("smooth") = false, py::arg("tracking_json") = py::none(),
+           "Open a bundle, verify it and load its networks.\n\n"
+           "tracking_json: a \"tracking\" member in place of the bundle's.")
       .def("process", &process, py::arg("image").noconvert(), py::arg("time_ns"),
            py::arg("boxes").noconvert() = py::none(),
            "Find the persons of a uint8 [H, W, 3] BGR picture.\n\n"
@@ -154,7 +163,9 @@ void bind_pipeline(py::module_& module) {
       .def(
           "verify_golden", &verify_golden,
           "Run the bundle's own picture and report how far the results are from the expected ones.")
-      .def("reset", &Pipeline::reset, "Forget all earlier frames.")
+      .def(
+          "reset", [](Pipeline& pipeline) { check(pipeline.reset()); },
+          "Forget all earlier frames.")
       .def_property_readonly("manifest_json",
                              [](const Pipeline& p) { return p.bundle().manifest_text(); });
 }

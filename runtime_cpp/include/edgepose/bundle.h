@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -63,6 +64,7 @@ struct Manifest {
   PipelineSettings pipeline;
   std::map<std::string, BundleModel> models;  // by role
   std::map<std::string, File> files;          // by file name
+  std::optional<TrackingSettings> tracking;   // older bundles have none
   GoldenSpec golden;            // without the expected values until Bundle::open reads them
   std::string golden_expected;  // name of the file that holds them
 };
@@ -86,6 +88,7 @@ class Bundle {
   const std::string& backend() const { return manifest_.backend; }
   const std::string& precision() const { return manifest_.precision; }
   const PipelineSettings& pipeline() const { return manifest_.pipeline; }
+  const std::optional<TrackingSettings>& tracking() const { return manifest_.tracking; }
   const GoldenSpec& golden() const { return manifest_.golden; }
   const Manifest& manifest() const { return manifest_; }
   // The model of a role ("detector", "pose", "one_stage"), or null where the pipeline has none.
@@ -100,12 +103,13 @@ class Bundle {
   Manifest manifest_;
 };
 
-// These read the JSON of one "preprocess" or "head" member with the checks of parse_manifest.
+// These read the JSON of one "preprocess", "head" or "tracking" member with the checks of parse_manifest.
 // Error: kInvalidBundle.
 Result<Preprocess> parse_preprocess(const std::string& text);
 Result<SimccHead> parse_simcc_head(const std::string& text);
 Result<BoxHead> parse_box_head(const std::string& text);
 Result<RtmoHead> parse_rtmo_head(const std::string& text);
+Result<TrackingSettings> parse_tracking(const std::string& text);
 
 }  // namespace edgepose
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,15 @@ namespace edgepose {
 struct PipelineOptions {
   int threads = 1;
   std::string device = "CPU";
+  // Pictures are the frames of one video: persons keep their ids, and times must rise.
+  bool track = false;
+  // One Euro filtered keypoints; needs `track`.
+  bool smooth = false;
+  // The detector runs on every n-th frame, and where a person was lost or the scene changed; above
+  // 1 it needs `track`, a detector and a pose network.
+  int detect_every = 1;
+  // In place of the bundle's; needed by `track` where the bundle has none.
+  std::optional<TrackingSettings> tracking;
 };
 
 // How far a pipeline is from the results that its bundle carries. Keypoints count where the
@@ -50,7 +60,8 @@ class Pipeline {
 
   // Finds the persons of a picture and their keypoints, best box first. A bundle with no detector
   // takes the whole picture as one person; one without a pose network gives boxes alone. time_ns is
-  // when the picture was taken.
+  // when the picture was taken. With PipelineOptions::track, persons whose poses are alike are one.
+  // Error: kInvalidArgument where a tracked frame is not later than the last one.
   Status process(const ImageView& image, int64_t time_ns, std::vector<Pose>* out,
                  StageTimings* timings = nullptr);
 
@@ -69,8 +80,9 @@ class Pipeline {
   // GoldenReport::passed.
   Result<GoldenReport> verify_golden();
 
-  // Forgets all earlier frames.
-  void reset();
+  // Forgets all earlier frames, for example between two videos. Nothing happens while another
+  // thread uses the pipeline.
+  Status reset();
 
  private:
   class Impl;

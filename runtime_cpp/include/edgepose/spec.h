@@ -65,6 +65,32 @@ struct RtmoHead {
   int y_bins;
 };
 
+// One Euro filter. Speeds are in sizes of the person a second, so that near and far people are
+// treated alike.
+struct SmoothingSettings {
+  float min_cutoff_hz;         // of a point at rest
+  float cutoff_per_speed;      // Hz more for each size a second
+  float derivative_cutoff_hz;  // of the speed estimate
+  float hold_s;                // how long a point that is no longer seen keeps its last place
+};
+
+// How persons are followed from frame to frame; see docs/architecture.md.
+struct TrackingSettings {
+  float match_similarity;       // the least likeness of a person and a track
+  float keypoint_weight;        // share of OKS in that likeness; the rest is the boxes' IoU
+  float nms_oks;                // poses more alike than this are one person
+  float birth_box_score;        // the least box score that starts a track
+  float loss_keypoint_score;    // a followed pose with a lower mean keypoint score is lost
+  float max_lost_s;             // how long a lost track may come back under its id
+  float max_prediction_s;       // how far ahead a constant velocity is believed
+  float velocity_time_s;        // time constant of the velocity estimate
+  float uncertainty_time_s;     // after this time unseen, likeness is measured twice as wide
+  float pose_box_padding;       // factor on the sides of a box around keypoints
+  float pose_box_pull;          // share of that box in a followed one, a frame
+  float scene_change_levels;    // mean grey level difference that is a cut
+  SmoothingSettings smoothing;
+};
+
 }  // namespace edgepose
 
 #endif  // EDGEPOSE_SPEC_H_

@@ -1,0 +1,298 @@
+#include "edgepose/tracker.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <utility>
+
+#include "assignment.h"
+#include "edgepose/boxes.h"
+#include "edgepose/one_euro.h"
+#include "pose_motion.h"
+
+namespace edgepose {
+namespace {
+
+constexpr float kMinBoxSide_px = 1.0F;
+constexpr size_t kNoTrack = static_cast<size_t>(-1);
+
+struct Track {
+  int64_t id = 0;
+  Pose pose;                             // as found at seen_ns, not smoothed
+  float velocity_x = 0, velocity_y = 0;  // px/s
+  int sightings = 0;
+  int64_t seen_ns = 0;
+  bool lost = false;
+  PoseFilter filter;
+};
+
+float seconds(int64_t ns) { return static_cast<float>(static_cast<double>(ns) * 1e-9); }
+
+void copy(const Pose& from, Pose* to) {
+  to->box = from.box;
+  to->box_score = from.box_score;
+  to->keypoints.assign(from.keypoints.begin(), from.keypoints.end());
+}
+
+}  // namespace
+
+class Tracker::Impl {
+ public:
+  Impl(const TrackingSettings& settings, std::vector<float> sigmas, float threshold, bool smooth)
+      : settings_(settings), sigmas_(std::move(sigmas)), threshold_(threshold), smooth_(smooth) {}
+
+  Status begin(int64_t time_ns, int width_px, int height_px) {
+    if (started_ && time_ns <= time_ns_) {
+      return Status(Code::kInvalidArgument,
+                    "the time of this frame, " + std::to_string(time_ns) +
+                        " ns, is not after that of the last one, " + std::to_string(time_ns_) +
+                        " ns",
+                    "give rising times, and reset the pipeline between two videos");
+    }
+    now_ns_ = time_ns;
+    width_px_ = width_px;
+    height_px_ = height_px;
+    return {};
+  }
+
+  bool wants_detection() const { return wants_detection_; }
+
+  const std::vector<Prediction>& predict() {
+    predictions_.clear();
+    for (Track& track : tracks_) {
+      if (track.lost) continue;
+      const BoxXyxy box = expected(track).box;
+      const float visible_x =
+          std::min(box.x2, static_cast<float>(width_px_)) - std::max(box.x1, 0.0F);
+      const float visible_y =
+          std::min(box.y2, static_cast<float>(height_px_)) - std::max(box.y1, 0.0F);
+      if (visible_x < kMinBoxSide_px || visible_y < kMinBoxSide_px) {
+        lose(&track);
+      } else {
+        predictions_.push_back({box, track.pose.box_score});
+      }
+    }
+    return predictions_;
+  }
+
+  size_t update(Source source, Span<Pose> poses) {
+    started_ = true;
+    time_ns_ = now_ns_;
+    wants_detection_ = false;
+    expire();
+    choose(source, poses);
+    track_of_.assign(poses.size(), kNoTrack);
+    associate(/*lost=*/false, poses);
+    if (source != Source::kFollowed) associate(/*lost=*/true, poses);
+    found_.assign(tracks_.size(), 0);
+    size_t remaining = 0;
+    for (size_t i = 0; i < poses.size(); ++i) {
+      if (keep_[i] == 0) continue;
+      size_t t = track_of_[i];
+      if (t == kNoTrack && source == Source::kFollowed) continue;
+      if (t == kNoTrack) t = bear(source, poses[i]);
+      poses[i].track_id = -1;
+      if (t != kNoTrack) sight(source, &tracks_[t], &poses[i]);
+      if (i != remaining) std::swap(poses[i], poses[remaining]);
+      ++remaining;
+    }
+    for (size_t t = 0; t < found_.size(); ++t) {
+      if (found_[t] != 0 || tracks_[t].lost) continue;
+      lose(&tracks_[t]);
+      wants_detection_ = source == Source::kFollowed;
+    }
+    return remaining;
+  }
+
+  void end_tracks() {
+    while (!tracks_.empty()) remove(tracks_.size() - 1);
+    wants_detection_ = false;
+  }
+
+  void reset() {
+    end_tracks();
+    started_ = false;
+    next_id_ = 1;
+  }
+
+ private:
+  // The track's pose moved to this frame.
+  const Pose& expected(const Track& track) {
+    const float dt_s = std::min(seconds(now_ns_ - track.seen_ns), settings_.max_prediction_s);
+    copy(track.pose, &moved_);
+    shift(track.velocity_x * dt_s, track.velocity_y * dt_s, &moved_);
+    return moved_;
+  }
+
+  void lose(Track* track) {
+    track->lost = true;
+    track->filter.reset();
+  }
+
+  void remove(size_t index) {
+    const auto at = tracks_.begin() + static_cast<ptrdiff_t>(index);
+    spare_.push_back(std::move(*at));
+    tracks_.erase(at);
+  }
+
+  void expire() {
+    for (size_t t = tracks_.size(); t-- > 0;) {
+      const Track& track = tracks_[t];
+      if (seconds(now_ns_ - track.seen_ns) > settings_.max_lost_s) remove(t);
+    }
+  }
+
+  // Marks in keep_ the poses that stand for a person of their own.
+  void choose(Source source, Span<Pose> poses) {
+    keep_.assign(poses.size(), 1);
+    if (source == Source::kGiven || sigmas_.empty()) return;
+    quality_.clear();
+    for (size_t i = 0; i < poses.size(); ++i) {
+      const float score = mean_score(poses[i].keypoints);
+      quality_.push_back(poses[i].box_score * score);
+      if (source == Source::kFollowed && score < settings_.loss_keypoint_score) keep_[i] = 0;
+    }
+    order_.resize(poses.size());
+    std::iota(order_.begin(), order_.end(), size_t{0});
+    std::sort(order_.begin(), order_.end(), [&](size_t a, size_t b) {
+      return quality_[a] != quality_[b] ? quality_[a] > quality_[b] : a < b;
+    });
+    for (size_t i = 0; i < order_.size(); ++i) {
+      if (keep_[order_[i]] == 0) continue;
+      for (size_t j = i + 1; j < order_.size(); ++j) {
+        if (keep_[order_[j]] == 0) continue;
+        const float alike = oks(poses[order_[i]], poses[order_[j]], sigmas_, threshold_);
+        if (alike > settings_.nms_oks) keep_[order_[j]] = 0;
+      }
+    }
+  }
+
+  float likeness(const Track& track, const Pose& at, const Pose& pose) const {
+    const float boxes = iou(at.box, pose.box);
+    if (sigmas_.empty()) return boxes;
+    const float unseen_s = seconds(now_ns_ - track.seen_ns);
+    const float points =
+        oks(at, pose, sigmas_, threshold_, 1 + unseen_s / settings_.uncertainty_time_s);
+    if (points < 0) return boxes;
+    return settings_.keypoint_weight * points + (1 - settings_.keypoint_weight) * boxes;
+  }
+
+  // Gives the tracks that are lost, or those that are not, to the poses that have none yet.
+  void associate(bool lost, Span<Pose> poses) {
+    rows_.clear();
+    columns_.clear();
+    for (size_t t = 0; t < tracks_.size(); ++t) {
+      if (tracks_[t].lost == lost) rows_.push_back(t);
+    }
+    for (size_t i = 0; i < poses.size(); ++i) {
+      if (keep_[i] != 0 && track_of_[i] == kNoTrack) columns_.push_back(i);
+    }
+    if (rows_.empty() || columns_.empty()) return;
+    gains_.clear();
+    for (const size_t t : rows_) {
+      const Pose& at = expected(tracks_[t]);
+      for (const size_t i : columns_) {
+        const float alike = likeness(tracks_[t], at, poses[i]);
+        gains_.push_back(alike >= settings_.match_similarity ? alike : 0.0F);
+      }
+    }
+    assignment_.solve(rows_.size(), columns_.size(), gains_, &column_of_row_);
+    for (size_t r = 0; r < rows_.size(); ++r) {
+      if (column_of_row_[r] >= 0)
+        track_of_[columns_[static_cast<size_t>(column_of_row_[r])]] = rows_[r];
+    }
+  }
+
+  // Starts a track for the pose where it is certain enough.
+  size_t bear(Source source, const Pose& pose) {
+    if (source == Source::kDetected && pose.box_score < settings_.birth_box_score) return kNoTrack;
+    if (spare_.empty()) {
+      tracks_.emplace_back();
+    } else {
+      tracks_.push_back(std::move(spare_.back()));
+      spare_.pop_back();
+    }
+    Track& track = tracks_.back();
+    track.id = next_id_++;
+    track.velocity_x = track.velocity_y = 0;
+    track.sightings = 0;
+    track.lost = false;
+    track.filter.reset();
+    return tracks_.size() - 1;
+  }
+
+  void sight(Source source, Track* track, Pose* pose) {
+    const size_t index = static_cast<size_t>(track - tracks_.data());
+    if (index < found_.size()) found_[index] = 1;
+    const float dt_s = seconds(now_ns_ - track->seen_ns);
+    if (track->sightings > 0) {
+      const PoseMotion motion = motion_between(track->pose, *pose, threshold_);
+      if (source == Source::kFollowed) {
+        pose->box = followed_box(track->pose.box, motion, *pose, threshold_, settings_);
+        clip(&pose->box);
+      }
+      const float weight = std::max(1.0F / static_cast<float>(track->sightings),
+                                    1 - std::exp(-dt_s / settings_.velocity_time_s));
+      track->velocity_x += weight * (motion.x_px / dt_s - track->velocity_x);
+      track->velocity_y += weight * (motion.y_px / dt_s - track->velocity_y);
+    }
+    ++track->sightings;
+    track->seen_ns = now_ns_;
+    track->lost = false;
+    copy(*pose, &track->pose);
+    pose->track_id = track->id;
+    if (smooth_) {
+      const float area = (pose->box.x2 - pose->box.x1) * (pose->box.y2 - pose->box.y1);
+      track->filter.apply(now_ns_, std::sqrt(std::max(area, 0.0F)), threshold_, settings_.smoothing,
+                          pose->keypoints);
+    }
+  }
+
+  void clip(BoxXyxy* box) const {
+    const auto inside = [](float value, int limit) {
+      return std::min(std::max(value, 0.0F), static_cast<float>(limit));
+    };
+    *box = {inside(box->x1, width_px_), inside(box->y1, height_px_), inside(box->x2, width_px_),
+            inside(box->y2, height_px_)};
+  }
+
+  const TrackingSettings settings_;
+  const std::vector<float> sigmas_;
+  const float threshold_;
+  const bool smooth_;
+
+  std::vector<Track> tracks_;  // by id
+  std::vector<Track> spare_;   // whose memory the next ones take
+  int64_t next_id_ = 1;
+  bool started_ = false;
+  bool wants_detection_ = false;
+  int64_t time_ns_ = 0;  // of the last updated frame
+  int64_t now_ns_ = 0;   // of the frame that was begun
+  int width_px_ = 0, height_px_ = 0;
+
+  Pose moved_;
+  std::vector<Prediction> predictions_;
+  std::vector<char> keep_, found_;
+  std::vector<float> quality_, gains_;
+  std::vector<size_t> order_, rows_, columns_, track_of_;
+  std::vector<int> column_of_row_;
+  Assignment assignment_;
+};
+
+Tracker::Tracker(const TrackingSettings& settings, std::vector<float> sigmas,
+                 float keypoint_score_threshold, bool smooth)
+    : impl_(std::make_unique<Impl>(settings, std::move(sigmas), keypoint_score_threshold, smooth)) {
+}
+Tracker::~Tracker() = default;
+
+Status Tracker::begin(int64_t time_ns, int width_px, int height_px) {
+  return impl_->begin(time_ns, width_px, height_px);
+}
+bool Tracker::wants_detection() const { return impl_->wants_detection(); }
+const std::vector<Tracker::Prediction>& Tracker::predict() { return impl_->predict(); }
+size_t Tracker::update(Source source, Span<Pose> poses) { return impl_->update(source, poses); }
+void Tracker::end_tracks() { impl_->end_tracks(); }
+void Tracker::reset() { impl_->reset(); }
+
+}  // namespace edgepose

@@ -1,0 +1,214 @@
+#include "edgepose/tracker.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "scene_change.h"
+#include "test_bundles.h"
+
+namespace edgepose {
+namespace {
+
+constexpr int64_t kFrame_ns = 33333333;
+constexpr float kThreshold = 0.3F;
+const std::vector<float> kSigmas(8, 0.07F);
+
+// A figure 60 px wide and 120 px high; `bend` changes its posture.
+Pose figure(float x_px, float y_px, float bend = 0, float box_score = 0.8F) {
+  Pose pose;
+  pose.box = {x_px - 30, y_px - 60, x_px + 30, y_px + 60};
+  pose.box_score = box_score;
+  for (int k = 0; k < 8; ++k) {
+    const float side = k % 2 == 0 ? -1.0F : 1.0F;
+    const float down = static_cast<float>(k / 2);
+    pose.keypoints.push_back(
+        {x_px + side * (8 + 5 * down) + bend * down, y_px - 50 + 33 * down, 0.9F});
+  }
+  return pose;
+}
+
+class TrackerTest : public testing::Test {
+ protected:
+  std::vector<int64_t> frame(std::vector<Pose> poses,
+                             Tracker::Source source = Tracker::Source::kDetected) {
+    EXPECT_TRUE(tracker_.begin(time_ns_ += kFrame_ns, 640, 480).ok());
+    poses_ = std::move(poses);
+    poses_.resize(tracker_.update(source, poses_));
+    std::vector<int64_t> ids;
+    for (const Pose& pose : poses_) ids.push_back(pose.track_id);
+    return ids;
+  }
+
+  Tracker tracker_{test_tracking(), kSigmas, kThreshold, false};
+  int64_t time_ns_ = 0;
+  std::vector<Pose> poses_;
+};
+
+using Ids = std::vector<int64_t>;
+
+TEST_F(TrackerTest, IdsStayWhateverTheOrder) {
+  EXPECT_EQ(frame({figure(100, 200), figure(400, 200)}), Ids({1, 2}));
+  for (int i = 1; i < 20; ++i) {
+    const float step = static_cast<float>(4 * i);
+    if (i % 2 == 0) {
+      EXPECT_EQ(frame({figure(100 + step, 200), figure(400, 200 + step)}), Ids({1, 2}));
+    } else {
+      EXPECT_EQ(frame({figure(400, 200 + step), figure(100 + step, 200)}), Ids({2, 1}));
+    }
+  }
+}
+
+// Two persons walk through each other; for `hidden` frames the one behind is not detected.
+TEST_F(TrackerTest, CrossingPersonsKeepTheirIds) {
+  for (const int hidden : {0, 4, 10}) {
+    for (const float speed_px : {3.0F, 6.0F, 9.0F}) {
+      tracker_.reset();
+      for (int i = -30; i <= 30; ++i) {
+        const float at = speed_px * static_cast<float>(i);
+        const Pose front = figure(320 + at, 240, 4);
+        const Pose behind = figure(320 - at, 232, -4);
+        const bool both = std::abs(i) > hidden / 2;
+        const Ids ids = both ? frame({front, behind}) : frame({front});
+        EXPECT_EQ(ids, both ? Ids({1, 2}) : Ids({1}))
+            << "frame " << i << ", " << speed_px << " px a frame, hidden for " << hidden;
+      }
+    }
+  }
+}
+
+TEST_F(TrackerTest, WhoComesBackInTimeKeepsTheIdAndWhoComesLateDoesNot) {
+  EXPECT_EQ(frame({figure(100, 200)}), Ids({1}));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(frame({}), Ids());
+  EXPECT_EQ(frame({figure(104, 200)}), Ids({1}));
+  for (int i = 0; i < 40; ++i) EXPECT_EQ(frame({}), Ids());  // 1.3 s, above max_lost_s
+  EXPECT_EQ(frame({figure(104, 200)}), Ids({2}));
+}
+
+TEST_F(TrackerTest, AnUncertainPersonStartsNoTrackButKeepsOne) {
+  EXPECT_EQ(frame({figure(100, 200, 0, 0.35F)}), Ids({-1}));
+  EXPECT_EQ(frame({figure(100, 200, 0, 0.5F)}), Ids({1}));
+  EXPECT_EQ(frame({figure(101, 200, 0, 0.35F)}), Ids({1}));
+}
+
+TEST_F(TrackerTest, PosesThatAreAlikeAreOnePersonTheBestOne) {
+  EXPECT_EQ(frame({figure(100, 200, 0, 0.6F), figure(101, 200, 0, 0.9F), figure(180, 200)}),
+            Ids({1, 2}));
+  EXPECT_EQ(poses_[0].box_score, 0.9F);
+  EXPECT_EQ(frame({figure(100, 200), figure(101, 200)}, Tracker::Source::kGiven).size(), 2U)
+      << "the caller gets every box back";
+}
+
+TEST_F(TrackerTest, AFollowedPersonWithoutAPoseIsLostAndAsksForADetection) {
+  EXPECT_EQ(frame({figure(100, 200), figure(400, 200)}), Ids({1, 2}));
+  EXPECT_FALSE(tracker_.wants_detection());
+  Pose gone = figure(400, 200);
+  for (Keypoint& point : gone.keypoints) point.score = 0.1F;
+  EXPECT_EQ(frame({figure(101, 200), gone}, Tracker::Source::kFollowed), Ids({1}));
+  EXPECT_TRUE(tracker_.wants_detection());
+  EXPECT_EQ(frame({figure(102, 200), figure(402, 200)}), Ids({1, 2}));
+  EXPECT_FALSE(tracker_.wants_detection());
+}
+
+TEST_F(TrackerTest, PredictsWithAConstantVelocityAndForgetsWhoLeft) {
+  for (int i = 0; i < 10; ++i) frame({figure(560 + 6 * static_cast<float>(i), 200)});
+  ASSERT_TRUE(tracker_.begin(time_ns_ += kFrame_ns, 640, 480).ok());
+  ASSERT_EQ(tracker_.predict().size(), 1U);
+  EXPECT_NEAR(tracker_.predict()[0].box.x1, 560 + 60 - 30, 1);
+  EXPECT_NEAR(tracker_.predict()[0].box.y2, 260, 0.5);
+  ASSERT_TRUE(tracker_.begin(time_ns_ + 20 * kFrame_ns, 640, 480).ok());
+  EXPECT_TRUE(tracker_.predict().empty()) << "outside of the picture";
+}
+
+TEST_F(TrackerTest, AFollowedBoxGrowsAndMovesWithThePose) {
+  EXPECT_EQ(frame({figure(300, 200)}), Ids({1}));
+  Pose nearer = figure(300, 200);
+  for (int i = 1; i <= 10; ++i) {
+    const float growth = 1 + 0.02F * static_cast<float>(i);
+    Pose found = figure(300, 200);
+    for (Keypoint& point : found.keypoints) {
+      point.x_px = 300 + growth * (point.x_px - 300) + 2 * static_cast<float>(i);
+      point.y_px = 200 + growth * (point.y_px - 200);
+    }
+    ASSERT_EQ(frame({found}, Tracker::Source::kFollowed), Ids({1}));
+  }
+  const BoxXyxy& box = poses_[0].box;
+  EXPECT_NEAR((box.x1 + box.x2) / 2, 320, 4);
+  EXPECT_NEAR(box.y2 - box.y1, 144, 15);
+}
+
+TEST_F(TrackerTest, TimeMustRiseAndAnErrorChangesNothing) {
+  EXPECT_EQ(frame({figure(100, 200)}), Ids({1}));
+  for (const int64_t wrong : {time_ns_, time_ns_ - 1, std::numeric_limits<int64_t>::min()}) {
+    const Status status = tracker_.begin(wrong, 640, 480);
+    EXPECT_EQ(status.code(), Code::kInvalidArgument);
+    EXPECT_FALSE(status.hint().empty());
+  }
+  EXPECT_EQ(frame({figure(101, 200)}), Ids({1}));
+  tracker_.reset();
+  EXPECT_TRUE(tracker_.begin(0, 640, 480).ok()) << "after a reset any time will do";
+  EXPECT_EQ(frame({figure(300, 200)}), Ids({1}));
+}
+
+TEST_F(TrackerTest, EndedTracksNeverReturn) {
+  EXPECT_EQ(frame({figure(100, 200)}), Ids({1}));
+  tracker_.end_tracks();
+  EXPECT_EQ(frame({figure(100, 200)}), Ids({2}));
+}
+
+TEST_F(TrackerTest, BoxesAloneAreFollowedByTheirOverlap) {
+  Tracker tracker(test_tracking(), {}, 0, false);
+  for (int i = 0; i < 10; ++i) {
+    Pose pose;
+    pose.box = {10.0F + 5 * static_cast<float>(i), 10, 60.0F + 5 * static_cast<float>(i), 110};
+    pose.box_score = 0.9F;
+    ASSERT_TRUE(tracker.begin(i, 640, 480).ok());
+    ASSERT_EQ(tracker.update(Tracker::Source::kDetected, {&pose, 1}), 1U);
+    EXPECT_EQ(pose.track_id, 1);
+  }
+}
+
+TEST(OksTest, IsOneForTheSamePoseAndFallsWithTheDistance) {
+  const Pose pose = figure(100, 200);
+  EXPECT_FLOAT_EQ(oks(pose, pose, kSigmas, kThreshold), 1);
+  const float near = oks(pose, figure(105, 200), kSigmas, kThreshold);
+  const float far = oks(pose, figure(115, 200), kSigmas, kThreshold);
+  const double area = 0.53 * 60 * 120;
+  EXPECT_NEAR(near, std::exp(-25.0 / (2 * area * 0.14 * 0.14)), 1e-5);
+  EXPECT_LT(far, near);
+  EXPECT_GT(oks(pose, figure(115, 200), kSigmas, kThreshold, 2), far);
+  Pose unseen = pose;
+  for (size_t k = 1; k < 8; ++k) unseen.keypoints[k].score = 0;
+  EXPECT_EQ(oks(pose, unseen, kSigmas, kThreshold), -1) << "too few points in common";
+}
+
+TEST(SceneChangeTest, SeesCutsAndNothingElse) {
+  std::vector<uint8_t> pixels(64 * 48 * 3);
+  ImageView view;
+  view.data = pixels.data();
+  view.width_px = 64;
+  view.height_px = 48;
+  view.row_stride_bytes = 64 * 3;
+  const auto paint = [&](uint8_t left, uint8_t right) {
+    for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = i / 3 % 64 < 32 ? left : right;
+  };
+  SceneChange scene;
+  paint(50, 200);
+  EXPECT_FALSE(scene.is_cut(view, 30)) << "the first picture";
+  paint(60, 190);
+  EXPECT_FALSE(scene.is_cut(view, 30)) << "10 levels";
+  paint(190, 60);
+  EXPECT_TRUE(scene.is_cut(view, 30)) << "130 levels";
+  EXPECT_FALSE(scene.is_cut(view, 30));
+  view.height_px = 40;
+  EXPECT_TRUE(scene.is_cut(view, 30)) << "another shape";
+  view.width_px = view.height_px = 1;
+  EXPECT_TRUE(scene.is_cut(view, 30));
+  scene.reset();
+  EXPECT_FALSE(scene.is_cut(view, 30));
+}
+
+}  // namespace
+}  // namespace edgepose
