@@ -15,19 +15,46 @@ namespace edgepose {
 namespace {
 
 constexpr float kMinBoxSide_px = 1.0F;
+// From this share of a box on, another person's pose may be found in it.
+constexpr float kCoveredShare = 0.2F;
+// A person who first appears near others is often a box around two of them, seen once: it gets a
+// track when it was found this often.
+constexpr int kSightingsNearOthers = 3;
+constexpr float kSamePlaceIou = 0.3F;
 constexpr size_t kNoTrack = static_cast<size_t>(-1);
+
+// A pose as found at a time, not smoothed, and its velocity in px/s.
+struct Sighting {
+  Pose pose;
+  float velocity_x = 0, velocity_y = 0;
+  int64_t seen_ns = 0;
+};
 
 struct Track {
   int64_t id = 0;
-  Pose pose;                             // as found at seen_ns, not smoothed
-  float velocity_x = 0, velocity_y = 0;  // px/s
+  Sighting last;
+  // The last one at which nobody else was near: the pose of one person can be found in the box of
+  // another, and then position and velocity are those of the wrong one.
+  Sighting clear;
   int sightings = 0;
-  int64_t seen_ns = 0;
   bool lost = false;
   PoseFilter filter;
 };
 
+// A person near others who may get a track.
+struct Candidate {
+  BoxXyxy box;
+  int sightings;
+};
+
 float seconds(int64_t ns) { return static_cast<float>(static_cast<double>(ns) * 1e-9); }
+
+bool covers(const BoxXyxy& other, const BoxXyxy& box) {
+  const float width = std::min(other.x2, box.x2) - std::max(other.x1, box.x1);
+  const float height = std::min(other.y2, box.y2) - std::max(other.y1, box.y1);
+  const float area = (box.x2 - box.x1) * (box.y2 - box.y1);
+  return std::max(width, 0.0F) * std::max(height, 0.0F) > kCoveredShare * area;
+}
 
 void copy(const Pose& from, Pose* to) {
   to->box = from.box;
@@ -62,7 +89,7 @@ class Tracker::Impl {
     predictions_.clear();
     for (Track& track : tracks_) {
       if (track.lost) continue;
-      const BoxXyxy box = expected(track).box;
+      const BoxXyxy box = expected(track.last).box;
       const float visible_x =
           std::min(box.x2, static_cast<float>(width_px_)) - std::max(box.x1, 0.0F);
       const float visible_y =
@@ -70,7 +97,7 @@ class Tracker::Impl {
       if (visible_x < kMinBoxSide_px || visible_y < kMinBoxSide_px) {
         lose(&track);
       } else {
-        predictions_.push_back({box, track.pose.box_score});
+        predictions_.push_back({box, track.last.pose.box_score});
       }
     }
     return predictions_;
@@ -86,14 +113,15 @@ class Tracker::Impl {
     associate(/*lost=*/false, poses);
     if (source != Source::kFollowed) associate(/*lost=*/true, poses);
     found_.assign(tracks_.size(), 0);
+    mark_near(poses);
     size_t remaining = 0;
     for (size_t i = 0; i < poses.size(); ++i) {
       if (keep_[i] == 0) continue;
       size_t t = track_of_[i];
       if (t == kNoTrack && source == Source::kFollowed) continue;
-      if (t == kNoTrack) t = bear(source, poses[i]);
+      if (t == kNoTrack) t = bear(source, poses[i], near_[i] != 0);
       poses[i].track_id = -1;
-      if (t != kNoTrack) sight(source, &tracks_[t], &poses[i]);
+      if (t != kNoTrack) sight(source, &tracks_[t], &poses[i], near_[i] != 0);
       if (i != remaining) std::swap(poses[i], poses[remaining]);
       ++remaining;
     }
@@ -102,12 +130,18 @@ class Tracker::Impl {
       lose(&tracks_[t]);
       wants_detection_ = source == Source::kFollowed;
     }
+    started_tracks_ = started_tracks_ || !tracks_.empty();
+    std::swap(candidates_, next_candidates_);
+    next_candidates_.clear();
+    wants_detection_ = wants_detection_ || !candidates_.empty();
     return remaining;
   }
 
   void end_tracks() {
     while (!tracks_.empty()) remove(tracks_.size() - 1);
+    candidates_.clear();
     wants_detection_ = false;
+    started_tracks_ = false;
   }
 
   void reset() {
@@ -117,11 +151,11 @@ class Tracker::Impl {
   }
 
  private:
-  // The track's pose moved to this frame.
-  const Pose& expected(const Track& track) {
-    const float dt_s = std::min(seconds(now_ns_ - track.seen_ns), settings_.max_prediction_s);
-    copy(track.pose, &moved_);
-    shift(track.velocity_x * dt_s, track.velocity_y * dt_s, &moved_);
+  // The pose moved to this frame.
+  const Pose& expected(const Sighting& sighting) {
+    const float dt_s = std::min(seconds(now_ns_ - sighting.seen_ns), settings_.max_prediction_s);
+    copy(sighting.pose, &moved_);
+    shift(sighting.velocity_x * dt_s, sighting.velocity_y * dt_s, &moved_);
     return moved_;
   }
 
@@ -139,7 +173,7 @@ class Tracker::Impl {
   void expire() {
     for (size_t t = tracks_.size(); t-- > 0;) {
       const Track& track = tracks_[t];
-      if (seconds(now_ns_ - track.seen_ns) > settings_.max_lost_s) remove(t);
+      if (seconds(now_ns_ - track.last.seen_ns) > settings_.max_lost_s) remove(t);
     }
   }
 
@@ -168,14 +202,28 @@ class Tracker::Impl {
     }
   }
 
-  float likeness(const Track& track, const Pose& at, const Pose& pose) const {
+  float likeness(const Sighting& sighting, const Pose& at, const Pose& pose) const {
     const float boxes = iou(at.box, pose.box);
     if (sigmas_.empty()) return boxes;
-    const float unseen_s = seconds(now_ns_ - track.seen_ns);
+    const float unseen_s = seconds(now_ns_ - sighting.seen_ns);
     const float points =
         oks(at, pose, sigmas_, threshold_, 1 + unseen_s / settings_.uncertainty_time_s);
     if (points < 0) return boxes;
     return settings_.keypoint_weight * points + (1 - settings_.keypoint_weight) * boxes;
+  }
+
+  // Writes how alike the track and each of columns_ are. Near other people the last clear sighting
+  // counts as much as the last one, and for a lost track the better of the two.
+  void compare(const Track& track, Span<const Pose> poses, float* gains) {
+    const Pose& at = expected(track.last);
+    for (size_t c = 0; c < columns_.size(); ++c)
+      gains[c] = likeness(track.last, at, poses[columns_[c]]);
+    if (track.clear.seen_ns == track.last.seen_ns) return;
+    const Pose& from_clear = expected(track.clear);
+    for (size_t c = 0; c < columns_.size(); ++c) {
+      const float other = likeness(track.clear, from_clear, poses[columns_[c]]);
+      gains[c] = track.lost ? std::max(gains[c], other) : (gains[c] + other) / 2;
+    }
   }
 
   // Gives the tracks that are lost, or those that are not, to the poses that have none yet.
@@ -189,13 +237,14 @@ class Tracker::Impl {
       if (keep_[i] != 0 && track_of_[i] == kNoTrack) columns_.push_back(i);
     }
     if (rows_.empty() || columns_.empty()) return;
-    gains_.clear();
-    for (const size_t t : rows_) {
-      const Pose& at = expected(tracks_[t]);
-      for (const size_t i : columns_) {
-        const float alike = likeness(tracks_[t], at, poses[i]);
-        gains_.push_back(alike >= settings_.match_similarity ? alike : 0.0F);
-      }
+    gains_.resize(rows_.size() * columns_.size());
+    for (size_t r = 0; r < rows_.size(); ++r) {
+      compare(tracks_[rows_[r]], {poses.data(), poses.size()}, gains_.data() + r * columns_.size());
+    }
+    // Among alike poses the more certain box wins: one around two people is seldom the best.
+    for (size_t g = 0; g < gains_.size(); ++g) {
+      const float score = poses[columns_[g % columns_.size()]].box_score;
+      gains_[g] = gains_[g] < settings_.match_similarity ? 0 : gains_[g] * score;
     }
     assignment_.solve(rows_.size(), columns_.size(), gains_, &column_of_row_);
     for (size_t r = 0; r < rows_.size(); ++r) {
@@ -205,8 +254,11 @@ class Tracker::Impl {
   }
 
   // Starts a track for the pose where it is certain enough.
-  size_t bear(Source source, const Pose& pose) {
-    if (source == Source::kDetected && pose.box_score < settings_.birth_box_score) return kNoTrack;
+  size_t bear(Source source, const Pose& pose, bool near_others) {
+    if (source == Source::kDetected) {
+      if (pose.box_score < settings_.birth_box_score) return kNoTrack;
+      if (started_tracks_ && near_others && !was_seen_often(pose)) return kNoTrack;
+    }
     if (spare_.empty()) {
       tracks_.emplace_back();
     } else {
@@ -215,37 +267,73 @@ class Tracker::Impl {
     }
     Track& track = tracks_.back();
     track.id = next_id_++;
-    track.velocity_x = track.velocity_y = 0;
+    track.last.velocity_x = track.last.velocity_y = 0;
     track.sightings = 0;
     track.lost = false;
     track.filter.reset();
     return tracks_.size() - 1;
   }
 
-  void sight(Source source, Track* track, Pose* pose) {
+  bool was_seen_often(const Pose& pose) {
+    int sightings = 1;
+    for (const Candidate& before : candidates_) {
+      if (iou(before.box, pose.box) >= kSamePlaceIou)
+        sightings = std::max(sightings, before.sightings + 1);
+    }
+    if (sightings >= kSightingsNearOthers) return true;
+    next_candidates_.push_back({pose.box, sightings});
+    return false;
+  }
+
+  void sight(Source source, Track* track, Pose* pose, bool near_others) {
     const size_t index = static_cast<size_t>(track - tracks_.data());
     if (index < found_.size()) found_[index] = 1;
-    const float dt_s = seconds(now_ns_ - track->seen_ns);
+    Sighting& last = track->last;
     if (track->sightings > 0) {
-      const PoseMotion motion = motion_between(track->pose, *pose, threshold_);
+      const float dt_s = seconds(now_ns_ - last.seen_ns);
+      const PoseMotion motion = motion_between(last.pose, *pose, threshold_);
       if (source == Source::kFollowed) {
-        pose->box = followed_box(track->pose.box, motion, *pose, threshold_, settings_);
+        pose->box = followed_box(last.pose.box, motion, *pose, threshold_, settings_);
         clip(&pose->box);
       }
       const float weight = std::max(1.0F / static_cast<float>(track->sightings),
                                     1 - std::exp(-dt_s / settings_.velocity_time_s));
-      track->velocity_x += weight * (motion.x_px / dt_s - track->velocity_x);
-      track->velocity_y += weight * (motion.y_px / dt_s - track->velocity_y);
+      last.velocity_x += weight * (motion.x_px / dt_s - last.velocity_x);
+      last.velocity_y += weight * (motion.y_px / dt_s - last.velocity_y);
     }
     ++track->sightings;
-    track->seen_ns = now_ns_;
     track->lost = false;
-    copy(*pose, &track->pose);
+    last.seen_ns = now_ns_;
+    copy(*pose, &last.pose);
+    const float clear_s = seconds(now_ns_ - track->clear.seen_ns);
+    if (!near_others || track->sightings == 1 || clear_s > settings_.max_prediction_s) {
+      copy(last.pose, &track->clear.pose);
+      track->clear.velocity_x = last.velocity_x;
+      track->clear.velocity_y = last.velocity_y;
+      track->clear.seen_ns = now_ns_;
+    }
     pose->track_id = track->id;
     if (smooth_) {
       const float area = (pose->box.x2 - pose->box.x1) * (pose->box.y2 - pose->box.y1);
       track->filter.apply(now_ns_, std::sqrt(std::max(area, 0.0F)), threshold_, settings_.smoothing,
                           pose->keypoints);
+    }
+  }
+
+  // Marks the poses that another person of this frame, or one that is lost behind it, may cover.
+  void mark_near(Span<Pose> poses) {
+    near_.assign(poses.size(), 0);
+    for (size_t i = 0; i < poses.size(); ++i) {
+      for (size_t j = 0; j < poses.size() && near_[i] == 0; ++j)
+        near_[i] = i != j && covers(poses[j].box, poses[i].box) ? 1 : 0;
+    }
+    for (const Track& track : tracks_) {
+      if (!track.lost) continue;
+      const BoxXyxy box = expected(track.last).box;
+      for (size_t i = 0; i < poses.size(); ++i) {
+        const bool itself = track_of_[i] != kNoTrack && &tracks_[track_of_[i]] == &track;
+        if (!itself && covers(box, poses[i].box)) near_[i] = 1;
+      }
     }
   }
 
@@ -267,13 +355,15 @@ class Tracker::Impl {
   int64_t next_id_ = 1;
   bool started_ = false;
   bool wants_detection_ = false;
-  int64_t time_ns_ = 0;  // of the last updated frame
-  int64_t now_ns_ = 0;   // of the frame that was begun
+  bool started_tracks_ = false;  // in the first frame with persons, and after a cut, all are new
+  int64_t time_ns_ = 0;          // of the last updated frame
+  int64_t now_ns_ = 0;           // of the frame that was begun
   int width_px_ = 0, height_px_ = 0;
 
   Pose moved_;
   std::vector<Prediction> predictions_;
-  std::vector<char> keep_, found_;
+  std::vector<Candidate> candidates_, next_candidates_;  // of the last frame, and of this one
+  std::vector<char> keep_, found_, near_;
   std::vector<float> quality_, gains_;
   std::vector<size_t> order_, rows_, columns_, track_of_;
   std::vector<int> column_of_row_;

@@ -98,7 +98,7 @@ def test_jitter_at_rest_and_lag_in_motion(
 ) -> None:
     random = np.random.default_rng(0)
     rest, motion = [], []
-    for index in range(50):
+    for index in range(36):
         for frames, x_px in ((rest, 150.0), (motion, 100.0 + 5.0 * index)):
             canvas = backdrop.copy()
             paste(canvas, people[0], x_px)
