@@ -3,8 +3,8 @@
     python benchmarks/int8_table.py WEIGHTS POSE_TRAIN COCO_DEV -o TABLE.md --keep FOLDER
 
 WEIGHTS holds the checkpoints, POSE_TRAIN images.bin and labels.npz (calibration), COCO_DEV images/ and
-person_keypoints.json (evaluation; not one of its pictures is calibrated with). --keep holds the bundles, and
-those that are there already are not made again. Times: one thread, medians of turns taken in one process.
+person_keypoints.json (evaluation; not one of its pictures is calibrated with). --keep holds the bundles and
+the rows; what is there already is not made again. Times: one thread, medians of turns taken in one process.
 """
 
 from __future__ import annotations
@@ -183,12 +183,13 @@ def main() -> None:
         for target in TARGETS:
             if args.only and args.only != f"{name}.{target}":
                 continue
-            made = rows(args.weights / checkpoint, name, target, calib, coco, args.keep, args.samples)
-            if not args.only:
-                table += lines(name, role, target, made, coco)
-                print("\n".join(table[-len(made) :]), flush=True)
-    if not args.only:
-        args.output.write_text("\n".join(table) + "\n", encoding="utf-8")
+            part = args.keep / f"{name}.{target}.rows"
+            if not part.is_file():
+                made = rows(args.weights / checkpoint, name, target, calib, coco, args.keep, args.samples)
+                part.write_text("\n".join(lines(name, role, target, made, coco)) + "\n", encoding="utf-8")
+            print(part.read_text(encoding="utf-8"), end="", flush=True)
+            table += part.read_text(encoding="utf-8").splitlines()
+    args.output.write_text("\n".join(table) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,9 @@ class OpenvinoQuantiser:
                 _leave_float(operation, biases)
         model.validate_nodes_and_infer_types()
         compress_quantize_weights_transformation(model)
-        files = self._save(model, out_dir, compress=self._plan.fp16_weights)
+        if self._plan.fp16_weights:
+            _halve_float_weights(model)
+        files = self._save(model, out_dir, compress=False)
         precision: Precision = "int8" if len(chosen) == len(self._kinds) else "mixed"
         entry = LineageEntry(
             step="quantise",
@@ -209,6 +211,29 @@ def _copied(constant: Any) -> Any:
     copy = opset13.constant(constant.data.copy())
     copy.set_friendly_name(constant.get_friendly_name())
     return copy.output(0)
+
+
+def _halve_float_weights(model: Any) -> None:
+    """Store the float weights of products as half precision, which save_model does not in a quantised network.
+
+    A weight that leaves the range of half precision stays as it is.
+    """
+    from openvino import opset13
+
+    for operation in model.get_ordered_ops():
+        if operation.get_type_name() not in _PRODUCTS:
+            continue
+        weight = operation.input_value(1).get_node()
+        if weight.get_type_name() != "Constant" or weight.get_element_type().get_type_name() != "f32":
+            continue
+        with np.errstate(over="ignore"):
+            half = weight.data.astype(np.float16)
+        if np.isfinite(half).all():
+            constant = opset13.constant(half)
+            constant.set_friendly_name(weight.get_friendly_name())
+            back = opset13.convert(constant, "f32")
+            back.set_friendly_name(f"{weight.get_friendly_name()}/float")
+            operation.input(1).replace_source_output(back.output(0))
 
 
 def _feeds_output(operation: Any) -> bool:

@@ -222,6 +222,8 @@ def test_the_float_ops_of_openvino_come_back(
     with pytest.raises(UsageError, match="no layer 'x'"):
         quantiser.write({"x": "int8"}, tmp_path / "two")
     products = {name for name in quantiser.names() if quantiser.kind(name) in ("Convolution", "MatMul")}
+    sizes = [made.files["bin"].stat().st_size for made in (nothing, one)]
+    assert sizes[1] < sizes[0]
     heads = products - set(quantiser.worthwhile())
     assert any("head" in name for name in heads)
     assert not any("backbone" in name for name in heads)
