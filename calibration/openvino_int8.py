@@ -214,7 +214,7 @@ def _copied(constant: Any) -> Any:
 
 
 def _halve_float_weights(model: Any) -> None:
-    """Store the float weights of products as half precision, which save_model does not in a quantised network.
+    """Store the float weights of products as half, which save_model does not in a quantised network.
 
     A weight that leaves the range of half precision stays as it is.
     """

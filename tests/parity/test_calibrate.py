@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -212,18 +211,19 @@ def test_the_float_ops_of_openvino_come_back(
     bundle = pose_bundles["openvino"]
     samples = samples_of(bundle, pictures)[: COUNT + 2]
     artifact = artifact_of(bundle, "pose")
-    plan = dataclasses.replace(load_plan("accurate"), fp16_weights=False)
-    quantiser = calibrator("openvino").observe(artifact, samples[:2], plan)
+    quantiser = calibrator("openvino").observe(artifact, samples[:2], load_plan("accurate"))
     references = run_samples(artifact, samples[COUNT:])
     nothing = quantiser.write({}, tmp_path / "none")
-    assert compare(artifact.spec, references, run_samples(nothing, samples[COUNT:])).output_error < 1e-9
+    assert compare(artifact.spec, references, run_samples(nothing, samples[COUNT:])).output_error < 1e-6
     one = quantiser.write({quantiser.worthwhile()[3]: "int8"}, tmp_path / "one")
-    assert compare(artifact.spec, references, run_samples(one, samples[COUNT:])).output_error > 1e-7
+    assert compare(artifact.spec, references, run_samples(one, samples[COUNT:])).output_error > 1e-6
     with pytest.raises(UsageError, match="no layer 'x'"):
         quantiser.write({"x": "int8"}, tmp_path / "two")
     products = {name for name in quantiser.names() if quantiser.kind(name) in ("Convolution", "MatMul")}
-    sizes = [made.files["bin"].stat().st_size for made in (nothing, one)]
-    assert sizes[1] < sizes[0]
+    # What stays float is half precision in the file, and one layer less of it with every integer one.
+    sizes = [made.files["bin"].stat().st_size for made in (artifact, nothing, one)]
+    assert sizes[1] < 0.55 * sizes[0]
+    assert sizes[2] < sizes[1]
     heads = products - set(quantiser.worthwhile())
     assert any("head" in name for name in heads)
     assert not any("backbone" in name for name in heads)
