@@ -93,6 +93,8 @@ class Session:
             root = scratch if self._local else self._profile.folder
             workspace = Workspace(self._transport, root)
             try:
+                if not self._local:
+                    workspace.make()
                 self._device_facts |= self._transport.facts()
                 if resume:
                     self._recover(workspace)
@@ -240,6 +242,7 @@ class Session:
             )
         error, end = self._journal.error, self._journal.end
         if error:
+            shutil.rmtree(self._partial, ignore_errors=True)
             raise DeviceError(
                 f"{self._transport.address}: the runner failed: {error['message']}",
                 hint=error["hint"] or None,

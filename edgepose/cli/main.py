@@ -45,6 +45,10 @@ COMMANDS: dict[str, LazyCommand] = {
     "gate": LazyCommand("edgepose.cli.gate:gate_command", "Decide whether a bundle may replace another."),
     "baseline": LazyCommand("edgepose.cli.baseline:baseline", "Record a reference's results for the gate."),
     "android": LazyCommand("edgepose.cli.android:android", "Put bundles into the Android demo app."),
+    "devices": LazyCommand("edgepose.cli.devices:devices", "List, show, detect and add devices."),
+    "build-runner": LazyCommand(
+        "edgepose.cli.build_runner:build_runner_command", "Build the measuring program for a device."
+    ),
     "zoo": LazyCommand("edgepose.cli.zoo:zoo", "List and download official checkpoints."),
     "synth": LazyCommand("edgepose.cli.synth:synth", "Render people with exact COCO labels."),
     "doctor": LazyCommand("edgepose.cli.doctor:doctor", "Show what is installed and what is missing."),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from edgepose.device.adb import AdbTransport
 from edgepose.device.local import LocalTransport
 from edgepose.device.profile import DeviceProfile
+from edgepose.device.ssh import SshTransport
 from edgepose.device.transport import Transport
 from edgepose.errors import UsageError
 
@@ -16,4 +18,17 @@ def open_transport(profile: DeviceProfile) -> Transport:
                 f"{profile.name} is this machine and has no address", hint=f"--device {profile.name}"
             )
         return LocalTransport()
-    raise UsageError(f"{profile.name}: the transport {profile.transport} is not there yet")
+    if profile.transport == "adb":
+        return AdbTransport(profile.address)
+    if profile.address is None:
+        raise UsageError(
+            f"{profile.name}: where is it?",
+            hint=f"--device {profile.name}=user@host, or edgepose devices add",
+        )
+    return SshTransport(
+        profile.address,
+        port=profile.port,
+        identity=profile.identity,
+        jump=profile.jump,
+        config=profile.ssh_config,
+    )

@@ -49,6 +49,7 @@ class DeviceProfile:
     port: int | None = None
     identity: str | None = None
     jump: str | None = None
+    ssh_config: str | None = None
     verified: bool = False
     note: str | None = None
     references: tuple[Reference, ...] = field(default=())
@@ -58,6 +59,11 @@ def user_folder() -> Path:
     """Return the folder of the user's own profiles, which may not exist."""
     root = Path(os.environ.get("XDG_CONFIG_HOME") or "")
     return (root if root.is_absolute() else Path.home() / ".config") / "edgepose" / "devices"
+
+
+def is_name(name: str) -> bool:
+    """Say whether a profile may have this name."""
+    return _NAME.fullmatch(name) is not None
 
 
 def profile_names() -> list[str]:
@@ -113,6 +119,7 @@ def parse_profile(text: str, *, name: str, where: str) -> DeviceProfile:
         port=reader.port(),
         identity=reader.text("identity", needed=False),
         jump=reader.text("jump", needed=False),
+        ssh_config=reader.text("ssh_config", needed=False),
         verified=reader.flag("verified"),
         note=reader.text("note", needed=False),
         references=reader.references(),

@@ -21,6 +21,11 @@ class Workspace:
         self._transport = transport
         self._root = PurePosixPath(root)
 
+    def make(self) -> None:
+        """Make the folder, for this user alone, and learn its full path: a relative one begins at home."""
+        script = 'umask 077; mkdir -p "$1" && cd "$1" && pwd'
+        self._root = PurePosixPath(self._transport.run(["sh", "-c", script, "sh", self.root]).strip())
+
     @property
     def root(self) -> str:
         """The folder's path on the device."""
@@ -44,7 +49,6 @@ class Workspace:
         """
         folder = self.path(name)
         wanted = {file: sha256_file(path) for file, path in files.items()}
-        self._transport.run(["mkdir", "-p", folder])
         present = self._sums(folder)
         strangers = [f"{folder}/{file}" for file in present if file not in wanted]
         if strangers:
@@ -80,8 +84,8 @@ class Workspace:
         self._transport.run(["sh", "-c", script, "sh", str(pid), program])
 
     def _sums(self, folder: str) -> dict[str, str]:
-        """Return the checksums of the files in a folder, by name."""
-        script = 'cd "$1" && for f in * .[!.]*; do [ -f "$f" ] && sha256sum "$f"; done; true'
+        """Return the checksums of the files in a folder, by name; make it where there is none."""
+        script = 'mkdir -p "$1" && cd "$1" && for f in * .[!.]*; do [ -f "$f" ] && sha256sum "$f"; done; true'
         sums = {}
         for line in self._transport.run(["sh", "-c", script, "sh", folder], timeout_s=120).splitlines():
             match = _SUM.match(line)

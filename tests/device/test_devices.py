@@ -1,0 +1,190 @@
+"""edgepose bench on a phone through adb and on a board through ssh, end to end, with aarch64 programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from adb_double import AdbDouble
+from ssh_double import SshDouble
+
+from edgepose.device.kernels import count_kernels
+from edgepose.pipeline import PosePipeline
+
+BUNDLES = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "v1"
+# One frame of each: an emulated frame takes seconds.
+BRIEF = ("--quick", "--frames", "1", "--warmup-seconds", "0", "--cpus", "all")
+LIMIT_PX = {"fp32": 0.1, "fp16": 0.5}
+
+
+def _bench(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-P", "-m", "edgepose", "bench", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=900, check=False, env={**os.environ, **environment}
+    )
+
+
+def _same_as_here(document: dict[str, Any], bundle: Path, limit_px: float) -> None:
+    """Hold the device's keypoints against those of this machine, on the bundle's golden picture."""
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    golden = manifest["golden"]
+    image = np.fromfile(bundle / golden["picture"], np.uint8).reshape(*golden["picture_hw"], 3)
+    with PosePipeline(bundle, threads=1) as pipeline:
+        here = pipeline(image)
+    persons = document["results"][0]["persons"]
+    assert len(persons) == len(here) > 0
+    there = np.array([person["keypoints"] for person in persons])
+    confident = here.keypoints[..., 2] >= np.median(here.keypoints[..., 2])
+    shift = np.linalg.norm(there[..., :2] - here.keypoints[..., :2], axis=2)
+    assert shift[confident].max() <= limit_px
+    assert np.abs(np.array([p["box_xyxy"] for p in persons]) - here.boxes[:, :4]).max() <= limit_px
+
+
+def _check(outcome: subprocess.CompletedProcess[str], features: set[str]) -> dict[str, Any]:
+    assert outcome.returncode == 0, outcome.stderr
+    document: dict[str, Any] = json.loads(outcome.stdout)
+    facts = document["device"]["facts"]
+    assert facts["abi"] == "aarch64-linux" and set(facts["features"]) & {"asimdhp", "asimddp"} == features
+    assert document["emulated"] and document["invalid"][0]["rule"] == "emulated" and not document["valid"]
+    assert document["golden"]["passed"]
+    return document
+
+
+def test_the_runner_is_small_and_has_its_kernels(aarch64_runner: Path) -> None:
+    assert aarch64_runner.stat().st_size <= 6_000_000
+    counts = count_kernels(aarch64_runner)
+    assert counts["fp16"] > 1000 and counts["dotprod"] > 100
+    listing = subprocess.run(
+        ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", aarch64_runner],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    words = [line.split("\t") for line in listing if "\t" in line]
+    halves = [w for w in words if w[1].strip() == "fmla" and (".8h" in w[2] or ".4h" in w[2])]
+    # Constants lie beside the code, and a few look like it.
+    assert len(halves) <= counts["fp16"] <= 1.01 * len(halves)
+    dots = sum(w[1].strip() == "sdot" for w in words)
+    assert dots <= counts["dotprod"] <= 1.01 * dots
+
+
+def test_a_phone_through_adb(
+    phone: AdbDouble, aarch64_runner: Path, bundles: dict[tuple[str, str], Path], tmp_path: Path
+) -> None:
+    bundle = bundles["ncnn", "fp16"]
+    outcome = _bench(
+        bundle, "--device", f"sd865={phone.serial}", *BRIEF, "-o", tmp_path / "o", "--json",
+        EDGEPOSE_RUNNER=str(aarch64_runner),
+    )  # fmt: skip
+    document = _check(outcome, {"asimdhp", "asimddp"})
+    _same_as_here(document, bundle, LIMIT_PX["fp16"])
+    assert document["device"]["serial"] == phone.serial
+    assert not phone.path("/data/local/tmp/edgepose-bench").exists()
+
+
+def test_a_board_through_ssh(
+    board: SshDouble, aarch64_runner: Path, bundles: dict[tuple[str, str], Path], tmp_path: Path
+) -> None:
+    bundle = bundles["ncnn", "fp32"]
+    environment = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "EDGEPOSE_RUNNER": str(aarch64_runner)}
+    command = [sys.executable, "-P", "-m", "edgepose", "devices", "add", "my-board", "--like", "rk3588"]
+    command += ["--address", "board", "--ssh-config", str(board.config)]
+    subprocess.run(command, check=True, env={**os.environ, **environment}, timeout=60)
+    outcome = _bench(bundle, "--device", "my-board", *BRIEF, "-o", tmp_path / "o", "--json", **environment)
+    document = _check(outcome, set())
+    assert "fallback" in [finding["rule"] for finding in document["invalid"]]
+    _same_as_here(document, bundle, LIMIT_PX["fp32"])
+    assert list(board.home.iterdir()) == []
+
+
+def _fails(outcome: subprocess.CompletedProcess[str], message: str, code: int = 8) -> None:
+    """Expect one line, a hint and the exit code."""
+    assert outcome.returncode == code, outcome.stderr
+    lines = [line for line in outcome.stderr.splitlines() if not line.startswith("double: going on")]
+    assert lines[0].startswith("error: ") and message in lines[0], outcome.stderr
+    assert len(lines) == 2 and lines[1].startswith("hint: ") and outcome.stdout == ""
+
+
+def test_what_can_go_wrong_with_a_phone(
+    phone: AdbDouble,
+    adb_server: Callable[..., str],
+    own_profile: Callable[[str, str], None],
+    tmp_path: Path,
+) -> None:
+    own_profile(
+        "double",
+        "title: D\ntransport: adb\nabi: aarch64-linux\nengines: [fake, onnx]\nthreads: [1]\n"
+        "folder: /data/local/tmp/edgepose-bench\n",
+    )
+    pose, out = BUNDLES / "pose", ("-o", tmp_path / "o")
+    folder = phone.path("/data/local/tmp/edgepose-bench")
+    stand_in = tmp_path / "runner"
+    path = {"EDGEPOSE_RUNNER": str(stand_in)}
+
+    def runner(text: str) -> None:
+        stand_in.write_text(text)
+        stand_in.chmod(0o755)
+
+    facts = json.dumps({"backends": ["fake"], "facts": {"abi": "aarch64-linux"}})
+    answer = f"#!/bin/sh\nif [ $1 = --facts ]; then echo '{facts}'; exit 0; fi\n"
+    phone.cpu = None  # the stand-in is a script
+    one = ("--device", f"double={phone.serial}")
+
+    runner(answer)
+    _fails(_bench(pose, "--device", "double", *out, PATH=str(tmp_path), **path), "adb is not installed", 4)
+    _fails(_bench(pose, "--device", "double=nobody", *out, **path), "does not see the device nobody")
+    runner(answer + "echo Welcome!\n")
+    _fails(_bench(pose, *one, *out, **path), "something else than results: 'Welcome!'")
+    runner(answer + "echo oh dear >&2; exit 7\n")
+    _fails(_bench(pose, *one, *out, **path), "ended with code 7: oh dear")
+    runner(answer + "kill -9 $$\n")
+    _fails(_bench(pose, *one, *out, **path), "ended with code 137")
+    runner("#!/bin/sh\necho hello\n")
+    _fails(_bench(pose, *one, *out, **path), "the runner answered 'hello'")
+    runner(answer.replace('"fake"', '"ncnn"'))
+    _fails(_bench(pose, *one, *out, **path), "its runner has no engine fake")
+    stand_in.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x08\0" + bytes(100))
+    _fails(_bench(pose, *one, *out, **path), "cannot run a program for aarch64-linux")
+    phone.full = True
+    _fails(_bench(pose, *one, *out, **path), "No space left on device")
+    phone.full = False
+    assert not folder.exists() and not list((tmp_path / "o").glob("*.json"))
+
+    with AdbDouble(tmp_path / "second", authorised=False) as locked:
+        adb_server("connect", locked.serial)
+        runner(answer)
+        _fails(_bench(pose, "--device", "double", *out, **path), "adb sees 2 devices")
+        _fails(_bench(pose, "--device", f"double={locked.serial}", *out, **path), "is unauthorized")
+        adb_server("disconnect", locked.serial)
+    adb_server("disconnect", phone.serial)
+    _fails(_bench(pose, "--device", "double", *out, **path), "no Android device is attached")
+
+
+def test_what_can_go_wrong_with_a_board(
+    board: SshDouble, own_profile: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    text = "title: D\ntransport: ssh\nabi: aarch64-linux\nengines: [fake]\nthreads: [1]\nfolder: e\n"
+    own_profile("double", f"{text}ssh_config: {json.dumps(str(board.config))}\n")
+    pose, out = BUNDLES / "pose", ("-o", tmp_path / "o")
+    runner = tmp_path / "runner"
+    runner.write_text("#!/bin/sh\n")
+    path = {"EDGEPOSE_RUNNER": str(runner)}
+    _fails(_bench(pose, "--device", "double", *out, **path), "where is it?", 2)
+    _fails(_bench(pose, "--device", "double=127.0.0.1:1", *out, **path), "Connection refused")
+    known = board.config.with_name("known_hosts")
+    before = known.read_text()
+    known.write_text("")
+    _fails(_bench(pose, "--device", "double=board", *out, **path), "Host key verification failed")
+    known.write_text(before)
+    key = board.config.with_name("key.pub")
+    content = key.read_text()
+    key.write_text("")
+    _fails(_bench(pose, "--device", "double=board", *out, **path), "Permission denied")
+    key.write_text(content)
+    _fails(_bench(pose, "--device", "rk3588=board", *out, **path), "made for the engine fake")
