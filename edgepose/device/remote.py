@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +15,8 @@ from edgepose.errors import DeviceError, DeviceLostError
 # A client's exit code may be its own or the program's, so the far shell says the program's at the end.
 _MARK = "edgepose-exit:"
 _END = re.compile(rf"^{_MARK}(\d+)$")
-# A runner prints a line a second; loading a large network or one slow frame may take longer.
-SILENCE_SECONDS = 60.0
+# A runner prints a line a second; a large network on a slow processor may take longer to load.
+SILENCE_SECONDS = 180.0
 
 
 class RemoteShell(ABC):
@@ -60,8 +61,10 @@ class RemoteShell(ABC):
 
     def push(self, source: Path, target: str) -> None:
         """Copy a file to the device."""
-        part = f"{target}.part"
-        command = f"cat > {quoted([part])} && mv {quoted([part, target])}"
+        # A shell that outlives a broken connection must not put half a file in place.
+        part = f"{target}.{secrets.token_hex(4)}.part"
+        whole = f'[ "$(wc -c < {quoted([part])})" -eq {source.stat().st_size} ]'
+        command = f"cat > {quoted([part])} && {whole} && mv {quoted([part, target])}"
         outcome = self._run(command, timeout_s=push_seconds(source), on_line=_ignore, stdin=source)
         if outcome.exit_code != 0:
             raise failed([f"copying {source.name}"], outcome, self.address)

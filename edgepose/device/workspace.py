@@ -65,9 +65,10 @@ class Workspace:
                         f"{self._transport.address}: {folder}/{file} arrived damaged",
                         hint="try again; if it stays, check cable, network and storage",
                     )
-            programs = [f"{folder}/{file}" for file in sent if files[file].stat().st_mode & stat.S_IXUSR]
-            if programs:
-                self._transport.run(["chmod", "700", *programs])
+        # Also for what was there: a connection that broke may have come before this.
+        programs = [f"{folder}/{file}" for file, path in files.items() if path.stat().st_mode & stat.S_IXUSR]
+        if programs:
+            self._transport.run(["chmod", "700", *programs])
         return folder
 
     def remove(self) -> None:
