@@ -68,10 +68,14 @@ jstring library_version(JNIEnv* env, jclass) {
                           [&]() -> Result<jstring> { return to_java(env, EDGEPOSE_VERSION); });
 }
 
-jlong open(JNIEnv* env, jclass, jstring bundle, jint threads, jstring device) {
+jlong open(JNIEnv* env, jclass, jstring bundle, jint threads, jstring device, jboolean track,
+           jboolean smooth, jint detect_every) {
   return guarded<jlong>(env, 0, [&]() -> Result<jlong> {
     PipelineOptions options;
     options.threads = threads;
+    options.track = track == JNI_TRUE;
+    options.smooth = smooth == JNI_TRUE;
+    options.detect_every = detect_every;
     EDGEPOSE_ASSIGN_OR_RETURN(options.device, from_java(env, device, "device"));
     EDGEPOSE_ASSIGN_OR_RETURN(const std::string folder, from_java(env, bundle, "bundle"));
     EDGEPOSE_ASSIGN_OR_RETURN(std::shared_ptr<Session> session, Session::open(folder, options));
@@ -204,7 +208,7 @@ jint on_load(JNIEnv* env) {
       method("libraryVersion", "()Ljava/lang/String;", library_version)};
   if (!register_methods(env, native, versions)) return JNI_ERR;
   const std::vector<JNINativeMethod> methods = {
-      method("open", "(Ljava/lang/String;ILjava/lang/String;)J", open),
+      method("open", "(Ljava/lang/String;ILjava/lang/String;ZZI)J", open),
       method("close", "(J)V", close),
       method("facts", "(J)[Ljava/lang/String;", facts),
       method("keypointNames", "(J)[Ljava/lang/String;", keypoint_names),

@@ -40,8 +40,8 @@ class FuzzTest {
     @Test
     void randomArgumentsGiveExceptionsOnly() throws IOException {
         Native.require();
-        long pose = Native.open(Bundles.path("pose"), 1, "CPU");
-        long detect = Native.open(Bundles.path("detect"), 1, "CPU");
+        long pose = Native.open(Bundles.path("pose"), 1, "CPU", false, false, 1);
+        long detect = Native.open(Bundles.path("detect"), 1, "CPU", false, false, 1);
         Long[] handles = {pose, pose, pose, detect, detect, 0L, -1L, 999L, Long.MAX_VALUE, Long.MIN_VALUE};
         ByteBuffer[] buffers = {
             null,
@@ -100,7 +100,8 @@ class FuzzTest {
     private void call(int which, long handle, String[] texts) {
         switch (which) {
             case 0:
-                Native.close(Native.open(one(texts), number(), one(texts)));
+                Native.close(Native.open(
+                        one(texts), number(), one(texts), random.nextBoolean(), random.nextBoolean(), number()));
                 break;
             case 1:
                 Native.facts(handle);

@@ -135,7 +135,7 @@ class PoseSessionTest {
     @Test
     void personsBeyondTheLimitAreCounted() {
         try (PoseSession many = PoseSession.open(Bundles.path("detect"), 1);
-                PoseSession one = PoseSession.open(Bundles.path("detect"), 1, "CPU", 1)) {
+                PoseSession one = PoseSession.open(Bundles.path("detect"), new SessionOptions().maxPersons(1))) {
             int most = 0;
             for (int seed = 0; seed < 6; seed++) {
                 int found = many.process(Bundles.bgrNoise(64, 48, seed)).personCount();
@@ -223,7 +223,16 @@ class PoseSessionTest {
         assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(null, 1));
         assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open("a\0b", 1));
         assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(Bundles.path("pose"), 0));
-        assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(Bundles.path("pose"), 1, "CPU", 0));
+        SessionOptions[] wrong = {
+            new SessionOptions().maxPersons(0),
+            new SessionOptions().device(null),
+            new SessionOptions().smooth(true),
+            new SessionOptions().detectEvery(5),
+            new SessionOptions().track(true).detectEvery(0),
+        };
+        for (SessionOptions options : wrong) {
+            assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(Bundles.path("top_down"), options));
+        }
         EdgePoseException absent = assertThrows(
                 EdgePoseException.class, () -> PoseSession.open(folder + "/\uD83D\uDE00 caf\u00E9", 1));
         assertTrue(absent.getMessage().contains("\uD83D\uDE00 caf\u00E9"), absent.getMessage());

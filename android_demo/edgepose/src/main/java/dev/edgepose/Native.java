@@ -46,7 +46,8 @@ final class Native {
 
     static native String libraryVersion();
 
-    static native long open(String bundle, int threads, String device);
+    static native long open(
+            String bundle, int threads, String device, boolean track, boolean smooth, int detectEvery);
 
     static native void close(long handle);
 

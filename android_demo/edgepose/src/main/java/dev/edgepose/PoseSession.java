@@ -6,9 +6,6 @@ package dev.edgepose;
  * here nor in the native library.
  */
 public final class PoseSession implements AutoCloseable {
-    /** The most persons that one frame gives unless told otherwise. */
-    public static final int DEFAULT_MAX_PERSONS = 32;
-
     private static final int MOST_PERSONS = 1024;
 
     private volatile long handle;
@@ -32,9 +29,9 @@ public final class PoseSession implements AutoCloseable {
         return Native.VERSION;
     }
 
-    /** Opens the bundle in a folder; its checksums are verified. */
+    /** Opens the bundle in a folder; its checksums are verified. Pictures are taken one by one. */
     public static PoseSession open(String bundleFolder, int threads) {
-        return open(bundleFolder, threads, "CPU", DEFAULT_MAX_PERSONS);
+        return open(bundleFolder, new SessionOptions().threads(threads));
     }
 
     /**
@@ -43,7 +40,8 @@ public final class PoseSession implements AutoCloseable {
      * @throws EdgePoseException INVALID_BUNDLE, CHECKSUM_MISMATCH, UNSUPPORTED (an engine that this build lacks),
      *     INVALID_ARGUMENT and others, with a hint
      */
-    public static PoseSession open(String bundleFolder, int threads, String device, int maxPersons) {
+    public static PoseSession open(String bundleFolder, SessionOptions options) {
+        int maxPersons = options.maxPersons;
         if (maxPersons < 1 || maxPersons > MOST_PERSONS) {
             throw new EdgePoseException(
                     EdgePoseException.Code.INVALID_ARGUMENT.number(),
@@ -51,7 +49,8 @@ public final class PoseSession implements AutoCloseable {
                     "use 1 to " + MOST_PERSONS);
         }
         Native.require();
-        long handle = Native.open(bundleFolder, threads, device);
+        long handle = Native.open(
+                bundleFolder, options.threads, options.device, options.track, options.smooth, options.detectEvery);
         try {
             return new PoseSession(handle, maxPersons);
         } catch (RuntimeException | Error failure) {

@@ -24,6 +24,7 @@ import dev.edgepose.CameraFrame;
 import dev.edgepose.EdgePoseException;
 import dev.edgepose.PoseFrame;
 import dev.edgepose.PoseSession;
+import dev.edgepose.SessionOptions;
 import dev.edgepose.demo.BundleChoices;
 import dev.edgepose.demo.FrameRate;
 import dev.edgepose.demo.StatusLine;
@@ -41,6 +42,7 @@ public final class MainActivity extends Activity
         implements TextureView.SurfaceTextureListener, View.OnClickListener, Camera.Listener {
     private static final int PERMISSION_REQUEST = 1;
     private static final int[] THREADS = {1, 2, 4, 8};
+    private static final int[] INTERVALS = {1, 2, 5, 10};
 
     private TextureView preview;
     private OverlayView overlay;
@@ -54,10 +56,12 @@ public final class MainActivity extends Activity
     private PoseSession session;
     private Camera camera;
     private final FrameRate rate = new FrameRate();
+    private String note = "";
 
     // Settings; changed on the main thread.
     private volatile String bundle;
     private volatile int threads = 4;
+    private volatile int interval = 5;
     private volatile boolean front;
 
     @Override
@@ -112,6 +116,7 @@ public final class MainActivity extends Activity
         add(row, R.string.turn_camera);
         add(row, R.string.choose_bundle);
         add(row, R.string.choose_threads);
+        add(row, R.string.choose_interval);
         return row;
     }
 
@@ -129,6 +134,8 @@ public final class MainActivity extends Activity
             chooseBundle();
         } else if (button.getId() == R.string.choose_threads) {
             chooseThreads();
+        } else if (button.getId() == R.string.choose_interval) {
+            chooseInterval();
         } else {
             front = !front;
             restart();
@@ -152,17 +159,31 @@ public final class MainActivity extends Activity
     }
 
     private void chooseThreads() {
-        String[] items = new String[THREADS.length];
-        for (int i = 0; i < items.length; i++) {
-            items[i] = String.valueOf(THREADS[i]);
-        }
-        choose(R.string.choose_threads, items, new DialogInterface.OnClickListener() {
+        choose(R.string.choose_threads, labels(THREADS), new DialogInterface.OnClickListener() {
             @Override
             public void onClick(DialogInterface dialog, int which) {
                 threads = THREADS[which];
                 restart();
             }
         });
+    }
+
+    private void chooseInterval() {
+        choose(R.string.choose_interval, labels(INTERVALS), new DialogInterface.OnClickListener() {
+            @Override
+            public void onClick(DialogInterface dialog, int which) {
+                interval = INTERVALS[which];
+                restart();
+            }
+        });
+    }
+
+    private static String[] labels(int[] values) {
+        String[] labels = new String[values.length];
+        for (int i = 0; i < labels.length; i++) {
+            labels[i] = String.valueOf(values[i]);
+        }
+        return labels;
     }
 
     private void choose(int title, String[] items, DialogInterface.OnClickListener action) {
@@ -241,7 +262,7 @@ public final class MainActivity extends Activity
                 }
                 bundle = names.get(0);
             }
-            session = PoseSession.open(choices.folder(bundle).getPath(), threads);
+            session = open(choices.folder(bundle).getPath());
             final int[] skeleton = session.skeleton();
             final float threshold = session.keypointThreshold();
             runOnUiThread(new Runnable() {
@@ -266,6 +287,21 @@ public final class MainActivity extends Activity
         }
     }
 
+    /** Tracked and smoothed; a bundle that cannot be tracked is run frame by frame, and says so. */
+    private PoseSession open(String folder) {
+        SessionOptions options = new SessionOptions().threads(threads).track(true).smooth(true).detectEvery(interval);
+        try {
+            note = "";
+            return PoseSession.open(folder, options);
+        } catch (EdgePoseException error) {
+            if (error.code() != EdgePoseException.Code.INVALID_ARGUMENT) {
+                throw error;
+            }
+            note = "\n" + getString(R.string.not_tracked) + " (" + error.getMessage() + ")";
+            return PoseSession.open(folder, threads);
+        }
+    }
+
     private void release() {
         if (camera != null) {
             camera.close();
@@ -287,7 +323,7 @@ public final class MainActivity extends Activity
             rate.add(picture.timeNs());
             // The session fills its frame again while the screen still draws this one.
             final PoseFrame shown = frame.copy();
-            final String line = StatusLine.of(shown, rate.hz());
+            final String line = StatusLine.of(shown, rate.hz()) + note;
             final boolean mirror = front;
             runOnUiThread(new Runnable() {
                 @Override

@@ -1,0 +1,48 @@
+package dev.edgepose;
+
+/** How a session works. Every method returns the same object. */
+public final class SessionOptions {
+    /** The most persons that one frame gives unless told otherwise. */
+    public static final int DEFAULT_MAX_PERSONS = 32;
+
+    int threads = 1;
+    String device = "CPU";
+    int maxPersons = DEFAULT_MAX_PERSONS;
+    boolean track;
+    boolean smooth;
+    int detectEvery = 1;
+
+    public SessionOptions threads(int count) {
+        threads = count;
+        return this;
+    }
+
+    public SessionOptions device(String name) {
+        device = name;
+        return this;
+    }
+
+    /** The most persons that one frame gives; the best boxes are kept. */
+    public SessionOptions maxPersons(int count) {
+        maxPersons = count;
+        return this;
+    }
+
+    /** The pictures are the frames of one video: persons keep their track ids, and times must rise. */
+    public SessionOptions track(boolean on) {
+        track = on;
+        return this;
+    }
+
+    /** Takes the jitter out of the keypoints; needs track. */
+    public SessionOptions smooth(boolean on) {
+        smooth = on;
+        return this;
+    }
+
+    /** The detector runs on every n-th frame, and where a person was lost; above 1 it needs track. */
+    public SessionOptions detectEvery(int frames) {
+        detectEvery = frames;
+        return this;
+    }
+}
