@@ -106,7 +106,9 @@ def _changed(a: Layer, b: Layer) -> dict[str, Any] | None:
     changes = _changes(
         {"type": a.type, "precision": a.precision, "parameters": a.parameters},
         {"type": b.type, "precision": b.precision, "parameters": b.parameters},
-    ) + _changes(a.attributes, b.attributes)
+    )
+    for change in _changes(a.attributes, b.attributes):
+        changes.append({**change, "name": f"attribute {change['name']}"})
     return {"name": a.name, "type": a.type, "changes": changes} if changes else None
 
 

@@ -77,7 +77,8 @@ def _ncnn(files: Mapping[str, Path]) -> list[Layer]:
     for layer in read_model(files["param"], files["bin"]).layers:
         if layer.type in _NCNN_SILENT:
             continue
-        arrays = list(layer.weights.values())
+        # The scales of int8 belong to the precision, not to what was learnt.
+        arrays = [array for name, array in layer.weights.items() if not name.endswith(("_scale", "_scales"))]
         tagged = [array for array in arrays if array.tag is not None]
         main = max(tagged, key=lambda array: array.values.size, default=None)
         precision = names[main.tag] if main is not None and main.tag is not None else None

@@ -202,7 +202,7 @@ def test_changed_layers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     layers = json.loads(diff(a, half, capsys, "--json"))["layers"]["pose"]
     changes = {c["name"]: (c["a"], c["b"]) for c in layers["changed"][0]["changes"]}
     assert layers["changed"][0]["name"] == "conv_1"
-    assert changes == {"precision": ("fp32", "fp16"), "3": ("2", "1")}
+    assert changes == {"precision": ("fp32", "fp16"), "attribute 3": ("2", "1")}
     text = diff(a, half, capsys)
     assert "precision fp32 -> fp16: 2 layers (conv_1, attention_1)" in text
     assert "parameters in fp16  0    192" in text
