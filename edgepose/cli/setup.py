@@ -11,7 +11,10 @@ from edgepose import log
 
 @click.group()
 def setup() -> None:
-    """Install a tool that needs an environment of its own; EdgePose's own one is never touched."""
+    """Install a tool that needs an environment of its own.
+
+    EdgePose's own environment is never touched.
+    """
 
 
 @setup.command()
