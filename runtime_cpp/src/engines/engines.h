@@ -18,6 +18,7 @@ using EngineResult = Result<std::unique_ptr<InferenceEngine>>;
 EngineResult make_fake_engine(const ModelFiles& files, const EngineOptions& options);
 EngineResult make_ncnn_engine(const ModelFiles& files, const EngineOptions& options);
 EngineResult make_openvino_engine(const ModelFiles& files, const EngineOptions& options);
+EngineResult make_rknn_engine(const ModelFiles& files, const EngineOptions& options);
 
 // Returns the path of the file with this role, or kInvalidArgument.
 Result<std::string> path_of(const ModelFiles& files, const std::string& role);

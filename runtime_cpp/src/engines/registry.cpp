@@ -22,6 +22,9 @@ constexpr Backend kBackends[] = {
     {"openvino", make_openvino_engine},
     {"onnx", make_openvino_engine},
 #endif
+#ifdef EDGEPOSE_WITH_RKNN
+    {"rknn", make_rknn_engine},
+#endif
 };
 
 constexpr int kMaxThreads = 256;
