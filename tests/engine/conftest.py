@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine import rknn_double
 
 from edgepose import _core
 
@@ -113,18 +114,27 @@ def _write_onnx(folder: Path) -> dict[str, Path]:
     return {"onnx": folder / "tiny.onnx"}
 
 
+def _write_rknn(folder: Path) -> dict[str, Path]:
+    path = folder / "tiny.rknn"
+    path.write_bytes(rknn_double.network(WEIGHTS.tobytes(), BIAS.tobytes()))
+    return {"rknn": path}
+
+
 _WRITERS: dict[str, Callable[[Path], dict[str, Path]]] = {
     "fake": _write_fake,
     "ncnn": _write_ncnn,
     "openvino": _write_openvino,
     "onnx": _write_onnx,
+    "rknn": _write_rknn,
 }
 
 
 @pytest.fixture(params=_core.available_backends())
-def network(request: pytest.FixtureRequest, tmp_path: Path) -> TinyNetwork:
+def network(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyNetwork:
     """Give the tiny network for each backend of this build; a new backend must add its writer above."""
     backend: str = request.param
+    if backend == "rknn":
+        monkeypatch.setenv("EDGEPOSE_RKNN_LIBRARY", str(rknn_double.library()))
     files = _WRITERS[backend](tmp_path)
     fake = backend == "fake"
     return TinyNetwork(backend, files, _fake if fake else _convolution, exact=fake)
