@@ -61,6 +61,7 @@ def build_runner(
         f"-DCMAKE_TOOLCHAIN_FILE={toolchain}",
         f"-DPython_EXECUTABLE={sys.executable}",
         "-DEDGEPOSE_WITH_OPENVINO=OFF",
+        "-DEDGEPOSE_WITH_RKNN=OFF",  # a static program can load no library
         "-DEDGEPOSE_BUILD_TOOLS=OFF",
         "-DEDGEPOSE_STATIC_RUNNER=ON",
     ]
