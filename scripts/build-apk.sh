@@ -3,6 +3,7 @@
 #   ANDROID_NDK_HOME          compiles the native library for arm64-v8a; without it the app has none, says so on its
 #                             screen, and --release is refused
 #   EDGEPOSE_KEYSTORE, EDGEPOSE_KEYSTORE_PASS   sign with this key (PKCS12); needed for --release
+#   EDGEPOSE_ASSETS           the assets, where they are not in the sources: edgepose android install --assets
 # android.jar and dx are packages of Debian 11; they are fetched from its archive with apt, into build/android.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -59,7 +60,8 @@ work=$out/work
 mkdir -p "$work/gen" "$work/classes" "$work/apk"
 aapt2 compile --dir $app/src/main/res -o "$work/res.zip"
 assets=()
-[[ -d $app/src/main/assets ]] && assets=(-A $app/src/main/assets)
+assets_folder=${EDGEPOSE_ASSETS:-$app/src/main/assets}
+[[ -d $assets_folder ]] && assets=(-A "$assets_folder")
 debuggable=(--debug-mode)
 $release && debuggable=()
 aapt2 link -I $framework --manifest $app/src/main/AndroidManifest.xml --java "$work/gen" --min-sdk-version $min_sdk \

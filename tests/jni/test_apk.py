@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgepose import android
+
 ROOT = Path(__file__).resolve().parents[2]
 APK = ROOT / "build/android/edgepose.apk"
 TOOLS = ("aapt2", "apksigner", "javac", "zip", "zipalign")
@@ -26,11 +28,13 @@ def _build(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_the_app_is_built_signed_and_complete() -> None:
+def test_the_app_is_built_signed_and_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or not FRAMEWORK.exists():
         pytest.skip(f"tools for the app are missing: {missing or FRAMEWORK}")
-    result = _build()
+    monkeypatch.setattr(android, "BACKENDS", ("fake",))
+    android.write_assets(android.check([ROOT / "tests/bundles/v1/pose"]), tmp_path / "assets")
+    result = _build(EDGEPOSE_ASSETS=str(tmp_path / "assets"))
     assert result.returncode == 0, result.stderr
     assert "no native library" in result.stderr
     verified = subprocess.run(
@@ -41,6 +45,8 @@ def test_the_app_is_built_signed_and_complete() -> None:
         names = archive.namelist()
         classes = archive.read("classes.dex")
     assert "AndroidManifest.xml" in names
+    for name in ("index.txt", "pose/bundle.json", "pose/tiny-pose.fake"):
+        assert f"assets/bundles/{name}" in names
     for name in (b"Ldev/edgepose/PoseSession;", b"Ldev/edgepose/demo/android/MainActivity;"):
         assert name in classes
     assert b"LambdaMetafactory" not in classes
