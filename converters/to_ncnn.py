@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from edgepose.artifact import Artifact, LineageEntry
+from edgepose.artifact import Artifact, LineageEntry, SimccHead
 from edgepose.bundle.manifest import ROLE_OF_TASK
 from edgepose.converters.base import Context, absent, tool_failure, tool_versions
+from edgepose.converters.ncnn_float_head import keep_head_float
 from edgepose.errors import ConversionError, MissingDependencyError
 from edgepose.extras import install_command
 from edgepose.hashing import sha256_file
@@ -47,7 +48,7 @@ class NcnnExporter:
         )
         fp16 = int(context.precision == "fp16")
         param, weights = context.work_dir / f"{role}.param", context.work_dir / f"{role}.bin"
-        arguments = {"inputshape": shapes, "fp16": fp16}
+        arguments: dict[str, object] = {"inputshape": shapes, "fp16": fp16}
         argv = [str(_pnnx_program()), local.name, f"inputshape={shapes}", f"fp16={fp16}"]
         status, output = context.children.run(
             [*argv, f"ncnnparam={param.name}", f"ncnnbin={weights.name}"], cwd=context.work_dir
@@ -56,6 +57,8 @@ class NcnnExporter:
             reason = f"pnnx ended with status {status}" if status else "pnnx wrote no model"
             raise tool_failure("pnnx", reason, folder=context.work_dir, output=output)
         _check_param(param, artifact)
+        if fp16 and isinstance(artifact.spec.head, SimccHead):
+            arguments["float_layers"] = len(keep_head_float(param))
         entry = LineageEntry(
             step="convert",
             tool="pnnx",

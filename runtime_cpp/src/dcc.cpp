@@ -112,7 +112,8 @@ Dcc::Dcc(const DccArrays& a, const DccKernels& kernels)
 }
 
 void Dcc::prepare(int cells, DccScratch* s) const {
-  const int rows = std::min(cells, kBlockCells) * keypoints_;
+  cells = std::min(cells, kBlockCells);
+  const int rows = cells * keypoints_;
   const int bins = round_up(std::max(bins_[0].count, bins_[1].count));
   grow(&s->poses, area(cells, pose_channels_));
   grow(&s->tokens, area(cells * keypoints_, width_padded_));

@@ -36,6 +36,9 @@ class Dcc {
   int keypoints() const { return keypoints_; }
   int pose_channels() const { return pose_channels_; }
 
+  // Grows a scratch to what decode() needs for this many cells.
+  void prepare(int cells, DccScratch* scratch) const;
+
   // Writes keypoints() points in input pixels for each of count cells. box_padding is the factor on
   // the box sides over which the bins lie. const and safe in several threads with a scratch each.
   void decode(const DccCell* cells, int count, float box_padding, DccScratch* scratch,
@@ -62,7 +65,6 @@ class Dcc {
   static void pack(const std::vector<float>& weights, int columns, int depth, bool transposed,
                    int at, Packed* packed);
 
-  void prepare(int cells, DccScratch* s) const;
   void tokens_of(const DccCell* cells, int count, DccScratch* s) const;
   void mix(int cells, DccScratch* s) const;
   void attend(const float* gates, DccScratch* s, float* mixed) const;

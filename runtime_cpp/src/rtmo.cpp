@@ -177,6 +177,9 @@ void RtmoDecoder::State::decode_points() {
     decode_share(0, 1, &scratch[0]);
     return;
   }
+  // A thread that gets its first share late must not allocate then.
+  const int largest = (static_cast<int>(persons.size()) + shares - 1) / shares;
+  for (DccScratch& memory : scratch) dcc.prepare(largest, &memory);
   struct Round {
     State* state;
     int shares;

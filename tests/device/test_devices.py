@@ -10,8 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from adb_double import AdbDouble
 from ssh_double import SshDouble
+
+from edgepose.device.kernels import count_kernels
+from edgepose.pipeline import PosePipeline
 
 BUNDLES = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "v1"
 # One frame of each: an emulated frame takes seconds.
@@ -24,6 +28,81 @@ def _bench(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run(
         command, capture_output=True, text=True, timeout=900, check=False, env={**os.environ, **environment}
     )
+
+
+def _same_as_here(document: dict[str, Any], bundle: Path, limit_px: float) -> None:
+    """Hold the device's keypoints against those of this machine, on the bundle's golden picture."""
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    golden = manifest["golden"]
+    image = np.fromfile(bundle / golden["picture"], np.uint8).reshape(
+        golden["height_px"], golden["width_px"], 3
+    )
+    with PosePipeline(bundle, threads=1) as pipeline:
+        here = pipeline(image)
+    persons = document["results"][0]["persons"]
+    assert len(persons) == len(here) > 0
+    there = np.array([person["keypoints"] for person in persons])
+    confident = here.keypoints[..., 2] >= np.median(here.keypoints[..., 2])
+    shift = np.linalg.norm(there[..., :2] - here.keypoints[..., :2], axis=2)
+    assert shift[confident].max() <= limit_px
+    assert np.abs(np.array([p["box_xyxy"] for p in persons]) - here.boxes[:, :4]).max() <= limit_px
+
+
+def _check(outcome: subprocess.CompletedProcess[str], features: set[str]) -> dict[str, Any]:
+    assert outcome.returncode == 0, outcome.stderr
+    document: dict[str, Any] = json.loads(outcome.stdout)
+    facts = document["device"]["facts"]
+    assert facts["abi"] == "aarch64-linux" and set(facts["features"]) & {"asimdhp", "asimddp"} == features
+    assert document["emulated"] and document["invalid"][0]["rule"] == "emulated" and not document["valid"]
+    assert document["golden"]["passed"]
+    return document
+
+
+def test_the_runner_is_small_and_has_its_kernels(aarch64_runner: Path) -> None:
+    assert aarch64_runner.stat().st_size <= 6_000_000
+    counts = count_kernels(aarch64_runner)
+    assert counts["fp16"] > 1000 and counts["dotprod"] > 100
+    listing = subprocess.run(
+        ["aarch64-linux-gnu-objdump", "-d", "--no-show-raw-insn", aarch64_runner],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    words = [line.split("\t") for line in listing if "\t" in line]
+    halves = [w for w in words if w[1].strip() == "fmla" and (".8h" in w[2] or ".4h" in w[2])]
+    # Constants lie beside the code, and a few look like it.
+    assert len(halves) <= counts["fp16"] <= 1.01 * len(halves)
+    dots = sum(w[1].strip() == "sdot" for w in words)
+    assert dots <= counts["dotprod"] <= 1.01 * dots
+
+
+def test_a_phone_through_adb(
+    phone: AdbDouble, aarch64_runner: Path, bundles: dict[tuple[str, str], Path], tmp_path: Path
+) -> None:
+    bundle = bundles["ncnn", "fp16"]
+    outcome = _bench(
+        bundle, "--device", f"sd865={phone.serial}", *BRIEF, "-o", tmp_path / "o", "--json",
+        EDGEPOSE_RUNNER=str(aarch64_runner),
+    )  # fmt: skip
+    document = _check(outcome, {"asimdhp", "asimddp"})
+    _same_as_here(document, bundle, LIMIT_PX["fp16"])
+    assert document["device"]["serial"] == phone.serial
+    assert not phone.path("/data/local/tmp/edgepose-bench").exists()
+
+
+def test_a_board_through_ssh(
+    board: SshDouble, aarch64_runner: Path, bundles: dict[tuple[str, str], Path], tmp_path: Path
+) -> None:
+    bundle = bundles["ncnn", "fp32"]
+    environment = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "EDGEPOSE_RUNNER": str(aarch64_runner)}
+    command = [sys.executable, "-P", "-m", "edgepose", "devices", "add", "my-board", "--like", "rk3588"]
+    command += ["--address", "board", "--ssh-config", str(board.config)]
+    subprocess.run(command, check=True, env={**os.environ, **environment}, timeout=60)
+    outcome = _bench(bundle, "--device", "my-board", *BRIEF, "-o", tmp_path / "o", "--json", **environment)
+    document = _check(outcome, set())
+    assert "fallback" in [finding["rule"] for finding in document["invalid"]]
+    _same_as_here(document, bundle, LIMIT_PX["fp32"])
+    assert list(board.home.iterdir()) == []
 
 
 def _fails(outcome: subprocess.CompletedProcess[str], message: str, code: int = 8) -> None:

@@ -371,6 +371,7 @@ def test_an_interrupted_run_leaves_nothing(
     with subprocess.Popen(
         argv, stderr=subprocess.PIPE, text=True, env={**os.environ, **temporary}
     ) as process:
+        _wait_until_it_answers_signals(process)
         time.sleep(delay_s)
         process.send_signal(signal_number)
         _, errors = process.communicate(timeout=120)
