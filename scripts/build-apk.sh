@@ -4,7 +4,7 @@
 #                             screen, and --release is refused
 #   EDGEPOSE_KEYSTORE, EDGEPOSE_KEYSTORE_PASS   sign with this key (PKCS12); needed for --release
 #   EDGEPOSE_ASSETS           the assets, where they are not in the sources: edgepose android install --assets
-# android.jar and dx are packages of Debian 11; they are fetched from its archive with apt, into build/android.
+# android.jar and dx are packages of Debian 11; they are fetched with apt, into build/android.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -35,10 +35,15 @@ framework=/usr/share/android-framework-res/framework-res.apk
 fetch_platform() {
   local root="$PWD/$out/apt" keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   [[ -e $keyring ]] || fail "$keyring is missing: apt-get install debian-archive-keyring"
+  local mirror=${EDGEPOSE_DEBIAN_MIRROR:-}
+  # The mirror that this system uses.
+  [[ -n $mirror ]] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' |
+    awk '!/-security/ && !seen++')
+  [[ -n $mirror ]] || fail "no Debian mirror is known: apt-get update, or set EDGEPOSE_DEBIAN_MIRROR"
   rm -rf "$root" "$out/platform.part"
   mkdir -p "$root"/state/lists/partial "$root"/cache/archives/partial "$root/debs" "$out/platform.part"
   touch "$root/state/status"
-  echo "deb [signed-by=$keyring] ${EDGEPOSE_DEBIAN_MIRROR:-http://deb.debian.org/debian} bullseye main" >"$root/sources.list"
+  echo "deb [signed-by=$keyring] $mirror bullseye main" >"$root/sources.list"
   local options=(-qq -o Dir::State="$root/state" -o Dir::State::status="$root/state/status" -o Dir::Cache="$root/cache"
     -o Dir::Etc::sourcelist="$root/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root)
   apt-get "${options[@]}" update
