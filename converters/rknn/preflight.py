@@ -24,6 +24,7 @@ _KNOWN = frozenset(
         "Constant",
         "Conv",
         "Div",
+        "Erf",  # of a GELU, which the compiler fuses
         "Expand",
         "Flatten",
         "Gemm",
@@ -31,6 +32,7 @@ _KNOWN = frozenset(
         "HardSigmoid",
         "HardSwish",
         "Identity",
+        "LayerNormalization",
         "LeakyRelu",
         "MatMul",
         "MaxPool",
