@@ -44,9 +44,11 @@ def test_diff_finds_what_the_precision_changed(bundles: Bundles, capsys: pytest.
     document = json.loads(capsys.readouterr().out)
     assert document["constants"] == []
     for layers in document["layers"].values():
-        assert layers["note"] is None and layers["added"] == layers["removed"] == []
+        assert layers["note"] is None and layers["removed"] == []
+        # The pose head computes in float32, behind a bridge (ncnn_float_head.py).
+        assert all(layer["type"] == "Dropout" for layer in layers["added"]) and len(layers["added"]) <= 1
         changes = {(c["name"], c["a"], c["b"]) for layer in layers["changed"] for c in layer["changes"]}
-        assert changes == {("precision", "fp32", "fp16")}
+        assert changes - {("attribute 31", None, "3")} == {("precision", "fp32", "fp16")}
     total = document["sizes"]["total"]
     assert 0.45 < total["b"] / total["a"] < 0.6
     for backend in ("ncnn", "openvino", "onnx"):
