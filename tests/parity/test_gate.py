@@ -62,6 +62,40 @@ def test_the_demo_network_passes(bundles: Bundles, people: Path, target: str, pr
     assert result["data"]["images"] == PICTURES and result["diagnosis"] == []
 
 
+@pytest.mark.parametrize("mode", ["int8", "mixed", "auto"])
+@pytest.mark.parametrize("target", ["ncnn", "openvino"])
+def test_calibrated_bundles_get_the_verdict_that_they_earn(
+    target: str, mode: str, bundles: Bundles, people: Path, shared_dir: Path, tmp_path: Path
+) -> None:
+    """Int8 everywhere shifts this network: refused or failed. Sensitive layers in float: not failed."""
+    pytest.importorskip("nncf", reason="optional: the extra calibrate is not installed")
+    from edgepose.calibration.calibrate import CalibrationRequest, calibrate
+    from edgepose.converters import convert
+    from edgepose.errors import CalibrationError
+
+    checkpoint = shared_dir / "weights" / "rtmpose-t-demo.pth"
+    (fp32,) = convert([checkpoint], [target], out_dir=tmp_path / "fp32")
+    others = tmp_path / "others"
+    write_dataset(others, DatasetRequest(24, 0, 105, (288, 384), (2, 3), ".png"))
+    request = CalibrationRequest(others / "annotations.json", mode=mode, samples=24)
+    try:
+        candidate = calibrate(fp32.path, request, out_dir=tmp_path / "calibrated").path
+    except CalibrationError as refused:
+        # Calibration has judged it already: off, or (auto) not worth it on this machine.
+        assert "golden results" in refused.message or (
+            mode == "auto" and "gains from int8" in refused.message
+        )
+        assert not (tmp_path / "calibrated").exists()
+        return
+    result = run(candidate, bundles["onnx", "fp32"], people)
+    if mode == "int8":
+        assert result["verdict"] == "FAIL", result["summary"]
+        assert [cause["cause"] for cause in result["diagnosis"]] == ["low_precision"]
+    else:
+        assert result["verdict"] in ("PASS", "INCONCLUSIVE"), result["summary"]
+        assert result["accuracy"]["candidate"]["AP"] > 5
+
+
 def test_a_bundle_equals_itself(bundles: Bundles, people: Path) -> None:
     result = run(bundles["onnx", "fp32"], bundles["onnx", "fp32"], people)
     assert result["verdict"] == "PASS"
