@@ -25,6 +25,10 @@ import click
     help="Refuse a reference bundle, data or preprocessing other than this baseline's.",
 )  # fmt: skip
 @click.option(
+    "--video", type=click.Path(path_type=Path), metavar="FILE",
+    help="Also track both on this video: jitter, lag and identity switches.",
+)  # fmt: skip
+@click.option(
     "--boxes", type=click.Choice(["labelled", "detected"]),
     help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
 )  # fmt: skip
@@ -73,6 +77,7 @@ def gate_command(
     images: Path,
     data: Path | None,
     baseline: Path | None,
+    video: Path | None,
     boxes: str | None,
     limits_file: Path | None,
     budgets: tuple[str, ...],
@@ -109,6 +114,7 @@ def gate_command(
             limits_file=limits_file,
             budgets=budgets,
             precision=precision,
+            video=video,
             device=device,
             processes=processes,
             max_images=max_images,

@@ -29,7 +29,10 @@ _MAX_IMAGES = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One figure against its limit; less is better. keypoint: its joint, for a joint's check."""
+    """One figure against its limit; less is better. keypoint: its joint, for a joint's check.
+
+    seconds: how many seconds of video the interval rests on; None where it rests on the pictures.
+    """
 
     name: str
     title: str
@@ -39,6 +42,7 @@ class Check:
     high: float
     limit: float
     keypoint: str | None = None
+    seconds: int | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -49,18 +53,19 @@ class Check:
             return "PASS"
         return "FAIL" if self.low > self.limit else "INCONCLUSIVE"
 
-    def images_needed(self, images: int) -> int | None:
-        """Return how many pictures would decide, if the estimate stays; None where that is hopeless.
+    def needed(self, images: int) -> int | None:
+        """Return how many pictures, or seconds of video, would decide, if the estimate stays.
 
-        An interval shrinks with the square root of the number of pictures.
+        None where that is hopeless. An interval shrinks with the square root of their number.
         """
         if self.verdict != "INCONCLUSIVE":
             return None
         distance = abs(self.estimate - self.limit)
         arm = self.high - self.estimate if self.estimate < self.limit else self.estimate - self.low
-        if not math.isfinite(arm) or distance <= 0 or arm / distance > math.sqrt(_MAX_IMAGES / images):
+        count = images if self.seconds is None else self.seconds
+        if not math.isfinite(arm) or distance <= 0 or arm / distance > math.sqrt(_MAX_IMAGES / count):
             return None
-        return max(images + 1, math.ceil(images * (arm / distance) ** 2))
+        return max(count + 1, math.ceil(count * (arm / distance) ** 2))
 
     def as_member(self, images: int) -> dict[str, Any]:
         """Return an entry of "checks"."""
@@ -73,7 +78,8 @@ class Check:
             "limit": self.limit,
             "verdict": self.verdict,
             "keypoint": self.keypoint,
-            "images_needed": self.images_needed(images),
+            "images_needed": self.needed(images) if self.seconds is None else None,
+            "seconds_needed": None if self.seconds is None else self.needed(images),
         }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from edgepose.verify.text import cell, check_rows, describe
+from edgepose.verify.text import cell, check_rows, describe, video_line, what_decides
 
 _SIGNS = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔"}
 
@@ -67,6 +67,7 @@ def markdown(document: Mapping[str, Any]) -> str:
         f"persons; intervals at {document['settings']['confidence']:.0%}, "
         f"{document['settings']['samples']} resamplings.",
         "",
+        *([_escaped(video_line(document["video"])), ""] if document["video"] else []),
         "<details><summary>Drift of every joint</summary>",
         "",
         *_table(
@@ -95,7 +96,7 @@ def _figures(check: Mapping[str, Any]) -> str:
         f"estimate {cell(check['estimate'])} {check['unit']}, between {cell(low)} and {cell(high)}, "
         f"limit {check['limit']:g}"
     )
-    return text + (f"; {check['images_needed']} pictures would decide" if check["images_needed"] else "")
+    return text + (f"; {what_decides(check)} would decide" if what_decides(check) else "")
 
 
 def _table(rows: list[tuple[str, ...]]) -> list[str]:

@@ -89,7 +89,7 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
         pairs = np.arange(len(reference.person_of))
         mine, theirs = pairs, pairs
     else:
-        mine, theirs = _overlapping(reference, candidate, pictures)
+        mine, theirs = overlapping(reference, candidate, pictures)
     lost = np.setdiff1d(np.arange(len(reference.picture_of)), mine)
     other = reference.keypoints[mine]
     return Compared(
@@ -139,9 +139,10 @@ def with_labels(data: Dataset, candidate: Predictions) -> Compared:
     )
 
 
-def _overlapping(
+def overlapping(
     reference: Predictions, candidate: Predictions, pictures: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair the persons of two runs whose boxes overlap most, picture by picture: indices into each."""
     import numpy as np
 
     mine: list[int] = []

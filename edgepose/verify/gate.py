@@ -12,11 +12,11 @@ from edgepose.errors import InconclusiveError, LimitError, UsageError
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
 from edgepose.verify.baseline import Baseline, read_baseline, rounded
-from edgepose.verify.checks import Verdict
+from edgepose.verify.checks import Verdict, overall
 from edgepose.verify.compared import Compared, with_reference
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.decision import decide
-from edgepose.verify.diagnosis import diagnose
+from edgepose.verify.diagnosis import diagnose, differing_constants
 from edgepose.verify.evaluation import (
     Subject,
     box_source,
@@ -30,6 +30,7 @@ from edgepose.verify.gate_members import accuracy_of, scores_of, summary_of
 from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, subset
 from edgepose.verify.run_info import CREATED_BY, data_member, skeleton_member
+from edgepose.verify.video import Tracks, compare, frame_count, track, video_checks, video_member
 
 GATE_FORMAT = "edgepose-gate"
 GATE_VERSION = 1
@@ -49,6 +50,7 @@ class GateRequest:
 
     baseline: a file that says which bundle, data and preprocessing the reference must have.
     limits_file, budgets: see limits_for; precision: whose limits hold, the candidate's by default.
+    video: what both are tracked on, too; it needs a bundle as the reference.
     """
 
     candidate: Path
@@ -60,6 +62,7 @@ class GateRequest:
     limits_file: Path | None = None
     budgets: tuple[str, ...] = ()
     precision: str | None = None
+    video: Path | None = None
     device: str = "CPU"
     processes: int | None = None
     max_images: int | None = None
@@ -114,6 +117,11 @@ def gate(request: GateRequest) -> dict[str, Any]:
         request.precision or candidate.member["precision"], file=request.limits_file, budgets=request.budgets
     )
     reference = _open_reference(request)
+    if request.video and reference.path is None:
+        raise UsageError(
+            f"{request.reference} is a baseline, which holds no video",
+            hint="--video needs a bundle as --reference",
+        )
     _require_as_many(candidate, reference.keypoints, request.reference)
     data = open_data(candidate, request.images, request.data, max_images=request.max_images)
     asked = request.boxes
@@ -124,12 +132,21 @@ def gate(request: GateRequest) -> dict[str, Any]:
         "boxes": recipe.boxes, "flip_test": False, "device": request.device,
         "confidence": request.confidence, "samples": request.samples, "seed": request.seed,
     }  # fmt: skip
-    theirs, mine = _run(request, candidate, reference, data, recipe)
+    theirs, mine, tracks = _run(request, candidate, reference, data, recipe)
     decision = decide(
         data, theirs, mine, limits, names=points.keypoints, sigmas=points.sigmas,
         samples=request.samples, confidence=request.confidence, seed=request.seed,
     )  # fmt: skip
+    video = None
     causes = []
+    if tracks and request.video:
+        motion = compare(*tracks)
+        judged = video_checks(
+            motion, limits, samples=request.samples, confidence=request.confidence, seed=request.seed
+        )
+        video = video_member(request.video, tracks[0], motion)
+        if overall(judged) != "PASS":
+            causes += [cause.as_member() for cause in differing_constants(*(t.constants() for t in tracks))]
     if decision.verdict != "PASS":
         found = diagnose(
             decision.drift,
@@ -139,7 +156,9 @@ def gate(request: GateRequest) -> dict[str, Any]:
             precision=candidate.member["precision"],
             again=_experimenter(candidate.path, data, theirs, recipe) if recipe.boxes == "labelled" else None,
         )
-        causes = [cause.as_member() for cause in found]
+        causes += [cause.as_member() for cause in found]
+    if video is not None:
+        decision = dataclasses.replace(decision, checks=(*decision.checks, *judged))
     drift = drift_document(decision.drift, points.keypoints, decision.weights, request.confidence)
     return {
         "format": GATE_FORMAT,
@@ -159,16 +178,18 @@ def gate(request: GateRequest) -> dict[str, Any]:
         "drift": {"reference": reference.member, **drift},
         "scores": scores_of(decision, request.confidence),
         "diagnosis": causes,
-        "video": None,
+        "video": video,
         "worst": worst_member(decision.drift, data, points.keypoints),
     }
 
 
 def _run(
     request: GateRequest, candidate: Subject, reference: _Reference, data: Dataset, recipe: Recipe
-) -> tuple[Predictions, Predictions]:
-    """Return the reference's run and the candidate's."""
-    with Progress("gate", stages=2 if reference.path else 1, unit="images") as progress:
+) -> tuple[Predictions, Predictions, tuple[Tracks, Tracks] | None]:
+    """Return the reference's run and the candidate's, and how both tracked the video."""
+    frames = frame_count(request.video) if request.video else None
+    stages = (2 if reference.path else 1) + (2 if request.video else 0)
+    with Progress("gate", stages=stages, unit="images") as progress:
         progress.stage(f"candidate {candidate.member['name']}", total=len(data.pictures))
         mine = predict(candidate.path, data, recipe, processes=request.processes, progress=progress)
         refuse_calibration_pictures(candidate.path, [p.name for p in data.pictures], mine.picture_digests)
@@ -177,9 +198,14 @@ def _run(
         if reference.path:
             progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))
             theirs = predict(reference.path, data, recipe, processes=request.processes, progress=progress)
-            return theirs, mine
+            tracks = []
+            if request.video:
+                for path in (reference.path, candidate.path):
+                    progress.stage(f"{request.video.name} by {path.name}", total=frames)
+                    tracks.append(track(path, request.video, device=request.device, progress=progress))
+            return theirs, mine, (tracks[0], tracks[1]) if tracks else None
     assert reference.recorded is not None
-    return reference.recorded.predictions(data), rounded(mine)
+    return reference.recorded.predictions(data), rounded(mine), None
 
 
 def _require_as_many(candidate: Subject, theirs: Sequence[str], reference: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgepose.verify import bootstrap
-from edgepose.verify.checks import unjudged_joints
+from edgepose.verify.checks import Check, unjudged_joints
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.decision import Decision
 from edgepose.verify.figures import number
@@ -31,7 +31,8 @@ def summary_of(
     if verdict == "PASS":
         unjudged = unjudged_joints(decision.drift, names)
         seldom = f"; too seldom seen to be judged: {', '.join(unjudged)}" if unjudged else ""
-        return f"all {len(decision.checks)} checks are within their limits on {pictures} pictures{seldom}"
+        seen = " and ".join(dict.fromkeys(_what_was_seen(check, pictures) for check in decision.checks))
+        return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}"
     worst = bad[0]
     rest = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
     cause = f"; {causes[0]['message']}" if causes else ""
@@ -40,15 +41,31 @@ def summary_of(
             f"{worst.title} is {worst.estimate:.3g} {worst.unit} ({worst.low:.3g} to {worst.high:.3g}), over "
             f"the limit {worst.limit:g}{rest}{cause}"
         )
-    needed = [check.images_needed(pictures) for check in bad]
-    known = [count for count in needed if count is not None]
-    more = f"about {max(known)} pictures would decide" if len(known) == len(needed) else (
-        "more pictures will hardly decide: the estimate lies at the limit"
-    )  # fmt: skip
     return (
-        f"{pictures} pictures do not decide: {worst.title} is {worst.estimate:.3g} {worst.unit}, between "
-        f"{worst.low:.3g} and {worst.high:.3g}, the limit is {worst.limit:g}{rest}; {more}"
+        f"{_what_was_seen(worst, pictures)} do not decide: {worst.title} is {worst.estimate:.3g} "
+        f"{worst.unit}, between {worst.low:.3g} and {worst.high:.3g}, the limit is {worst.limit:g}{rest}; "
+        + _what_decides(bad, pictures)
     )
+
+
+def _what_was_seen(check: Check, pictures: int) -> str:
+    return f"{pictures} pictures" if check.seconds is None else f"{check.seconds} seconds of video"
+
+
+def _what_decides(undecided: Sequence[Check], pictures: int) -> str:
+    """Say how many pictures, and how much video, would decide all checks that are undecided."""
+    words = []
+    for unit, mine in (
+        ("pictures", [check for check in undecided if check.seconds is None]),
+        ("seconds of video", [check for check in undecided if check.seconds is not None]),
+    ):
+        needed = [check.needed(pictures) for check in mine]
+        known = [count for count in needed if count is not None]
+        if len(known) < len(needed):
+            words.append(f"more {unit} will hardly decide: the estimate lies at the limit")
+        elif known:
+            words.append(f"about {max(known)} {unit} would decide")
+    return ", and ".join(words)
 
 
 def accuracy_of(

@@ -44,8 +44,23 @@ def gate_text(document: Mapping[str, Any]) -> str:
             f"{cell(accuracy['candidate']['AP'], 2)}: {cell(accuracy['difference']['AP'], 2)} "
             f"({cell(low, 2)} to {cell(high, 2)})",
         ]
+    if document["video"]:
+        lines += ["", video_line(document["video"])]
     lines += [f"cause: {cause['message']}" for cause in document["diagnosis"]]
     return "\n".join([*lines, "", f"{document['verdict']}: {document['summary']}"])
+
+
+def video_line(video: Mapping[str, Any]) -> str:
+    """Return what was seen on the video."""
+    jitter = [cell(video[side]["jitter_input_px"]) for side in ("reference", "candidate")]
+    lag = (
+        "too little motion to tell" if video["lag_frames"] is None else f"{cell(video['lag_frames'])} frames"
+    )
+    return (
+        f"video  {video['name']}: {video['frames']} frames, {video['persons']} persons in them, "
+        f"{video['unmatched_persons']} not found again; jitter {jitter[0]} input px, candidate {jitter[1]}; "
+        f"lag {lag}; {video['id_switches']} identity switches"
+    )
 
 
 def check_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -61,9 +76,17 @@ def check_rows(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for check in chosen:
         low, high = check["interval"]
         figures = (cell(value) for value in (check["estimate"], low, high, check["limit"]))
-        needed = f" ({check['images_needed']} pictures needed)" if check["images_needed"] else ""
+        needed = f" ({what_decides(check)} needed)" if what_decides(check) else ""
         rows.append((check["title"], *figures, check["unit"], check["verdict"] + needed))
     return rows
+
+
+def what_decides(check: Mapping[str, Any]) -> str | None:
+    """Return how much would decide a check: "740 pictures", "90 seconds of video"; None where unknown."""
+    if check["images_needed"]:
+        return f"{check['images_needed']:.0f} pictures"
+    seconds = check.get("seconds_needed")  # a decision from before --video lacks it
+    return f"{seconds:.0f} seconds of video" if seconds else None
 
 
 def describe(bundle: Mapping[str, Any]) -> str:

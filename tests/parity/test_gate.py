@@ -222,3 +222,34 @@ def test_int8_everywhere_fails(bundles: Bundles, people: Path, tmp_path: Path) -
     assert result["verdict"] == "FAIL"
     assert [cause["cause"] for cause in result["diagnosis"]] == ["low_precision"]
     assert "rounding to int8" in result["diagnosis"][0]["message"]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Render one person who moves."""
+    folder = tmp_path_factory.mktemp("gate") / "video"
+    return write_dataset(folder, DatasetRequest(0, 5, 11, (288, 384), (1, 1), ".png")).video
+
+
+def test_a_video_passes_and_tells_slower_smoothing(
+    bundles: Bundles, people: Path, video: Path, tmp_path: Path
+) -> None:
+    reference = bundles["onnx", "fp32"]
+    result = run(bundles["ncnn", "fp32"], reference, people, video=video)
+    assert result["verdict"] == "PASS", result["summary"]
+    assert "seconds of video" in result["summary"]
+    seen = result["video"]
+    assert seen["persons"] == seen["frames"] == 150 and seen["unmatched_persons"] == seen["id_switches"] == 0
+    assert seen["lag_frames"] == pytest.approx(0, abs=0.02)
+    assert {"id_switches", "jitter", "lag"} <= {check["name"] for check in result["checks"]}
+
+    def sluggish(manifest: dict[str, Any]) -> None:
+        manifest["tracking"]["smoothing"].update(min_cutoff_hz=0.3, cutoff_per_speed=0.1)
+
+    broken = copy(reference, tmp_path / "sluggish", sluggish)
+    result = run(broken, reference, people, video=video)
+    failed = [check["name"] for check in result["checks"] if check["verdict"] == "FAIL"]
+    assert result["verdict"] == "FAIL" and failed == ["lag"]
+    assert result["video"]["lag_frames"] > 1
+    messages = [cause["message"] for cause in result["diagnosis"]]
+    assert "tracking.smoothing.min_cutoff_hz is 0.3 in the candidate, 0.6 in the reference" in messages

@@ -96,9 +96,9 @@ def test_few_pictures_are_inconclusive_and_say_how_many_decide() -> None:
 
     found = decision(data, run, moved(run, jump))
     assert found.verdict == "INCONCLUSIVE"
-    needed = [check.images_needed(12) for check in found.checks if check.verdict == "INCONCLUSIVE"]
+    needed = [check.needed(12) for check in found.checks if check.verdict == "INCONCLUSIVE"]
     assert all(count is None or count > 12 for count in needed) and any(needed)
-    assert all(check.images_needed(12) is None for check in found.checks if check.verdict != "INCONCLUSIVE")
+    assert all(check.needed(12) is None for check in found.checks if check.verdict != "INCONCLUSIVE")
 
 
 def test_a_loss_of_accuracy_fails() -> None:
@@ -314,6 +314,8 @@ def test_other_bundles_data_and_schemas_are_refused(
     refused("not a baseline", 2)
     baseline.write_text(kept)
     refused("is a baseline itself", 2, baseline, "--baseline", baseline)
+    refused("is a baseline, which holds no video", 2, baseline, "--video", labelled.parent / "a.mp4")
+    refused("a.mp4: no such file", 2, bundle, "--video", labelled.parent / "a.mp4")
     refused("no such file", 2, labelled.parent / "none")
     resign(baseline, lambda document: document["bundle"].update(digest="cd" * 32))
     refused("of another digest: the bundle is abab", 7, bundle, "--baseline", baseline)
@@ -331,6 +333,7 @@ def test_names_cannot_break_the_comment() -> None:
         "verdict": "PASS", "summary": "fine | <script>", "checks": [], "diagnosis": [],
         "candidate": bundle, "reference": {**bundle, "kind": "bundle"}, "data": {"images": 1},
         "drift": {"persons": 1, "per_keypoint": []}, "settings": {"confidence": 0.95, "samples": 10},
+        "video": None,
     }  # fmt: skip
     text = markdown(document)
     assert "<script>" not in text and "<b>" not in text and "fine \\| &lt;script&gt;" in text

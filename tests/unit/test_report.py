@@ -127,7 +127,17 @@ def gate_document(bundle: Path) -> dict[str, Any]:
         },
         "scores": {"reference_mean": 0.71, "candidate_mean": 0.69},
         "drift": whole["drift"],
-        "video": None,
+        "video": {
+            "name": "clip.mp4",
+            "frames": 300,
+            "fps": 30.0,
+            "persons": 600,
+            "unmatched_persons": 0,
+            "id_switches": 3,
+            "lag_frames": 0.25,
+            "reference": {"jitter_input_px": 0.51},
+            "candidate": {"jitter_input_px": 0.62},
+        },
         "worst": whole["worst"],
     }
 
@@ -278,6 +288,7 @@ def test_the_documents_are_shown(tmp_path: Path) -> None:
         "left_eye moved by 1.5 px",
         "swapped joints",
         "about 740 pictures would decide",
+        "jitter on the video, input px",
         "20.30 ms (pi5, burst)",
         "Cortex-A76",
         "a.png: left_eye is 3.00 px from the reference",

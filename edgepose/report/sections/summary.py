@@ -9,6 +9,7 @@ from edgepose.report import charts
 from edgepose.report.documents import Document, reading
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, share_text, size, table
 from edgepose.report.subject import Report, Subject, section, verdict, within_limits
+from edgepose.verify.text import what_decides
 
 _KINDS = {"PASS": "pass", "FAIL": "fail", "INCONCLUSIVE": "unsure"}
 
@@ -174,11 +175,10 @@ def _ap_and_scores(content: Mapping[str, Any]) -> Markup | None:
         sides = [number(scores[f"{side}_mean"]) for side in ("reference", "candidate")]
         rows.append(["mean keypoint score", *sides])
     if video:
-        for name in ("jitter_px", "id_switches"):
-            rows.append(
-                [name.replace("_", " "), *(number(video[side][name]) for side in ("reference", "candidate"))]
-            )
-        rows.append(["lag in frames", None, number(video["lag_frames"])])
+        jitter = [number(video[side]["jitter_input_px"]) for side in ("reference", "candidate")]
+        rows.append(["jitter on the video, input px", *jitter])
+        rows.append(["lag on the video, frames", None, number(video["lag_frames"])])
+        rows.append(["identity switches on the video", None, number(video["id_switches"], 0)])
     return table(["", "reference", "candidate"], rows) if rows else None
 
 
@@ -197,8 +197,8 @@ def _check(check: Mapping[str, Any]) -> list[Child]:
     title += f" ({joint})" if joint and joint not in title else ""
     limit, estimate = check["limit"], check["estimate"]
     words = str(check["verdict"])
-    if check["images_needed"]:
-        words += f", about {number(check['images_needed'], 0)} pictures would decide"
+    if what_decides(check):
+        words += f", about {what_decides(check)} would decide"
     plot: Child = None
     if low is not None and high is not None and limit is not None and estimate is not None:
         # The limit stands at the same place in every row whose interval is not far beyond it.

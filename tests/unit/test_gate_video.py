@@ -1,0 +1,137 @@
+"""Jitter, lag and identity switches between two runs over a video, on tracks whose motion is known."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgepose.errors import UsageError
+from edgepose.verify.gate_limits import limits_for
+from edgepose.verify.predictions import Predictions
+from edgepose.verify.text import video_line, what_decides
+from edgepose.verify.video import Tracks, compare, track, video_checks, video_member
+
+Floats = NDArray[np.float64]
+FPS, SECONDS, PERSONS = 10.0, 12, 3
+FRAMES = int(FPS) * SECONDS
+
+
+def tracks(
+    change: Callable[[Floats, NDArray[np.int64]], None] | None = None, noise_px: float = 0.1
+) -> Tracks:
+    """Let three people swing past each other; change (F, P, K, 3) points and (F, P) ids."""
+    random = np.random.default_rng(0)
+    time = np.arange(FRAMES) / FPS
+    corner = np.stack([np.full((FRAMES, PERSONS), 0.0), np.full((FRAMES, PERSONS), 50.0)], axis=2)
+    corner[..., 0] = np.arange(PERSONS) * 200 + 40 * np.sin(time[:, None] + np.arange(PERSONS))
+    places = random.uniform(10, 90, (PERSONS, 17, 2))
+    points = np.zeros((FRAMES, PERSONS, 17, 3))
+    points[..., :2] = corner[:, :, None] + places
+    points[..., :2] += random.normal(0, noise_px, (*points.shape[:-1], 2))
+    points[..., 2] = 0.8
+    ids = np.tile(np.arange(1, PERSONS + 1), (FRAMES, 1))
+    if change:
+        change(points, ids)
+    boxes = np.concatenate([corner, corner + 100, np.ones((FRAMES, PERSONS, 1))], axis=2)
+    persons = Predictions(
+        picture_of=np.repeat(np.arange(FRAMES), PERSONS),
+        person_of=np.full(FRAMES * PERSONS, -1),
+        boxes=boxes.reshape(-1, 5),
+        keypoints=points.reshape(-1, 17, 3),
+        input_scale=np.full(FRAMES * PERSONS, 2.0),
+        picture_digests=(),
+    )
+    return Tracks(persons, ids.ravel(), FRAMES, FPS, {"smoothing": {"min_cutoff_hz": 0.6}})
+
+
+def checks(reference: Tracks, candidate: Tracks, precision: str = "fp16") -> dict[str, Any]:
+    found = video_checks(
+        compare(reference, candidate), limits_for(precision), samples=500, confidence=0.95, seed=0
+    )
+    return {check.name: check for check in found}
+
+
+def test_an_equal_run_passes_with_zeros() -> None:
+    found = checks(tracks(), tracks())
+    assert set(found) == {"video_unmatched", "id_switches", "jitter", "lag"}
+    assert all(check.verdict == "PASS" and check.estimate == 0 for check in found.values())
+
+
+def test_jitter_is_seen() -> None:
+    def shake(points: Floats, ids: NDArray[np.int64]) -> None:
+        points[..., :2] += np.random.default_rng(1).normal(0, 0.5, (*points.shape[:-1], 2))
+
+    found = checks(tracks(noise_px=0.5), tracks(shake, noise_px=0.5))
+    assert found["jitter"].verdict == "FAIL"
+    # Two equal noises on top of each other: the square root of two, but for the swing's own bend.
+    assert 30 < found["jitter"].estimate < 42
+    assert found["lag"].verdict == found["id_switches"].verdict == "PASS"
+
+
+@pytest.mark.parametrize("frames", [-1, 1, 2])
+def test_lag_is_measured_in_frames(frames: int) -> None:
+    def delay(points: Floats, ids: NDArray[np.int64]) -> None:
+        points[:] = np.roll(points, frames, axis=0)
+        points[: max(frames, 0)] = points[max(frames, 0)]
+
+    lag = checks(tracks(noise_px=0.02), tracks(delay, noise_px=0.02))["lag"]
+    assert lag.estimate == pytest.approx(frames, abs=0.12)
+    assert lag.verdict == ("FAIL" if frames > 0 else "PASS")
+
+
+def test_identity_switches_are_counted() -> None:
+    def swap(points: Floats, ids: NDArray[np.int64]) -> None:
+        for start in range(20, FRAMES, 40):  # 3 times two people exchange their ids
+            ids[start:, [0, 1]] = ids[start:, [1, 0]]
+
+    motion = compare(tracks(), tracks(swap))
+    assert motion.switches.sum() == 6 and motion.pairs.sum() == FRAMES * PERSONS
+    check = checks(tracks(), tracks(swap))["id_switches"]
+    assert check.estimate == pytest.approx(1000 * 6 / (FRAMES * PERSONS))
+    assert check.verdict == "INCONCLUSIVE"  # 6 switches in 12 seconds, in 3 of them
+    member = check.as_member(40)
+    assert member["images_needed"] is None and member["seconds_needed"] > SECONDS
+    assert what_decides(member) == f"{member['seconds_needed']} seconds of video"
+
+
+def only(run: Tracks, rows: NDArray[Any]) -> Tracks:
+    names = ("picture_of", "person_of", "boxes", "keypoints", "input_scale")
+    kept = {name: getattr(run.persons, name)[rows] for name in names}
+    return dataclasses.replace(run, persons=dataclasses.replace(run.persons, **kept), ids=run.ids[rows])
+
+
+def test_persons_who_are_lost_fail() -> None:
+    whole = tracks()
+    check = checks(whole, only(whole, whole.ids != 2))["video_unmatched"]
+    assert check.verdict == "FAIL" and check.estimate == pytest.approx(100 / 3)
+
+
+def test_people_at_rest_say_nothing_about_lag(tmp_path: Path) -> None:
+    def stand(points: Floats, ids: NDArray[np.int64]) -> None:
+        points[..., :2] = points[:1, ..., :2]
+
+    still = tracks(stand)
+    assert set(checks(still, still)) == {"video_unmatched", "id_switches", "jitter"}
+    file = tmp_path / "still.mp4"
+    file.write_bytes(b"x")
+    member = video_member(file, still, compare(still, still))
+    assert member["lag_frames"] is None and "too little motion" in video_line(member)
+
+
+def test_nobody_in_the_video_is_inconclusive() -> None:
+    run = tracks()
+    empty = only(run, run.ids < 0)
+    assert {check.verdict for check in checks(empty, empty).values()} == {"INCONCLUSIVE"}
+
+
+def test_a_picture_is_no_video(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"a\.png: not a video"):
+        track(tmp_path, picture, device="CPU")
