@@ -1,6 +1,5 @@
 // Runs a bundle on pictures: JSON on standard output, errors in one line on standard error.
 
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -15,7 +14,9 @@
 namespace edgepose::tools {
 namespace {
 
-using Json = nlohmann::ordered_json;
+// Numbers are float, so that each is written with as many digits as give it back.
+using Json = nlohmann::basic_json<nlohmann::ordered_map, std::vector, std::string, bool, int64_t,
+                                  uint64_t, float>;
 
 constexpr char kUsage[] =
     "usage: edgepose_run BUNDLE [PICTURE.ppm ...] [options]\n"
@@ -126,21 +127,19 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
   return args;
 }
 
-double rounded(float value) { return std::round(static_cast<double>(value) * 1e4) / 1e4; }
-
 Json to_json(const Pose& pose) {
   Json keypoints = Json::array();
   for (const Keypoint& point : pose.keypoints) {
-    keypoints.push_back({rounded(point.x_px), rounded(point.y_px), rounded(point.score)});
+    keypoints.push_back({point.x_px, point.y_px, point.score});
   }
   const BoxXyxy& b = pose.box;
-  Json person = {{"box_xyxy", {rounded(b.x1), rounded(b.y1), rounded(b.x2), rounded(b.y2)}},
-                 {"box_score", rounded(pose.box_score)},
+  Json person = {{"box_xyxy", {b.x1, b.y1, b.x2, b.y2}},
+                 {"box_score", pose.box_score},
                  {"keypoints", keypoints}};
   if (pose.track_id >= 0) person["track_id"] = pose.track_id;
   if (!pose.z.empty()) {
     person["z"] = Json::array();
-    for (const float z : pose.z) person["z"].push_back(rounded(z));
+    for (const float z : pose.z) person["z"].push_back(z);
   }
   return person;
 }

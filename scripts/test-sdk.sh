@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Builds libedgepose, checks what it exports, installs it, and builds the C example against the installed package;
+# tests/e2e/test_c_api.py runs them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
+sdk=$PWD/build/sdk
+log=build/sdk.log
+mkdir -p build
+echo "test-sdk: compiling (log: $log)"
+rm -rf "$sdk/install" "$sdk/example"
+if ! { cmake --preset sdk -DPython_EXECUTABLE="$PWD/.venv/bin/python" && cmake --build --preset sdk &&
+  cmake --install "$sdk" --component sdk --prefix "$sdk/install" &&
+  cmake -S runtime_cpp/examples -B "$sdk/example" -DCMAKE_PREFIX_PATH="$sdk/install" &&
+  cmake --build "$sdk/example"; } >"$log" 2>&1; then
+  tail -n 40 "$log" >&2
+  exit 1
+fi
+library=$(readlink -f "$sdk"/install/lib*/libedgepose.so)
+exported=$(nm -D --defined-only "$library" | awk '$2 == "T" {print $3}' | sort | sed 's/@.*//')
+others=$(nm -D --defined-only "$library" | awk '$2 != "T" && $2 != "A"')
+declared=$(grep -o 'edgepose_[a-z_]*(' "$sdk/install/include/edgepose.h" | tr -d '(' | sort -u)
+if [[ "$exported" != "$declared" || -n "$others" ]]; then
+  echo "test-sdk: $library does not export what edgepose.h declares:" >&2
+  diff <(echo "$exported") <(echo "$declared") >&2 || true
+  echo "$others" >&2
+  exit 1
+fi
+echo "test-sdk: $(wc -l <<<"$exported") functions are exported, the example is built"
