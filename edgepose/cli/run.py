@@ -26,7 +26,9 @@ import click
 @click.option(
     "--threads", type=click.IntRange(1, 256), help="Threads of the networks.  [default: all, up to 8]"
 )
-@click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
+@click.option(
+    "--device", default="CPU", show_default=True, help="Device of the engine, such as GPU.0, and no other."
+)
 @click.option(
     "--detect-every",
     type=click.IntRange(1, 100_000),

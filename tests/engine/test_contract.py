@@ -204,7 +204,17 @@ def test_options_are_checked(network: Any) -> None:
     for threads in (0, -1, 100000):
         assert _refused(network, threads=threads).code == INVALID_ARGUMENT
     assert _refused(network, precision="fp8").code == INVALID_ARGUMENT
-    assert _refused(network, device="NO_SUCH_DEVICE").code == UNSUPPORTED
+    for device in ("NO_SUCH_DEVICE", "AUTO", "HETERO:GPU,CPU", "CPU.1", ""):
+        assert _refused(network, device=device).code == UNSUPPORTED
+
+
+def test_openvino_takes_the_index_of_a_single_device(network: Any) -> None:
+    if network.backend not in ("openvino", "onnx"):
+        pytest.skip("optional: names with an index are OpenVINO's")
+    x = np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    plain, indexed = (network.open(device=device).run([x]) for device in ("CPU", "CPU.0"))
+    for a, b in zip(plain, indexed, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_an_unknown_backend_names_the_known_ones() -> None:

@@ -19,6 +19,25 @@ ov::Core& core() {
   return *instance;
 }
 
+// "GPU" and "GPU.0" are one device.
+std::string without_first_index(const std::string& device) {
+  const size_t end = device.size() >= 2 ? device.size() - 2 : 0;
+  return device.compare(end, std::string::npos, ".0") == 0 ? device.substr(0, end) : device;
+}
+
+// The name of an installed device. Names that leave the choice to OpenVINO, such as AUTO, are refused:
+// nothing may run elsewhere unnoticed.
+Result<std::string> find_device(const std::string& device) {
+  if (device == "CPU") return device;  // without a search, which loads every plugin
+  std::string names;
+  for (const std::string& name : core().get_available_devices()) {
+    if (without_first_index(name) == without_first_index(device)) return name;
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  return Status(Code::kUnsupported, "OpenVINO finds no device \"" + device + "\"",
+                "it finds: " + names);
+}
+
 // Core::read_model would offer a damaged file to every front end, and some of them print.
 std::shared_ptr<ov::Model> read_onnx(const std::string& path) {
   static ov::frontend::FrontEndManager* const manager = new ov::frontend::FrontEndManager();
@@ -137,6 +156,12 @@ class OpenvinoEngine final : public InferenceEngine {
     if (options_.device != "CPU") config.erase(ov::hint::enable_cpu_pinning.name());
     auto result = std::make_unique<Compiled>();
     result->model = core().compile_model(model_, options_.device, config);
+    for (const std::string& used : result->model.get_property(ov::execution_devices)) {
+      if (without_first_index(used) == without_first_index(options_.device)) continue;
+      return Status(Code::kUnsupported, files_.paths.begin()->second + ": OpenVINO runs it on \"" +
+                                            used + "\" in place of \"" + options_.device + "\"",
+                    "name the device that shall run it");
+    }
     EDGEPOSE_RETURN_IF_ERROR(grow(1, result.get()));
     *compiled = std::move(result);
     return {};
@@ -231,17 +256,9 @@ class OpenvinoEngine final : public InferenceEngine {
 
 EngineResult make_openvino_engine(const ModelFiles& files, const EngineOptions& options) {
   if (files.paths.empty()) return Status(Code::kInvalidArgument, "a network needs files");
-  if (options.device != "CPU") {
-    // Asked only for other devices: it loads every plugin.
-    const std::vector<std::string> devices = core().get_available_devices();
-    if (std::find(devices.begin(), devices.end(), options.device) == devices.end()) {
-      std::string names;
-      for (const std::string& name : devices) names += (names.empty() ? "" : ", ") + name;
-      return Status(Code::kUnsupported, "OpenVINO finds no device \"" + options.device + "\"",
-                    "it finds: " + names);
-    }
-  }
-  auto engine = std::make_unique<OpenvinoEngine>(files, options);
+  EngineOptions found = options;
+  EDGEPOSE_ASSIGN_OR_RETURN(found.device, find_device(options.device));
+  auto engine = std::make_unique<OpenvinoEngine>(files, found);
   EDGEPOSE_RETURN_IF_ERROR(engine->open());
   return std::unique_ptr<InferenceEngine>(std::move(engine));
 }
