@@ -1,7 +1,7 @@
 """A device as the real adb client sees it: the ADB wire protocol over TCP, a shell and files in a folder.
 
-Programs for aarch64 run through QEMU's user mode. It can refuse the client's key, and break the
-connection after a number of bytes.
+Programs for aarch64 run through QEMU's user mode. It can refuse the client's key, never answer it, and
+break the connection after a number of bytes.
 """
 
 from __future__ import annotations
@@ -110,6 +110,8 @@ class Connection:
 
     async def _handle(self, command: bytes, arg0: int, arg1: int, data: bytes) -> None:
         if command == b"CNXN":
+            if self._double.silent:
+                return
             if self._double.authorised:
                 await self.send(b"CNXN", _VERSION, _MAX_DATA, _BANNER)
             else:
@@ -136,12 +138,13 @@ class AdbDouble:
 
     def __init__(self, root: Path, *, cpu: str | None = "cortex-a76", authorised: bool = True) -> None:
         self.root, self.cpu, self.authorised = root, cpu, authorised
-        self.full = False
+        self.full = self.silent = False
         self.commands: list[str] = []
         self._left: int | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         (root / "data/local/tmp").mkdir(parents=True, exist_ok=True)
+        (root / "system/bin").mkdir(parents=True)
 
     def __enter__(self) -> AdbDouble:
         self._thread.start()
@@ -156,6 +159,12 @@ class AdbDouble:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def install(self, name: str, script: str) -> None:
+        """Give the device a program, as a shell script."""
+        program = self.root / "system/bin" / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
 
     def cut_after(self, count: int | None) -> None:
         """Break the connection once the device has sent so many bytes; None for never."""
@@ -205,6 +214,7 @@ class AdbDouble:
             command = emulated(command, self.cpu)
         process = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", command, cwd=self.root, start_new_session=True,
+            env={**os.environ, "PATH": f"{self.root}/system/bin:{os.environ['PATH']}"},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 

@@ -54,8 +54,8 @@ def compare_results(
         }
     return {
         "format": "edgepose-bench-comparison",
-        "a": _identity(first, names[0]),
-        "b": _identity(second, names[1]),
+        "a": identity(first, names[0]),
+        "b": identity(second, names[1]),
         "phase": phase,
         "margin": margin,
         "stages": stages,
@@ -83,7 +83,8 @@ def _persons(document: Document, phase: str) -> Any:
     return next(entry["persons"] for entry in document["phases"] if entry["name"] == phase)
 
 
-def _identity(document: Document, name: str) -> dict[str, Any]:
+def identity(document: Document, name: str) -> dict[str, Any]:
+    """Return what a comparison says about one of its sides."""
     bundle = document["bundle"]
     return {
         "file": name,
@@ -102,12 +103,9 @@ def _title(identity: dict[str, Any]) -> str:
     return f"{identity['bundle']} {where}, {identity['created']}{state}"
 
 
-def _notes(first: Document, second: Document, names: tuple[str, str]) -> list[str]:
-    notes = [
-        f"{name} is INVALID: {document['invalid'][0]['message']}"
-        for document, name in zip((first, second), names, strict=True)
-        if not document["valid"]
-    ]
+def other_settings(first: Document, second: Document) -> list[str]:
+    """Return a line for each setting in which two results differ."""
+    notes = []
     for what, values in {
         "device": [document["device"]["name"] for document in (first, second)],
         "threads": [document["engine"]["threads"] for document in (first, second)],
@@ -116,3 +114,12 @@ def _notes(first: Document, second: Document, names: tuple[str, str]) -> list[st
         if values[0] != values[1]:
             notes.append(f"other {what}: {values[0]} and {values[1]}")
     return notes
+
+
+def _notes(first: Document, second: Document, names: tuple[str, str]) -> list[str]:
+    notes = [
+        f"{name} is INVALID: {document['invalid'][0]['message']}"
+        for document, name in zip((first, second), names, strict=True)
+        if not document["valid"]
+    ]
+    return notes + other_settings(first, second)

@@ -76,7 +76,7 @@ def make_document(
         "golden": journal.golden,
         "columns": journal.columns,
         "phases": [
-            _phase(phase, plan, journal.columns)
+            _phase(phase, plan, journal) | _energy(phase, journal)
             for name, phase in journal.phases.items()
             if name != "warmup" and phase.rows
         ],
@@ -149,6 +149,11 @@ def describe(document: Document) -> list[str]:
         f"warm-up {document['warmup'].get('frames', 0)} frames"
     )
     lines += ["", *_table(document)]
+    drawn = [phase for phase in document["phases"] if "energy_mj" in phase]
+    lines += [
+        f"energy  {phase['name']}: {phase['power_w']:.2f} W, {phase['energy_mj']:.1f} mJ a frame"
+        for phase in drawn
+    ]
     if document["invalid"]:
         lines += [
             "",
@@ -159,7 +164,22 @@ def describe(document: Document) -> list[str]:
     return lines
 
 
-def _phase(phase: PhaseSamples, plan: Mapping[str, Any], columns: list[str]) -> dict[str, Any]:
+def _energy(phase: PhaseSamples, journal: Journal) -> dict[str, float]:
+    """Return mean power and energy of a frame, where the device tells what it draws from its battery.
+
+    It is the power of the whole device, the screen among it. A charging battery tells something else, and a
+    resumed run has two clocks.
+    """
+    begin_ns, end_ns = phase.rows[0][0], phase.rows[-1][0] + phase.rows[-1][1]
+    states = [s for s in journal.states if "power_w" in s and begin_ns <= s["at_ns"] <= end_ns]
+    if journal.sessions != 1 or not states or any(s.get("battery") != "Discharging" for s in states):
+        return {}
+    power_w = sum(float(state["power_w"]) for state in states) / len(states)
+    return {"power_w": power_w, "energy_mj": power_w * 1000 * phase_seconds(phase) / len(phase.rows)}
+
+
+def _phase(phase: PhaseSamples, plan: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
+    columns = journal.columns
     planned: Mapping[str, Any] = next((p for p in plan["phases"] if p["name"] == phase.name), {})
     used = [
         (index, name)

@@ -60,7 +60,10 @@ class Session:
         transport: Transport,
         options: BenchOptions,
         out_dir: Path,
+        *,
+        label: str | None = None,
     ) -> None:
+        """Check bundle and device against each other. label: tells this device from others of its profile."""
         if not bundle.exists():
             raise UsageError(
                 f"{bundle}: no such bundle", hint="a bundle is a folder made by edgepose convert"
@@ -74,15 +77,26 @@ class Session:
         self._local = profile.transport == "local"
         self._device_facts: dict[str, Any] = {"address": transport.address}
         name = f"{self._manifest['name']}.{self._manifest['backend']}.{self._manifest['precision']}"
-        self._out_dir, self._stem = out_dir, f"{name}@{profile.name}"
+        self._out_dir, self._stem = out_dir, f"{name}@{label or profile.name}"
         self._partial = out_dir / f".{self._stem}.partial"
         self._journal = Journal()
+        self._fixed = False
         backend = self._manifest["backend"]
+        if options.fixed_performance and profile.transport != "adb":
+            raise UsageError(
+                f"--fixed-performance is a mode of Android, {profile.name} is reached by {profile.transport}",
+                hint="fix its clock with its own tools: cpupower, nvpmodel and jetson_clocks",
+            )
         if backend not in profile.engines:
             raise DeviceError(
                 f"{bundle}: made for the engine {backend}, which {profile.name} is not known to run",
                 hint=f"convert it for one of: {', '.join(profile.engines)}",
             )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine is measured."""
+        return self._local
 
     def run(self, *, resume: bool = False) -> tuple[Path, Document]:
         """Measure, write the result and return its path and content."""
@@ -99,6 +113,8 @@ class Session:
                 if resume:
                     self._recover(workspace)
                 facts = self._install(workspace, runner)
+                if self._options.fixed_performance:
+                    self._fix_performance(True)
                 self._measure(workspace, pictures)
             except DeviceLostError as error:
                 raise self._lost(error) from error
@@ -109,6 +125,12 @@ class Session:
                 raise
             self._clean(workspace)
         return self._finish(runner, facts)
+
+    def remove_files(self) -> None:
+        """Remove what keep_files left on the device."""
+        if not self._local:
+            self._transport.connect()
+            Workspace(self._transport, self._profile.folder).remove()
 
     def _prepare(self, scratch: Path, resume: bool) -> list[RawPicture]:
         """Decide what is measured: anew, or what an interrupted run was asked for."""
@@ -141,7 +163,7 @@ class Session:
         self._request = {
             "digest": self._manifest["manifest_sha256"],
             "address": self._transport.address,
-            "plan": plan.to_json(),
+            "plan": {**plan.to_json(), "fixed_performance": options.fixed_performance},
             "pictures": [{**asdict(picture), "file": picture.file.name} for picture in pictures],
         }
         shutil.rmtree(self._partial, ignore_errors=True)
@@ -199,8 +221,21 @@ class Session:
             )
         if not self._local:
             files = {path.name: path for path in self._bundle.iterdir() if path.is_file()}
-            self._remote_bundle = workspace.put("bundle", files)
+            self._remote_bundle = workspace.put(f"bundle-{self._manifest['manifest_sha256'][:16]}", files)
         return facts
+
+    def _fix_performance(self, on: bool) -> None:
+        """Have Android hold its clocks at a level that it can keep up, or let them go again."""
+        try:
+            self._transport.run(["cmd", "power", "set-fixed-performance-mode-enabled", str(on).lower()])
+        except DeviceLostError:
+            raise
+        except DeviceError as error:
+            raise DeviceError(
+                f"{self._transport.address}: this Android has no fixed-performance mode",
+                hint="measure without it: not every vendor provides it",
+            ) from error
+        self._fixed = on
 
     def _measure(self, workspace: Workspace, pictures: list[RawPicture]) -> None:
         plan = self._request["plan"]
@@ -289,8 +324,10 @@ class Session:
                 self._transport.run(["rm", "-rf", "--", workspace.path("run")])
             else:
                 workspace.remove()
+            if self._fixed:
+                self._fix_performance(False)
         except EdgePoseError as error:
-            log.warning(f"{workspace.root} is left on {self._transport.address}: {error.message}")
+            log.warning(f"{self._transport.address}: {workspace.root} may be left there: {error.message}")
 
     def _finish(self, runner: Path, facts: dict[str, Any]) -> tuple[Path, Document]:
         document = make_document(

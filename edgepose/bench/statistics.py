@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
+MIN_FEW = 6
 # Draws, fewer for many samples: their intervals are narrow, and memory is finite.
 _RESAMPLES = 500
 _MIN_RESAMPLES = 100
@@ -60,6 +63,21 @@ def median_ratio(
     draws = medians[0][:count] / medians[1][:count]
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return ratio, float(min(low, ratio)), float(max(high, ratio))
+
+
+def median_of_few(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the median of at least MIN_FEW independent values and its 95 % interval.
+
+    It holds for any distribution. The ends are the k-th smallest and largest value: the median is outside
+    with twice the probability that fewer than k of n coins show heads.
+    """
+    ordered, n = sorted(values), len(values)
+    if n < MIN_FEW:
+        raise ValueError(f"{n} values are too few")
+    k, outside = 0, 0.0
+    while (outside := outside + 2 * math.comb(n, k) / 2**n) <= 1 - CONFIDENCE:
+        k += 1
+    return statistics.median(ordered), ordered[k - 1], ordered[n - k]
 
 
 def _percentiles(samples: Samples) -> Samples:

@@ -56,6 +56,9 @@ def bench() -> None:
     help="Device profile, with a serial or [user@]host[:port]; may be repeated.  [default: host]",
 )
 @click.option(
+    "--all", "every_device", is_flag=True, help="Every device that is attached or has a profile of yours."
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
@@ -107,10 +110,14 @@ def bench() -> None:
 @click.option("--resume", is_flag=True, help="Go on with a run that lost its device.")
 @click.option("--keep-files", is_flag=True, help="Leave runner and bundle on the device for the next run.")
 @click.option("--require-valid", is_flag=True, help="Exit with code 10 where a result is INVALID.")
+@click.option(
+    "--fixed-performance", is_flag=True, help="Android: hold the clocks at a level that it can keep up."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def run(
     bundle: Path,
     devices: tuple[str, ...],
+    every_device: bool,
     output: Path,
     threads: int | None,
     cpus: Any,
@@ -127,6 +134,7 @@ def run(
     resume: bool,
     keep_files: bool,
     require_valid: bool,
+    fixed_performance: bool,
     as_json: bool,
 ) -> None:
     """Measure BUNDLE on devices and write one result document for each.
@@ -137,6 +145,8 @@ def run(
     from edgepose.bench.session import BenchOptions
     from edgepose.cli.bench_job import bench_job
 
+    if every_device and devices:
+        raise click.UsageError("--all takes no --device")
     options = BenchOptions(
         threads=threads,
         engine_device=engine_device,
@@ -149,19 +159,21 @@ def run(
         warmup_seconds=min(warmup_seconds, 2.0) if quick else warmup_seconds,
         input=input,
         keep_files=keep_files,
+        fixed_performance=fixed_performance,
     )
     bench_job(
         bundle,
         devices or ("host",),
         options,
         output,
+        every_device=every_device,
         resume=resume,
         require_valid=require_valid,
         as_json=as_json,
     )
 
 
-@bench.command(short_help="Compare two results.")
+@bench.command(short_help="Compare two results, or two bundles in turns.")
 @click.argument("first", metavar="A", type=click.Path(path_type=Path))
 @click.argument("second", metavar="B", type=click.Path(path_type=Path))
 @click.option("--phase", default="burst", show_default=True, help="Series to compare.")
@@ -172,19 +184,81 @@ def run(
     show_default=True,
     help="Difference that counts, in %.",
 )
+@click.option("--device", metavar="NAME[=ADDRESS]", help="Bundles: where to measure.  [default: host]")
+@click.option("--rounds", type=click.IntRange(1), help="Bundles: how many turns each has.  [default: 10]")
+@click.option("--threads", type=click.IntRange(1, 256), help="Bundles: threads.  [default: the profile's]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
-def compare(first: Path, second: Path, phase: str, margin: float, as_json: bool) -> None:
-    """Compare result B with result A: the ratio of the medians with its 95 % interval, stage by stage."""
+def compare(
+    first: Path,
+    second: Path,
+    phase: str,
+    margin: float,
+    device: str | None,
+    rounds: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Compare result B with result A: the ratio of the medians with its 95 % interval, stage by stage.
+
+    Where A and B are bundles, they are measured in turns now: what changes with time, such as heat and other
+    programs, meets both alike.
+    """
     import json
 
     from edgepose.bench.compare import compare_results, describe_comparison
     from edgepose.bench.result import read_document
 
-    comparison = compare_results(
-        read_document(first),
-        read_document(second),
-        phase=phase,
-        margin=margin / 100,
-        names=(str(first), str(second)),
-    )
+    if first.is_dir() and second.is_dir():
+        from edgepose.bench.interleave import compare_in_turns
+        from edgepose.bench.session import BenchOptions
+        from edgepose.cli.bench_job import open_session
+
+        if phase != "burst":
+            raise click.UsageError("bundles are compared in the burst only: leave --phase out")
+        comparison = compare_in_turns(
+            (first, second),
+            lambda bundle, options, folder: open_session(bundle, device or "host", options, folder),
+            BenchOptions(threads=threads, warmup_seconds=5.0),
+            rounds=10 if rounds is None else rounds,
+            margin=margin / 100,
+        )
+    elif device or rounds or threads:
+        raise click.UsageError("--device, --rounds and --threads are for two bundles, not for results")
+    else:
+        comparison = compare_results(
+            read_document(first),
+            read_document(second),
+            phase=phase,
+            margin=margin / 100,
+            names=(str(first), str(second)),
+        )
     click.echo(json.dumps(comparison, indent=1) if as_json else "\n".join(describe_comparison(comparison)))
+
+
+@bench.command(short_help="Show a folder's results over time.")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path("edgepose-bench"))
+@click.option("--phase", default="burst", show_default=True, help="Series to look at.")
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 100),
+    default=5.0,
+    show_default=True,
+    help="Difference that counts, in %.",
+)
+@click.option("--fail-slower", is_flag=True, help="Exit with code 10 where the newest result is SLOWER.")
+@click.option("--json", "as_json", is_flag=True, help="Print the series as one JSON document.")
+def history(folder: Path, phase: str, margin: float, fail_slower: bool, as_json: bool) -> None:
+    """Show the results in DIR as series over time, and where the time of a frame changed.
+
+    A result is compared with the first one since the last change, by the ratio of the medians with its 95 %
+    interval. INVALID results are shown and not compared.
+    """
+    import json
+
+    from edgepose.bench.history import describe_history, read_history, slower
+    from edgepose.errors import LimitError
+
+    series = read_history(folder, phase=phase, margin=margin / 100)
+    click.echo(json.dumps(series, indent=1) if as_json else "\n".join(describe_history(series)))
+    if fail_slower and (found := slower(series)):
+        raise LimitError(f"{found[0]['bundle']} on {found[0]['device']} is slower than before")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import click
 
 from edgepose import log
+from edgepose.bench.fleet import Outcome, attached_devices, run_fleet
 from edgepose.bench.result import Document, describe
 from edgepose.bench.session import BenchOptions, Session, with_address
 from edgepose.device.connect import open_transport
-from edgepose.device.profile import DeviceProfile, load_profile
-from edgepose.errors import LimitError, UsageError
+from edgepose.device.profile import load_profile
+from edgepose.errors import DeviceError, EdgePoseError, LimitError, UsageError
 from edgepose.progress import Progress
 
 
@@ -24,35 +26,89 @@ def bench_job(
     options: BenchOptions,
     output: Path,
     *,
+    every_device: bool,
     resume: bool,
     require_valid: bool,
     as_json: bool,
 ) -> None:
     """Measure a bundle on each device and print the results."""
-    sessions = []
-    for text in devices:
-        name, _, address = text.partition("=")
-        profile = with_address(load_profile(name), address or None)
-        sessions.append(_session(bundle, profile, options, output))
+    named: dict[str, str | EdgePoseError] = {text: text for text in devices}
+    if every_device:
+        named = attached_devices()
+        if not named:
+            raise DeviceError(
+                "no device is attached, and no profile of yours has an address",
+                hint="see edgepose devices detect and edgepose devices add",
+            )
+    failed: dict[str, EdgePoseError] = {}
+    sessions: dict[str, Session] = {}
+    for name, text in named.items():
+        try:
+            if isinstance(text, EdgePoseError):
+                raise text
+            sessions[name] = open_session(bundle, text, options, output)
+        except DeviceError as error:
+            if len(named) == 1:
+                raise
+            failed[name] = error
     output.mkdir(parents=True, exist_ok=True)
-    documents: list[Document] = []
-    for device, session in zip(devices, sessions, strict=True):
-        with Progress(f"measuring on {device}") as progress:
-            session.on_event = _events(progress)
-            path, document = session.run(resume=resume)
-        documents.append(document)
-        log.notice(f"result: {path}")
-        if not as_json:
-            click.echo("\n".join(describe(document)))
-    if as_json:
-        click.echo(json.dumps(documents[0] if len(documents) == 1 else documents))
+    documents = _run(sessions, failed, resume=resume, alone=len(named) == 1, as_json=as_json)
+    if as_json and documents:
+        click.echo(json.dumps(documents[0] if len(named) == 1 else documents))
+    if failed:
+        _report_failures(failed, len(named))
     invalid = [document for document in documents if not document["valid"]]
     if invalid and require_valid:
         finding = invalid[0]["invalid"][0]
         raise LimitError(f"{invalid[0]['device']['name']}: INVALID, {finding['message']}")
 
 
-def _session(bundle: Path, profile: DeviceProfile, options: BenchOptions, output: Path) -> Session:
+def _run(
+    sessions: dict[str, Session],
+    failed: dict[str, EdgePoseError],
+    *,
+    resume: bool,
+    alone: bool,
+    as_json: bool,
+) -> list[Document]:
+    documents: list[Document] = []
+
+    def on_done(name: str, outcome: Outcome) -> None:
+        if isinstance(outcome, EdgePoseError):
+            failed[name] = outcome
+            return
+        path, document = outcome
+        documents.append(document)
+        log.notice(f"result: {path}")
+        if not as_json:
+            click.echo("\n".join(describe(document)))
+
+    if not alone:
+        for name, session in sessions.items():
+            session.on_event = _notes(name)
+        run_fleet(sessions, resume=resume, on_done=on_done)
+        return documents
+    for name, session in sessions.items():
+        with Progress(f"measuring on {name}") as progress:
+            session.on_event = _events(progress)
+            outcome = session.run(resume=resume)
+        on_done(name, outcome)
+    return documents
+
+
+def _report_failures(failed: dict[str, EdgePoseError], count: int) -> None:
+    for name, error in failed.items():
+        log.warning(f"{name}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
+    raise DeviceError(
+        f"{len(failed)} of {count} devices gave no result: {', '.join(failed)}",
+        hint="the results of the others are written; see the warnings above",
+    )
+
+
+def open_session(bundle: Path, text: str, options: BenchOptions, output: Path) -> Session:
+    """Make the session for a bundle on a device that is named as in --device. Nothing is contacted yet."""
+    name, _, address = text.partition("=")
+    profile = with_address(load_profile(name), address or None)
     named: Any = options.cpus
     if isinstance(named, str):
         cpus = {"all": (), "big": profile.big, "little": profile.little}[named]
@@ -61,7 +117,21 @@ def _session(bundle: Path, profile: DeviceProfile, options: BenchOptions, output
                 f"{profile.name} has no {named} processors", hint="--cpus all, or a list of numbers"
             )
         options = replace(options, cpus=cpus)
-    return Session(bundle, profile, open_transport(profile), options, output)
+    label = re.sub(r"[^A-Za-z0-9.-]+", "_", text)
+    return Session(bundle, profile, open_transport(profile), options, output, label=label)
+
+
+def _notes(name: str) -> Any:
+    """Say with -v what each of several devices is doing."""
+    shown = ""
+
+    def on_event(device: str, event: dict[str, Any]) -> None:
+        nonlocal shown
+        if event["event"] == "samples" and event["phase"] != shown:
+            shown = event["phase"]
+            log.info(f"{name}: {shown}")
+
+    return on_event
 
 
 def _events(progress: Progress) -> Any:

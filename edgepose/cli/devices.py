@@ -59,9 +59,12 @@ def show(name: str, as_json: bool) -> None:
 def detect(as_json: bool) -> None:
     """Show the Android devices that adb sees, and this machine."""
     from edgepose import log
+    from edgepose.bench.fleet import fitting_profile
     from edgepose.device.adb import AdbTransport, adb_devices
+    from edgepose.device.profile import load_profile, profile_names
     from edgepose.errors import EdgePoseError
 
+    profiles = [load_profile(name) for name in profile_names()]
     found = [{"device": "host", "transport": "local", "state": "device"}]
     try:
         for device in adb_devices():
@@ -72,7 +75,11 @@ def detect(as_json: bool) -> None:
                 "model": device.model,
             }
             if device.state == "device":
-                entry |= AdbTransport(device.serial).facts()
+                facts = AdbTransport(device.serial).facts()
+                entry |= facts
+                profile = fitting_profile(facts, profiles)
+                if profile is not None:
+                    entry["use"] = f"--device {profile}={device.serial}"
             found.append(entry)
     except EdgePoseError as error:
         log.warning(f"Android devices cannot be listed: {error.message}")
@@ -80,9 +87,8 @@ def detect(as_json: bool) -> None:
         click.echo(json.dumps(found, indent=1))
         return
     for entry in found:
-        about = ", ".join(
-            f"{key} {value}" for key, value in entry.items() if key in ("model", "soc", "android") and value
-        )
+        keys = ("model", "soc", "android", "use")
+        about = ", ".join(f"{key} {entry[key]}" for key in keys if entry.get(key))
         click.echo(f"{entry['device']:<24} {entry['transport']:<6} {entry['state']:<14} {about}".rstrip())
 
 

@@ -38,7 +38,7 @@ class AdbDevice:
 
 
 def adb_devices() -> list[AdbDevice]:
-    """List the devices that adb sees. Errors: MissingDependencyError, DeviceError."""
+    """List the devices that adb sees. Errors: DeviceError."""
     lines: list[str] = []
     try:
         ended = run_lines(["adb", "devices", "-l"], timeout_s=COMMAND_SECONDS, on_line=lines.append)

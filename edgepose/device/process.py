@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from edgepose.errors import MissingDependencyError
+from edgepose.errors import DeviceError
 
 _STDERR_LINES = 20
 _END_SECONDS = 5.0
@@ -45,7 +45,8 @@ def run_lines(
     """Run a program and call on_line(line) for each line of its output, in this thread.
 
     silence_s: give up where nothing was printed for so long. The program and its children are ended when
-    this function is left in any way. Errors: TimeLimit, MissingDependencyError; what on_line raises.
+    this function is left in any way. Errors: TimeLimit; DeviceError where there is no such program; what
+    on_line raises.
     """
     source: IO[bytes] | int = stdin.open("rb") if stdin else subprocess.DEVNULL
     try:
@@ -58,9 +59,7 @@ def run_lines(
             start_new_session=True,
         )
     except FileNotFoundError as error:
-        raise MissingDependencyError(
-            f"the program {argv[0]} is not installed", hint=_INSTALL.get(argv[0])
-        ) from error
+        raise DeviceError(f"the program {argv[0]} is not installed", hint=_INSTALL.get(argv[0])) from error
     finally:
         if not isinstance(source, int):
             source.close()

@@ -31,7 +31,8 @@ class DeviceProfile:
     """What is known about a device. big and little: numbers of its processors, empty where there is one kind.
 
     abi is None for "as this machine"; features are those that the processor must have, as Linux names them.
-    verified is whether a result measured with EdgePose on this device is recorded.
+    socs is what Android calls the chip (ro.soc.model, ro.board.platform). verified: whether a result measured
+    with EdgePose on this device is recorded.
     """
 
     name: str
@@ -44,6 +45,7 @@ class DeviceProfile:
     big: tuple[int, ...] = ()
     little: tuple[int, ...] = ()
     features: tuple[str, ...] = ()
+    socs: tuple[str, ...] = ()
     max_temperature_c: float | None = None
     address: str | None = None
     port: int | None = None
@@ -114,6 +116,7 @@ def parse_profile(text: str, *, name: str, where: str) -> DeviceProfile:
         big=reader.numbers("big", least=0, most=255, needed=False),
         little=reader.numbers("little", least=0, most=255, needed=False),
         features=reader.texts("features", needed=False),
+        socs=reader.texts("socs", needed=False),
         max_temperature_c=reader.number("max_temperature_c"),
         address=reader.text("address", needed=False),
         port=reader.port(),

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ def _bench(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def _same_as_here(document: dict[str, Any], bundle: Path, limit_px: float) -> None:
+def _same_as_here(document: dict[str, Any], bundle: Path, precision: str) -> None:
     """Hold the device's keypoints against those of this machine, on the bundle's golden picture."""
     manifest = json.loads((bundle / "bundle.json").read_text())
     golden = manifest["golden"]
@@ -42,9 +44,11 @@ def _same_as_here(document: dict[str, Any], bundle: Path, limit_px: float) -> No
     persons = document["results"][0]["persons"]
     assert len(persons) == len(here) > 0
     there = np.array([person["keypoints"] for person in persons])
-    confident = here.keypoints[..., 2] >= np.median(here.keypoints[..., 2])
     shift = np.linalg.norm(there[..., :2] - here.keypoints[..., :2], axis=2)
-    assert shift[confident].max() <= limit_px
+    # At half precision two peaks that are nearly as high may change places; such points have low scores.
+    counted = here.keypoints[..., 2] >= (np.median(here.keypoints[..., 2]) if precision == "fp16" else 0)
+    limit_px = LIMIT_PX[precision]
+    assert shift[counted].max() <= limit_px
     assert np.abs(np.array([p["box_xyxy"] for p in persons]) - here.boxes[:, :4]).max() <= limit_px
 
 
@@ -85,7 +89,7 @@ def test_a_phone_through_adb(
         EDGEPOSE_RUNNER=str(aarch64_runner),
     )  # fmt: skip
     document = _check(outcome, {"asimdhp", "asimddp"})
-    _same_as_here(document, bundle, LIMIT_PX["fp16"])
+    _same_as_here(document, bundle, "fp16")
     assert document["device"]["serial"] == phone.serial
     assert not phone.path("/data/local/tmp/edgepose-bench").exists()
 
@@ -101,12 +105,12 @@ def test_a_board_through_ssh(
     outcome = _bench(bundle, "--device", "my-board", *BRIEF, "-o", tmp_path / "o", "--json", **environment)
     document = _check(outcome, set())
     assert "fallback" in [finding["rule"] for finding in document["invalid"]]
-    _same_as_here(document, bundle, LIMIT_PX["fp32"])
+    _same_as_here(document, bundle, "fp32")
     assert list(board.home.iterdir()) == []
 
 
 def _fails(outcome: subprocess.CompletedProcess[str], message: str, code: int = 8) -> None:
-    """Expect one line, a hint and the exit code."""
+    """Expect one line, a hint and the exit code, and a device that is as it was before."""
     assert outcome.returncode == code, outcome.stderr
     lines = [line for line in outcome.stderr.splitlines() if not line.startswith("double: going on")]
     assert lines[0].startswith("error: ") and message in lines[0], outcome.stderr
@@ -133,39 +137,101 @@ def test_what_can_go_wrong_with_a_phone(
         stand_in.write_text(text)
         stand_in.chmod(0o755)
 
+    def fails(message: str, *arguments: Any, **environment: str) -> None:
+        _fails(_bench(pose, *arguments, *out, **path, **environment), message)
+        assert not folder.exists() and not list((tmp_path / "o").glob("*.json"))
+
     facts = json.dumps({"backends": ["fake"], "facts": {"abi": "aarch64-linux"}})
     answer = f"#!/bin/sh\nif [ $1 = --facts ]; then echo '{facts}'; exit 0; fi\n"
     phone.cpu = None  # the stand-in is a script
     one = ("--device", f"double={phone.serial}")
 
     runner(answer)
-    _fails(_bench(pose, "--device", "double", *out, PATH=str(tmp_path), **path), "adb is not installed", 4)
-    _fails(_bench(pose, "--device", "double=nobody", *out, **path), "does not see the device nobody")
+    fails("adb is not installed", "--device", "double", PATH=str(tmp_path))
+    fails("does not see the device nobody", "--device", "double=nobody")
+    fails("made for the engine fake", "--device", f"sd865={phone.serial}")
     runner(answer + "echo Welcome!\n")
-    _fails(_bench(pose, *one, *out, **path), "something else than results: 'Welcome!'")
+    fails("something else than results: 'Welcome!'", *one)
     runner(answer + "echo oh dear >&2; exit 7\n")
-    _fails(_bench(pose, *one, *out, **path), "ended with code 7: oh dear")
+    fails("ended with code 7: oh dear", *one)
     runner(answer + "kill -9 $$\n")
-    _fails(_bench(pose, *one, *out, **path), "ended with code 137")
+    fails("ended with code 137", *one)
     runner("#!/bin/sh\necho hello\n")
-    _fails(_bench(pose, *one, *out, **path), "the runner answered 'hello'")
+    fails("the runner answered 'hello'", *one)
     runner(answer.replace('"fake"', '"ncnn"'))
-    _fails(_bench(pose, *one, *out, **path), "its runner has no engine fake")
+    fails("its runner has no engine fake", *one)
     stand_in.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x08\0" + bytes(100))
-    _fails(_bench(pose, *one, *out, **path), "cannot run a program for aarch64-linux")
+    fails("cannot run a program for aarch64-linux", *one)
     phone.full = True
-    _fails(_bench(pose, *one, *out, **path), "No space left on device")
+    fails("No space left on device", *one)
     phone.full = False
-    assert not folder.exists() and not list((tmp_path / "o").glob("*.json"))
+    runner(answer)
+    phone.install("cmd", "echo Failed to set FIXED_PERFORMANCE mode; exit 255")
+    fails("this Android has no fixed-performance mode", *one, "--fixed-performance")
 
     with AdbDouble(tmp_path / "second", authorised=False) as locked:
         adb_server("connect", locked.serial)
-        runner(answer)
-        _fails(_bench(pose, "--device", "double", *out, **path), "adb sees 2 devices")
-        _fails(_bench(pose, "--device", f"double={locked.serial}", *out, **path), "is unauthorized")
+        fails("adb sees 2 devices", "--device", "double")
+        fails("is unauthorized", "--device", f"double={locked.serial}")
         adb_server("disconnect", locked.serial)
+    with AdbDouble(tmp_path / "third") as silent:
+        silent.silent = True
+        # adb waits ten seconds for its answer; meanwhile the device is offline.
+        connecting = threading.Thread(target=adb_server, args=("connect", silent.serial))
+        connecting.start()
+        deadline = time.monotonic() + 10
+        while "offline" not in adb_server("devices") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        fails("is offline", "--device", f"double={silent.serial}")
+        adb_server("disconnect", silent.serial)
+        connecting.join()
     adb_server("disconnect", phone.serial)
-    _fails(_bench(pose, "--device", "double", *out, **path), "no Android device is attached")
+    fails("no Android device is attached", "--device", "double")
+
+
+def test_several_devices_at_once(
+    phone: AdbDouble,
+    board: SshDouble,
+    aarch64_runner: Path,
+    own_profile: Callable[[str, str], None],
+    tmp_path: Path,
+) -> None:
+    text = "title: D\nabi: aarch64-linux\nengines: [fake]\nthreads: [1]\n"
+    own_profile("mobile", f"{text}transport: adb\nfolder: /data/local/tmp/edgepose-bench\nsocs: [SM8250]\n")
+    own_profile(
+        "remote",
+        f"{text}transport: ssh\nfolder: e\naddress: board\nssh_config: {json.dumps(str(board.config))}\n",
+    )
+    phone.install("getprop", 'case "$1" in ro.soc.model) echo sm8250;; esac')
+    phone.install("cmd", f'echo "$@" >> {tmp_path}/modes')
+    given = ("-o", tmp_path / "o", "--json", "--frames", "2", "--no-paced", "--persons", "1", "--cpus", "all")
+    given += ("--warmup-seconds", "0")
+    environment = {"EDGEPOSE_RUNNER": str(aarch64_runner)}
+
+    # One that is not there does not cost the others their results.
+    outcome = _bench(
+        BUNDLES / "pose", "--device", f"mobile={phone.serial}", "--device", "mobile=nobody",
+        "--device", "remote", *given, **environment,
+    )  # fmt: skip
+    assert outcome.returncode == 8 and "1 of 3 devices gave no result: mobile=nobody" in outcome.stderr
+    assert "warning: mobile=nobody: adb does not see the device nobody" in outcome.stderr
+    found = json.loads(outcome.stdout)
+    assert {document["device"]["name"] for document in found} == {"mobile", "remote"}
+    assert all(document["phases"][0]["frames"] == 2 for document in found)
+
+    # --all finds the phone by its chip, and the board by the user's profile.
+    outcome = _bench(BUNDLES / "pose", "--all", *given, **environment)
+    assert outcome.returncode == 0, outcome.stderr
+    assert {document["device"]["name"] for document in json.loads(outcome.stdout)} == {"mobile", "remote"}
+    assert len(list((tmp_path / "o").glob("*.json"))) == 4
+
+    outcome = _bench(
+        BUNDLES / "pose", "--device", f"mobile={phone.serial}", "--fixed-performance", *given, **environment
+    )
+    assert outcome.returncode == 0 and json.loads(outcome.stdout)["plan"]["fixed_performance"]
+    mode = "power set-fixed-performance-mode-enabled"
+    assert (tmp_path / "modes").read_text().splitlines() == [f"{mode} true", f"{mode} false"]
+    assert not phone.path("/data/local/tmp/edgepose-bench").exists() and list(board.home.iterdir()) == []
 
 
 def test_what_can_go_wrong_with_a_board(

@@ -99,6 +99,40 @@ def test_a_result_in_words_and_a_comparison(environment: dict[str, str], tmp_pat
     assert _bench(environment, "compare", file, file).returncode == 2
 
 
+def test_two_bundles_in_turns_and_results_over_time(environment: dict[str, str], tmp_path: Path) -> None:
+    pose = BUNDLES / "pose"
+    turns = _bench(environment, "compare", pose, pose, "--device", "test", "--rounds", "6", "--json")
+    assert turns.returncode == 0, turns.stderr
+    comparison = json.loads(turns.stdout)
+    ratios = comparison["stages"]["total"]["rounds"]
+    assert len(ratios) == 6 and comparison["stages"]["total"]["ratio"] == pytest.approx(np.median(ratios))
+    assert [len(side["total_ns"]) for side in (comparison["a"], comparison["b"])] == [6, 6]
+    assert all(len(totals) >= 20 for totals in comparison["a"]["total_ns"])
+    _fails(_bench(environment, "compare", pose, pose, "--device", "test", "--rounds", "2"), 2, "too little")
+    _fails(_bench(environment, "compare", pose, pose, "--phase", "paced"), 2, "in the burst only")
+    out = tmp_path / "o"
+    assert _bench(environment, pose, "--device", "test", "--quick", "-o", out).returncode == 0
+    shown = _bench(environment, "history", out, "--fail-slower")
+    assert shown.returncode == 0 and "on test (this machine)" in shown.stdout and "INVALID" in shown.stdout
+    (file,) = out.glob("*.json")
+    _fails(_bench(environment, "compare", file, file, "--rounds", "6"), 2, "for two bundles")
+    _fails(_bench(environment, "history", tmp_path / "absent"), 2, "no such folder")
+
+
+def test_one_device_that_fails_does_not_cost_the_others(environment: dict[str, str], tmp_path: Path) -> None:
+    folder = Path(environment["XDG_CONFIG_HOME"]) / "edgepose" / "devices"
+    (folder / "second.yaml").write_text(STUB)
+    outcome = _bench(
+        environment, BUNDLES / "pose", "--device", "test", "--device", "host", "--device", "second",
+        "--quick", "-o", tmp_path / "o", "--json",
+    )  # fmt: skip
+    assert outcome.returncode == 8 and "1 of 3 devices gave no result: host" in outcome.stderr
+    assert [document["device"]["name"] for document in json.loads(outcome.stdout)] == ["test", "second"]
+    _fails(_bench(environment, BUNDLES / "pose", "--all", "--device", "test"), 2, "--all takes no --device")
+    fixed = _bench(environment, BUNDLES / "pose", "--device", "test", "--fixed-performance")
+    _fails(fixed, 2, "a mode of Android")
+
+
 def _fails(outcome: subprocess.CompletedProcess[str], code: int, message: str) -> None:
     assert outcome.returncode == code, outcome.stderr
     assert outcome.stderr.startswith("error: ") and message in outcome.stderr and outcome.stdout == ""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edgepose.bench.compare import compare_results, describe_comparison, verdict
+from edgepose.bench.history import describe_history, read_history, slower
 from edgepose.bench.journal import Journal, read_journal
 from edgepose.bench.plan import Phase, Plan, plan_phases, remaining
-from edgepose.bench.statistics import median_ratio, summarise
+from edgepose.bench.result import make_document
+from edgepose.bench.statistics import median_of_few, median_ratio, summarise
 from edgepose.bench.validity import check
+from edgepose.device.profile import load_profile
 from edgepose.errors import DeviceError, UsageError
 
 COLUMNS = ["at_ns", "total_ns", "pose_ns"]
@@ -241,3 +245,78 @@ def test_what_cannot_be_compared() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             compare_results(good, other, phase="burst", margin=0.05)
+
+
+def test_the_median_of_a_few_rounds() -> None:
+    assert median_of_few([6, 2, 3, 5, 4, 1]) == (3.5, 1, 6)
+    assert median_of_few(range(1, 11)) == (5.5, 2, 9)
+    with pytest.raises(ValueError, match="too few"):
+        median_of_few([1.0] * 5)
+    rng = np.random.default_rng(6)
+    inside = sum(
+        low <= np.log(2) <= high for _, low, high in map(median_of_few, rng.exponential(1, (400, 10)))
+    )
+    assert 0.95 <= inside / 400 <= 1.0
+
+
+def _energy_of(*states: dict[str, Any]) -> dict[str, Any]:
+    manifest = {
+        "name": "n",
+        "manifest_sha256": "d",
+        "backend": "ncnn",
+        "precision": "fp32",
+        "pipeline": {"type": "pose"},
+        "models": {},
+    }
+    journal = _journal(*_good([1_000_000] * 10, runner="1", device="CPU", threads=1), *states)
+    document = make_document(
+        journal,
+        bundle=manifest,
+        profile=load_profile("host"),
+        device={},
+        runner={},
+        plan={"phases": []},
+        command=[],
+    )
+    phase: dict[str, Any] = document["phases"][0]
+    return {name: phase.get(name) for name in ("power_w", "energy_mj")}
+
+
+def test_energy_of_a_frame() -> None:
+    drawn = [
+        {"event": "state", "at_ns": at, "power_w": watts, "battery": "Discharging"}
+        for at, watts in ((50, 2.0), (90, 4.0), (9_000_000, 50.0))
+    ]
+    # 3 W for the second that ten frames took; the last state is from after the phase.
+    assert _energy_of(*drawn) == {"power_w": 3.0, "energy_mj": 300.0}
+    assert _energy_of(*drawn, {**drawn[0], "battery": "Charging"})["energy_mj"] is None
+    assert _energy_of()["energy_mj"] is None
+
+
+def _dated(folder: Path, day: int, totals: list[int], **members: Any) -> None:
+    document = _document(totals, **members)
+    document |= {"format": "edgepose-bench-result", "format_version": 1, "created": f"2026-11-{day:02d}"}
+    document["device"] = {"name": "host", "address": "this machine"}
+    (folder / f"{day}.json").write_text(json.dumps(document))
+
+
+def test_a_history_finds_the_change_also_where_it_creeps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for day, total in enumerate([1000, 1030, 1060, 1060, 1061], 1):  # never 5 % from one day to the next
+        _dated(tmp_path, day, [total] * 50)
+    _dated(tmp_path, 6, [5000] * 50, valid=False)
+    (tmp_path / "other.json").write_text("{}")
+    (series,) = read_history(tmp_path, phase="burst", margin=0.05)
+    assert "other.json" in capsys.readouterr().err
+    verdicts = [entry.get("verdict") for entry in series["entries"]]
+    assert verdicts == [None, "SAME", "SLOWER", "SAME", "SAME", None]
+    assert slower([series]) == []
+    lines = describe_history([series])
+    assert sum("SLOWER" in line for line in lines) == 1 and "INVALID" in lines[-1]
+    _dated(tmp_path, 7, [1200] * 50)
+    assert slower(read_history(tmp_path, phase="burst", margin=0.05))
+    with pytest.raises(UsageError, match="no result with a phase"):
+        read_history(tmp_path, phase="soak", margin=0.05)
+    with pytest.raises(UsageError, match="no such folder"):
+        read_history(tmp_path / "absent", phase="burst", margin=0.05)

@@ -1,0 +1,96 @@
+"""Several devices at once: those that are there, and one measurement on each, none disturbing another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from edgepose.bench.result import Document
+from edgepose.bench.session import Session
+from edgepose.device.adb import AdbDevice, AdbTransport, adb_devices
+from edgepose.device.profile import DeviceProfile, load_profile, profile_names
+from edgepose.errors import DeviceError, EdgePoseError
+
+Outcome = tuple[Path, Document] | EdgePoseError
+
+
+class _Stopped(BaseException):
+    """Another thread wants this measurement to end; not an Exception, so that nothing swallows it."""
+
+
+def attached_devices() -> dict[str, str | EdgePoseError]:
+    """Return what --all means: names for --device, or why a device that is there cannot be measured on.
+
+    These are the user's own profiles with an address, and what adb sees, by the profile of its chip.
+    """
+    profiles = [load_profile(name) for name in profile_names()]
+    found: dict[str, str | EdgePoseError] = {p.name: p.name for p in profiles if p.address}
+    known = {p.address for p in profiles}
+    try:
+        phones = [device for device in adb_devices() if device.serial not in known]
+    except DeviceError as error:
+        return found or {"adb": error}
+    return found | {phone.serial: _profile_of(phone, profiles) for phone in phones}
+
+
+def fitting_profile(facts: Mapping[str, str], profiles: list[DeviceProfile]) -> str | None:
+    """Return the name of the profile for a chip that Android names in its properties."""
+    chips = {facts.get(name, "").casefold() for name in ("soc", "platform")} - {""}
+    return next((p.name for p in profiles if chips & {soc.casefold() for soc in p.socs}), None)
+
+
+def _profile_of(phone: AdbDevice, profiles: list[DeviceProfile]) -> str | EdgePoseError:
+    transport = AdbTransport(phone.serial)
+    try:
+        transport.connect()
+        facts = transport.facts()
+    except EdgePoseError as error:
+        return error
+    name = fitting_profile(facts, profiles)
+    if name is None:
+        chip = facts.get("soc") or facts.get("platform") or "unknown"
+        return DeviceError(
+            f"{phone.serial}: no profile is for its chip ({chip})",
+            hint=f"edgepose devices add NAME --like sd865 --address {phone.serial}",
+        )
+    return f"{name}={phone.serial}"
+
+
+def run_fleet(
+    sessions: Mapping[str, Session], *, resume: bool, on_done: Callable[[str, Outcome], None]
+) -> None:
+    """Run the sessions; on_done(name, result or error) is called in this thread as each of them ends.
+
+    Other devices work side by side; this machine comes after them, alone, since serving them is work too.
+    """
+    stop = threading.Event()
+
+    def measure(session: Session) -> Outcome:
+        before = session.on_event
+
+        def on_event(device: str, event: dict[str, Any]) -> None:
+            if stop.is_set():
+                raise _Stopped
+            before(device, event)
+
+        session.on_event = on_event
+        try:
+            return session.run(resume=resume)
+        except EdgePoseError as error:
+            return error
+
+    remote = {name: session for name, session in sessions.items() if not session.is_local}
+    with ThreadPoolExecutor(max_workers=max(1, len(remote))) as pool:
+        waiting = {pool.submit(measure, session): name for name, session in remote.items()}
+        try:
+            for future in as_completed(waiting):
+                on_done(waiting[future], future.result())
+        except BaseException:
+            stop.set()
+            raise
+    for name, session in sessions.items():
+        if session.is_local:
+            on_done(name, measure(session))

@@ -1,0 +1,115 @@
+"""Results over time: a folder of them, put in series, and where a series changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgepose import log
+from edgepose.bench.compare import verdict
+from edgepose.bench.result import Document, read_document, samples
+from edgepose.bench.statistics import median_ratio, summarise
+from edgepose.errors import UsageError
+
+_LEVELS = ("FASTER", "SLOWER")
+
+
+def read_history(folder: Path, *, phase: str, margin: float) -> list[dict[str, Any]]:
+    """Return the series of a folder's results: equal in bundle name, device, threads, processors and persons.
+
+    Each entry is compared with the first one since the last change, so that a creeping change is found too.
+    INVALID and emulated results are listed and not compared. Errors: UsageError where there is no result.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder", hint="edgepose bench writes its results into one: -o")
+    documents = sorted(_documents(folder), key=lambda pair: (pair[1]["created"], pair[0].name))
+    series: dict[tuple[Any, ...], dict[str, Any]] = {}
+    references: dict[tuple[Any, ...], list[int]] = {}
+    for path, document in documents:
+        values = samples(document, phase)
+        if not values:
+            continue
+        about = _about(document, phase)
+        key = tuple(map(str, about.values()))
+        entry: dict[str, Any] = {
+            "file": path.name,
+            "created": document["created"],
+            "digest": document["bundle"]["digest"],
+            "valid": document["valid"],
+            "emulated": document["emulated"],
+        }
+        if not document["emulated"]:
+            entry["p50"] = summarise(values)["p50"]
+        if document["valid"]:
+            entry |= _change(values, references.get(key), margin)
+            if key not in references or entry.get("verdict") in _LEVELS:
+                references[key] = values
+        series.setdefault(key, {**about, "entries": []})["entries"].append(entry)
+    if not series:
+        raise UsageError(
+            f"{folder}: holds no result with a phase {phase!r}", hint="edgepose bench writes them"
+        )
+    return list(series.values())
+
+
+def describe_history(series: list[dict[str, Any]]) -> list[str]:
+    """Say the series in lines of text."""
+    lines: list[str] = []
+    for one in series:
+        lines.append(f"{one['bundle']} on {one['device']}, {one['threads']} threads, {one['persons']}")
+        for entry in one["entries"]:
+            words = [f"  {entry['created']}"]
+            if entry["emulated"]:
+                words.append("EMULATED")
+            else:
+                p50 = entry["p50"]
+                words.append(
+                    f"p50 {p50['value'] / 1e6:8.2f} ms  ({p50['low'] / 1e6:.2f}-{p50['high'] / 1e6:.2f})"
+                )
+                if not entry["valid"]:
+                    words.append("INVALID")
+            if "ratio" in entry:
+                words.append(
+                    f"x {entry['ratio']:.3f} ({entry['low']:.3f}-{entry['high']:.3f})  {entry['verdict']}"
+                )
+            lines.append("  ".join(words))
+    return lines
+
+
+def slower(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the series whose newest valid result is slower than what was before."""
+    found = []
+    for one in series:
+        valid = [entry for entry in one["entries"] if entry["valid"]]
+        if valid and valid[-1].get("verdict") == "SLOWER":
+            found.append(one)
+    return found
+
+
+def _documents(folder: Path) -> Iterator[tuple[Path, Document]]:
+    for path in folder.glob("*.json"):
+        try:
+            yield path, read_document(path)
+        except UsageError as error:
+            log.warning(f"left out: {error.message}")
+
+
+def _about(document: Document, phase: str) -> dict[str, Any]:
+    bundle, device = document["bundle"], document["device"]
+    persons = next(entry["persons"] for entry in document["phases"] if entry["name"] == phase)
+    return {
+        "bundle": f"{bundle['name']} ({bundle['backend']}, {bundle['precision']})",
+        "device": f"{device['name']} ({device['address']})",
+        "threads": document["engine"]["threads"],
+        "affinity": document["engine"]["affinity"],
+        "phase": phase,
+        "persons": f"{persons} persons" if persons else "persons as found",
+    }
+
+
+def _change(values: list[int], reference: list[int] | None, margin: float) -> dict[str, Any]:
+    if reference is None:
+        return {}
+    ratio, low, high = median_ratio(values, reference)
+    return {"ratio": ratio, "low": low, "high": high, "verdict": verdict(low, high, margin)}
