@@ -6,7 +6,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo test test-cpp test-sdk test-jni test-python lint clean
+.PHONY: help setup demo test test-cpp test-fuzz test-sdk test-jni test-python lint clean
 help:
 	@sed -n 's/^# //p' Makefile
 
@@ -22,10 +22,13 @@ setup: $(STAMP)
 demo: setup
 	@bash scripts/demo.sh $(PICTURE)
 
-test: setup lint test-cpp test-sdk test-jni test-python
+test: setup lint test-cpp test-fuzz test-sdk test-jni test-python
 
 test-cpp: setup
 	@bash scripts/test-cpp.sh
+
+test-fuzz: setup
+	@bash scripts/test-fuzz.sh
 
 test-sdk: setup
 	@bash scripts/test-sdk.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the C++ tests with ASan and UBSan and runs them.
+# Builds the C++ tests with ASan and UBSan and runs them; then those that use threads with TSan.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
@@ -8,11 +8,20 @@ if [[ ! -e /usr/include/gtest/gtest.h ]]; then
   echo "test-cpp: skipped, libgtest-dev is not installed (apt-get install libgtest-dev)"
   exit 0
 fi
-log=build/asan.log
 mkdir -p build
-echo "test-cpp: compiling with ASan and UBSan (log: $log)"
-if ! { cmake --preset asan -DPython_EXECUTABLE="$PWD/.venv/bin/python" && cmake --build --preset asan; } >"$log" 2>&1; then
-  tail -n 40 "$log" >&2
-  exit 1
-fi
+build() {
+  local preset=$1 log=build/$1.log
+  if ! { cmake --preset "$preset" -DPython_EXECUTABLE="$PWD/.venv/bin/python" && cmake --build --preset "$preset"; } \
+    >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    exit 1
+  fi
+}
+echo "test-cpp: compiling with ASan and UBSan (log: build/asan.log)"
+build asan
 ctest --preset asan
+echo "test-cpp: compiling with TSan (log: build/tsan.log)"
+build tsan
+for name in worker_pool pipeline tracked_pipeline c_api; do
+  TSAN_OPTIONS=halt_on_error=1 "build/tsan/tests/cpp/edgepose_test_$name" --gtest_brief=1
+done

@@ -147,8 +147,8 @@ class Pipeline::Impl {
     std::vector<float> sigmas;
     if (const BundleModel* model = bundle_.model("pose")) {
       sigmas = std::get<SimccHead>(model->head).sigmas;
-    } else if (const BundleModel* model = bundle_.model("one_stage")) {
-      sigmas = std::get<RtmoHead>(model->head).sigmas;
+    } else if (const BundleModel* one_stage = bundle_.model("one_stage")) {
+      sigmas = std::get<RtmoHead>(one_stage->head).sigmas;
     }
     scene_change_levels_ = settings->scene_change_levels;
     detect_every_ = options.detect_every;

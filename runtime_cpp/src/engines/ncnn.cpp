@@ -6,12 +6,12 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engines/engines.h"
+#include "engines/ncnn_param.h"
 #include "engines/openmp_wait.h"
 #include "worker_pool.h"
 
@@ -65,38 +65,6 @@ class WeightReader final : public ncnn::DataReader {
   mutable bool is_short_ = false;
 };
 
-// Refuses what ncnn's own parser takes on trust, and names a missing layer, which ncnn would only
-// print.
-Status check_param(const std::string& text, const std::string& path) {
-  const Status damaged(Code::kBackendFailure, path + " is no ncnn network",
-                       "convert the checkpoint again; the file may be damaged");
-  if (text.find('\0') != std::string::npos) return damaged;
-  std::istringstream lines(text);
-  std::string line;
-  if (!std::getline(lines, line) || line.compare(0, 7, "7767517") != 0) return damaged;
-  int layers = 0;
-  int blobs = 0;
-  if (!std::getline(lines, line) || std::sscanf(line.c_str(), "%d %d", &layers, &blobs) != 2 ||
-      layers < 1 || blobs < 1) {
-    return damaged;
-  }
-  int seen = 0;
-  while (std::getline(lines, line)) {
-    std::istringstream words(line);
-    std::string type;
-    if (!(words >> type)) continue;
-    ++seen;
-    if (type.size() > 255) return damaged;
-    if (ncnn::layer_to_index(type.c_str()) < 0) {
-      return Status(
-          Code::kBackendFailure,
-          path + " needs the layer \"" + one_line(type) + "\", which this build does not have",
-          "convert the checkpoint with edgepose convert, which uses known layers only");
-    }
-  }
-  return seen == layers ? Status() : damaged;
-}
-
 // One network with the threads that its kernels were packed for.
 struct Network {
   // What one thread needs to run an item. The order of the members is that of their destruction,
@@ -131,7 +99,8 @@ class NcnnEngine final : public InferenceEngine {
     for (const TensorSpec& spec : files_.outputs) out_dims_.push_back(spec.dims);
     EDGEPOSE_ASSIGN_OR_RETURN(const std::string param, read_file(param_path_, kMaxParamBytes));
     EDGEPOSE_ASSIGN_OR_RETURN(const std::string bin, read_file(bin_path_, kMaxBinBytes));
-    EDGEPOSE_RETURN_IF_ERROR(check_param(param, param_path_));
+    EDGEPOSE_RETURN_IF_ERROR(check_ncnn_param(
+        param, param_path_, [](const char* type) { return ncnn::layer_to_index(type) >= 0; }));
     EDGEPOSE_ASSIGN_OR_RETURN(single_, load(param, bin, options_.threads, 1));
     if (options_.max_batch != 1 && options_.threads > 1) {
       EDGEPOSE_ASSIGN_OR_RETURN(batched_, load(param, bin, 1, options_.threads));
