@@ -31,49 +31,33 @@ done
 framework=/usr/share/android-framework-res/framework-res.apk
 [[ -e $framework ]] || fail "$framework is missing: apt-get install android-framework-res"
 
-# An apt of its own, so that the system's sources stay as they are.
-fetch_platform() {
-  local root="$PWD/$out/apt" keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-  [[ -e $keyring ]] || fail "$keyring is missing: apt-get install debian-archive-keyring"
-  local mirror=${EDGEPOSE_DEBIAN_MIRROR:-}
-  # The mirror that this system uses.
-  [[ -n $mirror ]] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Identifier: Packages' 'Origin: Debian' |
-    awk '!/-security/ && !seen++')
-  [[ -n $mirror ]] || fail "no Debian mirror is known: apt-get update, or set EDGEPOSE_DEBIAN_MIRROR"
-  rm -rf "$root" "$out/platform.part"
-  mkdir -p "$root"/state/lists/partial "$root"/cache/archives/partial "$root/debs" "$out/platform.part"
-  touch "$root/state/status"
-  echo "deb [signed-by=$keyring] $mirror bullseye main" >"$root/sources.list"
-  local options=(-qq -o Dir::State="$root/state" -o Dir::State::status="$root/state/status" -o Dir::Cache="$root/cache"
-    -o Dir::Etc::sourcelist="$root/sources.list" -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root)
-  apt-get "${options[@]}" update
-  (cd "$root/debs" && apt-get "${options[@]}" download libandroid-23-java=6.0.1+r72-6 dalvik-exchange=10.0.0+r36-1)
-  for package in "$root"/debs/*.deb; do dpkg-deb -x "$package" "$out/platform.part"; done
-  mv "$out/platform.part" "$out/platform"
-  rm -rf "$root"
-}
 mkdir -p "$out"
 if [[ ! -d $out/platform ]]; then
   echo "build-apk: fetching android.jar and dx from Debian 11"
-  fetch_platform
+  bash scripts/fetch-debian.sh bullseye amd64 "$out/platform" libandroid-23-java=6.0.1+r72-6 dalvik-exchange=10.0.0+r36-1
 fi
 android_jar=$out/platform/usr/share/java/com.android.android-23.jar
 dx=$out/platform/usr/share/java/com.android.dx-10.0.0.jar
 
 rm -rf "$out/work" "$out/edgepose.apk"
 work=$out/work
-mkdir -p "$work/gen" "$work/classes" "$work/apk"
+mkdir -p "$work/gen" "$work/classes" "$work/annotations" "$work/apk"
 aapt2 compile --dir $app/src/main/res -o "$work/res.zip"
+# Gradle gives these two itself, and refuses a manifest that has them.
+sed -e 's/<manifest /<manifest package="dev.edgepose.demo.android" /' -e 's/<application/& android:extractNativeLibs="true"/' \
+  $app/src/main/AndroidManifest.xml >"$work/AndroidManifest.xml"
 assets=()
 assets_folder=${EDGEPOSE_ASSETS:-$app/src/main/assets}
 [[ -d $assets_folder ]] && assets=(-A "$assets_folder")
 debuggable=(--debug-mode)
 $release && debuggable=()
-aapt2 link -I $framework --manifest $app/src/main/AndroidManifest.xml --java "$work/gen" --min-sdk-version $min_sdk \
+aapt2 link -I $framework --manifest "$work/AndroidManifest.xml" --java "$work/gen" --min-sdk-version $min_sdk \
   --target-sdk-version $target_sdk "${debuggable[@]}" "${assets[@]}" -o "$work/unaligned.apk" "$work/res.zip"
 
 mapfile -t sources < <(find android_demo/edgepose/src/main/java $app/src/main/java "$work/gen" -name '*.java')
-javac -Xlint:all,-options,-serial,-deprecation,-path,-classfile -Werror --release 8 -classpath "$android_jar" \
+# Only declared: what the compiler needs of AndroidX.
+javac -Xlint:-options --release 8 -d "$work/annotations" android_demo/annotations/androidx/annotation/*.java
+javac -Xlint:all,-options,-serial,-deprecation,-path,-classfile -Werror --release 8 -classpath "$android_jar:$work/annotations" \
   -d "$work/classes" "${sources[@]}"
 # dx keeps lambdas as they are, and Android has no class that makes them at run time.
 if grep -rlE 'LambdaMetafactory|StringConcatFactory' "$work/classes" >&2; then fail "these classes use lambdas"; fi

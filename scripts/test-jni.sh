@@ -4,8 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
-jars=/usr/share/java
-if ! command -v javac >/dev/null || [[ ! -e $jars/junit-platform-console.jar ]]; then
+if ! command -v javac >/dev/null || [[ ! -e /usr/share/java/junit-platform-console.jar ]]; then
   [[ "${CI:-}" == true ]] && { echo "test-jni: a JDK and junit5 are missing" >&2; exit 1; }
   echo "test-jni: skipped, no JDK or no junit5 (apt-get install default-jdk-headless junit5)"
   exit 0
@@ -30,29 +29,11 @@ if readelf -lW "$library" | awk '$1 == "LOAD" && $NF != "0x4000" {wrong = 1} END
   exit 1
 fi
 
-junit=$(printf '%s:' $jars/junit-platform-{console,reporting,launcher,engine,commons}.jar \
-  $jars/junit-jupiter-{api,params,engine}.jar $jars/{opentest4j,opentest4j-reporting-events,apiguardian-api,picocli}.jar \
-  $jars/{univocity-parsers,opentest4j-reporting-schema}.jar)
-rm -rf "$out/classes" "$out/test-classes"
-# The language level of Android's oldest tools.
-mapfile -t sources < <(find android_demo/*/src/main/java -name '*.java' ! -path '*/dev/edgepose/demo/android/*')
-javac --release 8 -Xlint:all,-options,-serial,-path -Werror -d "$out/classes" "${sources[@]}"
-mapfile -t tests < <(find tests/jni/java -name '*.java')
-javac -Xlint:all,-options,-serial,-path -Werror -d "$out/test-classes" -cp "$out/classes:$junit" "${tests[@]}"
-
-run() {  # run LIBRARY_FOLDER JAVA_OPTION...
-  local folder=$1
-  shift
-  java "$@" -Xcheck:jni -Xms64m -Xmx64m -XX:+UseSerialGC -XX:+AlwaysPreTouch -Djava.library.path="$folder" -Dedgepose.tests="$PWD/tests" \
-    -cp "$out/classes:$out/test-classes:$junit" org.junit.platform.console.ConsoleLauncher \
-    --scan-classpath "$out/test-classes" --disable-banner --fail-if-no-tests --details=tree \
-    --disable-ansi-colors >"$out/run.log" 2>&1 || { cat "$out/run.log" >&2; return 1; }
-  if grep -E 'WARNING in native|FATAL ERROR in native|WARNING: JNI' "$out/run.log" >&2; then return 1; fi
-  grep -E '^fuzz:|tests successful' "$out/run.log"
-}
+source scripts/java-tests.sh
+compile_java "$out"
 echo "test-jni: on the JVM with -Xcheck:jni"
-run build/jni/runtime_cpp
+run_java_tests "$out" build/jni/runtime_cpp java
 echo "test-jni: the same under ASan and UBSan"
 export LD_PRELOAD="$(g++ -print-file-name=libasan.so):$(g++ -print-file-name=libubsan.so)"
 export ASAN_OPTIONS=handle_segv=0:detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
-run build/jni-asan/runtime_cpp -Dedgepose.asan=true
+run_java_tests "$out" build/jni-asan/runtime_cpp java -Dedgepose.asan=true

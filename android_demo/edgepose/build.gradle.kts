@@ -31,3 +31,6 @@ android {
         targetCompatibility = JavaVersion.VERSION_1_8
     }
 }
+
+// Kotlin reads from them what may be null.
+dependencies { api(libs.androidx.annotation) }

@@ -4,20 +4,26 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 
 #include "edgepose/status.h"
 #include "edgepose/types.h"
 
 namespace edgepose::tools {
 
-// The result of a run, one JSON document a line, on standard output and in a file: the file holds
-// what a broken connection swallowed. Every sample is written, in lines of many.
+// The result of a run, one JSON document a line, to a reader and in a file: the file holds what a
+// broken connection swallowed. Every sample is written, in lines of many.
 class BenchJournal {
  public:
-  static Result<std::unique_ptr<BenchJournal>> open(const std::string& path);
+  // Takes lines; false where nobody reads them any more.
+  using Reader = std::function<bool(const std::string&)>;
+
+  // An empty path for no file. Error: kIo.
+  static Result<std::unique_ptr<BenchJournal>> open(Reader reader, const std::string& path);
 
   // Nanoseconds since the journal was opened.
   int64_t now_ns() const;
@@ -31,14 +37,16 @@ class BenchJournal {
   // Writes the samples that are not written yet; add() does so four times a second.
   void flush();
 
-  // The reader of standard output went away, or the file cannot be written.
+  // The reader went away, or the file cannot be written.
   bool broken() const { return broken_; }
   bool file_failed() const { return file_failed_; }
 
  private:
-  explicit BenchJournal(std::FILE* file) : file_(file, std::fclose) {}
+  BenchJournal(Reader reader, std::FILE* file)
+      : reader_(std::move(reader)), file_(file, std::fclose) {}
   void put(const std::string& text);
 
+  Reader reader_;
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::string phase_;

@@ -1,5 +1,6 @@
 #include "bench_plan.h"
 
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -74,16 +75,61 @@ BenchPlan plan_of(const Json& json) {
 Result<BenchPlan> read_plan(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return Status(Code::kIo, "the plan " + path + " cannot be read");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  return parse_plan(std::string{std::istreambuf_iterator<char>(file), {}}, "the plan " + path);
+}
+
+Result<BenchPlan> parse_plan(const std::string& text, const std::string& where) {
   try {
     return plan_of(Json::parse(text));
   } catch (const OutOfRange& error) {
-    return Status(Code::kInvalidArgument, "the plan " + path + ": " + error.what,
-                  "edgepose bench writes plans");
+    return Status(Code::kInvalidArgument, where + ": " + error.what, "edgepose bench writes plans");
   } catch (const Json::exception& error) {
-    return Status(Code::kInvalidArgument, "the plan " + path + ": " + error.what(),
+    return Status(Code::kInvalidArgument, where + ": " + error.what(),
                   "edgepose bench writes plans");
   }
+}
+
+nlohmann::ordered_json usual_plan(PipelineSettings::Type type, int threads, bool quick) {
+  constexpr int64_t kFrames = 1024;
+  constexpr double kFps = 30;
+  constexpr double kSlack_s = 900;
+  const bool takes_boxes =
+      type == PipelineSettings::Type::kTopDown || type == PipelineSettings::Type::kPose;
+  const int first = takes_boxes ? 1 : 0;
+  const int64_t frames = quick ? 40 : kFrames;
+  const double seconds = quick ? 5 : 60;
+  const double warmup_s = quick ? 2 : 15;
+  double all_s = kSlack_s + warmup_s;
+  auto phases = nlohmann::ordered_json::array();
+  const auto add = [&](const std::string& name, int persons, int64_t count, double limit_s) {
+    all_s += limit_s;
+    phases.push_back({{"name", name},
+                      {"mode", "closed"},
+                      {"persons", persons},
+                      {"frames", count},
+                      {"seconds", limit_s},
+                      {"first", 0}});
+  };
+  add("burst", first, frames, seconds);
+  if (!quick) {
+    const double short_s = seconds / 5;
+    if (takes_boxes) {
+      for (const int persons : {2, 4, 8})
+        add("persons-" + std::to_string(persons), persons, frames / 5, short_s);
+    }
+    add("paced", first, std::llround(kFps * short_s), short_s);
+    phases.back()["mode"] = "paced";
+    phases.back()["fps"] = kFps;
+  }
+  return {{"threads", threads},
+          {"device", "CPU"},
+          {"cpus", Json::array()},
+          {"pictures", Json::array()},
+          {"warmup_window", 20},
+          {"warmup_tolerance", 0.02},
+          {"warmup_seconds", warmup_s},
+          {"limit_s", all_s},
+          {"phases", phases}};
 }
 
 }  // namespace edgepose::tools

@@ -2,9 +2,11 @@
 #define EDGEPOSE_TOOLS_BENCH_PLAN_H_
 
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "edgepose/bundle.h"
 #include "edgepose/status.h"
 #include "edgepose/types.h"
 
@@ -45,6 +47,13 @@ struct BenchPlan {
 // Reads a plan; every member is demanded, so that no number has a second home. Errors: kIo,
 // kInvalidArgument.
 Result<BenchPlan> read_plan(const std::string& path);
+
+// The same for the text of a plan; `where` names it in errors.
+Result<BenchPlan> parse_plan(const std::string& text, const std::string& where);
+
+// The plan of `edgepose bench BUNDLE --threads N [--quick]` for a bundle of this type;
+// edgepose/bench/plan.py and edgepose/cli/bench.py have the same numbers.
+nlohmann::ordered_json usual_plan(PipelineSettings::Type type, int threads, bool quick);
 
 }  // namespace edgepose::tools
 

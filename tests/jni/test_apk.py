@@ -47,8 +47,8 @@ def test_the_app_is_built_signed_and_complete(tmp_path: Path, monkeypatch: pytes
     assert "AndroidManifest.xml" in names
     for name in ("index.txt", "pose/bundle.json", "pose/tiny-pose.fake"):
         assert f"assets/bundles/{name}" in names
-    for name in (b"Ldev/edgepose/PoseSession;", b"Ldev/edgepose/demo/android/MainActivity;"):
-        assert name in classes
+    for name in ("PoseSession", "BundleArchive", "demo/android/MainActivity", "demo/android/BenchmarkActivity"):
+        assert f"Ldev/edgepose/{name};".encode() in classes
     assert b"LambdaMetafactory" not in classes
 
 

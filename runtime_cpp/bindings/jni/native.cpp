@@ -2,11 +2,13 @@
 
 #include <jni.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "bench.h"
 #include "guard.h"
 #include "session.h"
 #include "text.h"
@@ -15,7 +17,7 @@ namespace edgepose::jni {
 namespace {
 
 // Raised with every change of the native methods or of the result buffer; Native.java has the same.
-constexpr jint kInterfaceVersion = 1;
+constexpr jint kInterfaceVersion = 2;
 
 SessionTable& sessions() {
   static SessionTable table;
@@ -39,21 +41,6 @@ Result<Bytes> bytes_of(JNIEnv* env, jobject buffer, const char* what) {
   return Bytes{data, static_cast<size_t>(count)};
 }
 
-// Null where memory is short; then an exception is pending.
-jobjectArray to_java_array(JNIEnv* env, const std::vector<std::string>& texts) {
-  const jclass type = env->FindClass("java/lang/String");
-  if (type == nullptr) return nullptr;
-  const jobjectArray array = env->NewObjectArray(static_cast<jsize>(texts.size()), type, nullptr);
-  for (size_t i = 0; array != nullptr && i < texts.size(); ++i) {
-    const jstring text = to_java(env, texts[i]);
-    if (text == nullptr) return nullptr;
-    env->SetObjectArrayElement(array, static_cast<jsize>(i), text);
-    if (env->ExceptionCheck()) return nullptr;
-    env->DeleteLocalRef(text);
-  }
-  return array;
-}
-
 jintArray to_java_array(JNIEnv* env, const std::vector<jint>& values) {
   const jintArray array = env->NewIntArray(static_cast<jsize>(values.size()));
   if (array != nullptr)
@@ -66,6 +53,19 @@ jint interface_version(JNIEnv*, jclass) { return kInterfaceVersion; }
 jstring library_version(JNIEnv* env, jclass) {
   return guarded<jstring>(env, nullptr,
                           [&]() -> Result<jstring> { return to_java(env, EDGEPOSE_VERSION); });
+}
+
+// Verifies a bundle without loading its networks.
+void check(JNIEnv* env, jclass, jstring folder) {
+  guarded<bool>(env, false, [&]() -> Result<bool> {
+    EDGEPOSE_ASSIGN_OR_RETURN(const std::string path, from_java(env, folder, "bundle"));
+    EDGEPOSE_ASSIGN_OR_RETURN(const Bundle bundle, Bundle::open(path));
+    const std::vector<std::string>& known = available_backends();
+    if (std::find(known.begin(), known.end(), bundle.backend()) != known.end()) return true;
+    return Status(Code::kUnsupported,
+                  "the bundle is for " + bundle.backend() + ", which this build does not have",
+                  "convert the checkpoint with --to ncnn");
+  });
 }
 
 jlong open(JNIEnv* env, jclass, jstring bundle, jint threads, jstring device, jboolean track,
@@ -95,7 +95,7 @@ jobjectArray facts(JNIEnv* env, jclass, jlong handle) {
   return guarded<jobjectArray>(env, nullptr, [&]() -> Result<jobjectArray> {
     EDGEPOSE_ASSIGN_OR_RETURN(const auto session, sessions().find(handle));
     const Bundle& bundle = session->bundle();
-    return to_java_array(env,
+    return to_java_texts(env,
                          {bundle.name(), bundle.backend(), bundle.precision(), bundle.digest()});
   });
 }
@@ -103,7 +103,7 @@ jobjectArray facts(JNIEnv* env, jclass, jlong handle) {
 jobjectArray keypoint_names(JNIEnv* env, jclass, jlong handle) {
   return guarded<jobjectArray>(env, nullptr, [&]() -> Result<jobjectArray> {
     EDGEPOSE_ASSIGN_OR_RETURN(const auto session, sessions().find(handle));
-    return to_java_array(env, session->keypoints());
+    return to_java_texts(env, session->keypoints());
   });
 }
 
@@ -208,6 +208,7 @@ jint on_load(JNIEnv* env) {
       method("libraryVersion", "()Ljava/lang/String;", library_version)};
   if (!register_methods(env, native, versions)) return JNI_ERR;
   const std::vector<JNINativeMethod> methods = {
+      method("check", "(Ljava/lang/String;)V", check),
       method("open", "(Ljava/lang/String;ILjava/lang/String;ZZI)J", open),
       method("close", "(J)V", close),
       method("facts", "(J)[Ljava/lang/String;", facts),
@@ -220,7 +221,16 @@ jint on_load(JNIEnv* env) {
              "Ljava/nio/ByteBuffer;)I",
              process),
       method("reset", "(J)V", reset),
-      method("verify", "(J)[D", verify)};
+      method("verify", "(J)[D", verify),
+      method("benchPlan", "(Ljava/lang/String;IZ)Ljava/lang/String;", bench_plan),
+      method("benchRun",
+             "(Ljava/lang/String;Ljava/lang/String;Ldev/edgepose/Benchmark$Listener;)"
+             "Ljava/lang/String;",
+             bench_run),
+      method("benchResult",
+             "(Ljava/lang/String;Ljava/lang/String;Ljava/lang/String;[Ljava/lang/String;)"
+             "[Ljava/lang/String;",
+             bench_result)};
   // Where these do not match, the Java side is of another version and says so when it compares.
   if (!register_methods(env, native, methods)) env->ExceptionClear();
   return JNI_VERSION_1_6;

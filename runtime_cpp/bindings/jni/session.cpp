@@ -107,8 +107,7 @@ Result<GoldenReport> Session::verify() {
 Status Session::reset() {
   const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
   if (!lock.owns_lock()) return busy();
-  pipeline_->reset();
-  return {};
+  return pipeline_->reset();
 }
 
 int64_t SessionTable::add(std::shared_ptr<Session> session) {

@@ -74,6 +74,20 @@ jstring to_java(JNIEnv* env, const std::string& utf8) {
   return env->NewString(units.data(), length);
 }
 
+jobjectArray to_java_texts(JNIEnv* env, const std::vector<std::string>& texts) {
+  const jclass type = env->FindClass("java/lang/String");
+  if (type == nullptr) return nullptr;
+  const jobjectArray array = env->NewObjectArray(static_cast<jsize>(texts.size()), type, nullptr);
+  for (size_t i = 0; array != nullptr && i < texts.size(); ++i) {
+    const jstring text = to_java(env, texts[i]);
+    if (text == nullptr) return nullptr;
+    env->SetObjectArrayElement(array, static_cast<jsize>(i), text);
+    if (env->ExceptionCheck()) return nullptr;
+    env->DeleteLocalRef(text);
+  }
+  return array;
+}
+
 Result<std::string> from_java(JNIEnv* env, jstring text, const char* what) {
   if (text == nullptr)
     return Status(Code::kInvalidArgument, std::string(what) + " is null", "pass a string");

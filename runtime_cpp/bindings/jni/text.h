@@ -4,6 +4,7 @@
 #include <jni.h>
 
 #include <string>
+#include <vector>
 
 #include "edgepose/status.h"
 
@@ -15,6 +16,9 @@ namespace edgepose::jni {
 // Makes a Java string; what is not UTF-8 becomes U+FFFD. Null with an exception pending where
 // memory is short.
 jstring to_java(JNIEnv* env, const std::string& utf8);
+
+// The same for several texts.
+jobjectArray to_java_texts(JNIEnv* env, const std::vector<std::string>& texts);
 
 // Errors: kInvalidArgument for null (`what` names the argument) and for a string that holds a NUL.
 Result<std::string> from_java(JNIEnv* env, jstring text, const char* what);

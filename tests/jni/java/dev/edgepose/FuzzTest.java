@@ -78,7 +78,7 @@ class FuzzTest {
                             random.nextInt(4), likely ? 90 : number(), random.nextBoolean(),
                             random.nextLong(), one(results));
                 } else {
-                    call(random.nextInt(8), one(handles), texts);
+                    call(random.nextInt(12), one(handles), texts);
                 }
                 succeeded++;
             } catch (EdgePoseException expected) {
@@ -120,6 +120,18 @@ class FuzzTest {
                 break;
             case 6:
                 Native.reset(handle);
+                break;
+            case 7:
+                Native.check(one(texts));
+                break;
+            case 8:
+                Native.benchPlan(one(texts), number(), random.nextBoolean());
+                break;
+            case 9:
+                Native.benchRun(one(texts), one(texts), null);
+                break;
+            case 10:
+                Native.benchResult(one(texts), one(texts), one(texts), random.nextBoolean() ? null : texts);
                 break;
             default:
                 Native.close(random.nextLong() | 1L << 40);

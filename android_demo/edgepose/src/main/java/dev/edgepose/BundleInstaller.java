@@ -1,5 +1,6 @@
 package dev.edgepose;
 
+import androidx.annotation.NonNull;
 import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.File;
@@ -28,7 +29,8 @@ public final class BundleInstaller {
 
     /** Where the files come from; on Android: {@code name -> assets.open("bundles/" + name)}. */
     public interface Source {
-        InputStream open(String name) throws IOException;
+        @NonNull
+        InputStream open(@NonNull String name) throws IOException;
     }
 
     private static final class Entry {
@@ -48,12 +50,13 @@ public final class BundleInstaller {
     private final Source source;
     private final File folder;
 
-    public BundleInstaller(Source source, File folder) {
+    public BundleInstaller(@NonNull Source source, @NonNull File folder) {
         this.source = source;
         this.folder = folder;
     }
 
     /** The names of the bundles that the source holds. */
+    @NonNull
     public List<String> bundles() {
         List<String> names = new ArrayList<>();
         for (Entry entry : index()) {
@@ -69,7 +72,8 @@ public final class BundleInstaller {
      *
      * @throws EdgePoseException INVALID_ARGUMENT (no such bundle), CHECKSUM_MISMATCH, IO
      */
-    public File install(String bundle) {
+    @NonNull
+    public File install(@NonNull String bundle) {
         List<Entry> entries = new ArrayList<>();
         StringBuilder mark = new StringBuilder();
         for (Entry entry : index()) {
@@ -87,29 +91,25 @@ public final class BundleInstaller {
         if (target.isDirectory() && mark.toString().equals(read(marker))) {
             return target;
         }
-        File part = new File(folder, bundle + ".part");
+        File part = new File(folder, "." + bundle + ".part");
         try {
-            delete(part);
-            delete(target);
-            delete(marker);
-            if (!part.mkdirs()) {
-                throw new IOException("the folder " + part + " cannot be made");
-            }
+            Folders.delete(part);
+            Folders.delete(target);
+            Folders.delete(marker);
+            Folders.make(part);
             for (Entry entry : entries) {
                 copy(entry, new File(part, entry.file));
             }
-            if (!part.renameTo(target)) {
-                throw new IOException(part + " cannot be renamed to " + target);
-            }
+            Folders.rename(part, target);
             try (OutputStream out = new FileOutputStream(marker)) {
                 out.write(mark.toString().getBytes(StandardCharsets.UTF_8));
             }
         } catch (IOException error) {
-            deleteQuietly(part);
+            Folders.deleteQuietly(part);
             throw failure(EdgePoseException.Code.IO, "the bundle \"" + bundle + "\" cannot be installed: "
                     + error.getMessage(), "check the free space of the device", error);
         } catch (EdgePoseException error) {
-            deleteQuietly(part);
+            Folders.deleteQuietly(part);
             throw error;
         }
         return target;
@@ -135,7 +135,7 @@ public final class BundleInstaller {
         String[] parts = line.split(" ", 3);
         String[] path = parts.length == 3 ? parts[2].split("/", -1) : new String[0];
         try {
-            if (path.length == 2 && isName(path[0]) && isName(path[1]) && parts[0].matches("[0-9a-f]{64}")) {
+            if (path.length == 2 && Folders.isName(path[0]) && Folders.isName(path[1]) && parts[0].matches("[0-9a-f]{64}")) {
                 return new Entry(parts[0], Long.parseLong(parts[1]), path[0], path[1]);
             }
         } catch (NumberFormatException ignored) {
@@ -143,10 +143,6 @@ public final class BundleInstaller {
         }
         throw failure(EdgePoseException.Code.INVALID_BUNDLE, "the app's list of bundles has a wrong line: " + line,
                 "write it with: edgepose android install", null);
-    }
-
-    private static boolean isName(String name) {
-        return !name.isEmpty() && !name.startsWith(".") && name.indexOf('\\') < 0;
     }
 
     private void copy(Entry entry, File target) throws IOException {
@@ -190,26 +186,6 @@ public final class BundleInstaller {
             return new String(all.toByteArray(), StandardCharsets.UTF_8);
         } catch (IOException absent) {
             return "";
-        }
-    }
-
-    private static void delete(File file) throws IOException {
-        File[] children = file.listFiles();
-        if (children != null) {
-            for (File child : children) {
-                delete(child);
-            }
-        }
-        if (file.exists() && !file.delete()) {
-            throw new IOException(file + " cannot be deleted");
-        }
-    }
-
-    private static void deleteQuietly(File file) {
-        try {
-            delete(file);
-        } catch (IOException ignored) {
-            // The next installation tries again.
         }
     }
 

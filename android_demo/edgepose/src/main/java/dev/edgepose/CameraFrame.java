@@ -1,5 +1,6 @@
 package dev.edgepose;
 
+import androidx.annotation.NonNull;
 import java.nio.ByteBuffer;
 
 /**
@@ -37,10 +38,11 @@ public final class CameraFrame {
     long timeNs;
 
     /** The three planes of an android.media.Image in YUV_420_888. */
+    @NonNull
     public CameraFrame yuv420(
-            ByteBuffer y,
-            ByteBuffer u,
-            ByteBuffer v,
+            @NonNull ByteBuffer y,
+            @NonNull ByteBuffer u,
+            @NonNull ByteBuffer v,
             int widthPx,
             int heightPx,
             int rowStrideBytes,
@@ -53,37 +55,43 @@ public final class CameraFrame {
     }
 
     /** A luma plane and one of interleaved U, V pairs. */
+    @NonNull
     public CameraFrame nv12(
-            ByteBuffer y, ByteBuffer uv, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
+            @NonNull ByteBuffer y, @NonNull ByteBuffer uv, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
         set(NV12, y, uv, null, widthPx, heightPx, rowStrideBytes);
         this.chromaRowStrideBytes = chromaRowStrideBytes;
         return this;
     }
 
     /** A luma plane and one of interleaved V, U pairs. */
+    @NonNull
     public CameraFrame nv21(
-            ByteBuffer y, ByteBuffer vu, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
+            @NonNull ByteBuffer y, @NonNull ByteBuffer vu, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
         set(NV21, y, vu, null, widthPx, heightPx, rowStrideBytes);
         this.chromaRowStrideBytes = chromaRowStrideBytes;
         return this;
     }
 
     /** Four bytes a pixel, as Bitmap.copyPixelsToBuffer writes a bitmap in ARGB_8888. */
-    public CameraFrame rgba(ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
+    @NonNull
+    public CameraFrame rgba(@NonNull ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
         return set(RGBA, pixels, null, null, widthPx, heightPx, rowStrideBytes);
     }
 
     /** Three bytes a pixel. */
-    public CameraFrame rgb(ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
+    @NonNull
+    public CameraFrame rgb(@NonNull ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
         return set(RGB, pixels, null, null, widthPx, heightPx, rowStrideBytes);
     }
 
     /** Three bytes a pixel, blue first. */
-    public CameraFrame bgr(ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
+    @NonNull
+    public CameraFrame bgr(@NonNull ByteBuffer pixels, int widthPx, int heightPx, int rowStrideBytes) {
         return set(BGR, pixels, null, null, widthPx, heightPx, rowStrideBytes);
     }
 
     /** The clockwise turn that makes the picture upright: 0, 90, 180 or 270. Results refer to the upright picture. */
+    @NonNull
     public CameraFrame rotation(int degrees) {
         this.rotationDegrees = degrees;
         return this;
@@ -93,17 +101,20 @@ public final class CameraFrame {
      * Flips the upright picture left to right before the networks see it. A network then takes a left hand for a
      * right one: for a selfie view leave this off, and mirror what is drawn instead.
      */
+    @NonNull
     public CameraFrame mirrored(boolean flip) {
         this.mirrored = flip;
         return this;
     }
 
-    public CameraFrame colour(Colour standard) {
+    @NonNull
+    public CameraFrame colour(@NonNull Colour standard) {
         this.colour = standard.ordinal();
         return this;
     }
 
     /** When the picture was taken, on any clock that does not run backwards. */
+    @NonNull
     public CameraFrame timeNs(long time) {
         this.timeNs = time;
         return this;

@@ -1,5 +1,7 @@
 package dev.edgepose;
 
+import androidx.annotation.NonNull;
+
 /** A failure that the caller can act on: what happened, and what can be done about it. */
 public final class EdgePoseException extends RuntimeException {
     private static final long serialVersionUID = 1L;
@@ -36,11 +38,13 @@ public final class EdgePoseException extends RuntimeException {
         initCause(cause);
     }
 
+    @NonNull
     public Code code() {
         return code;
     }
 
     /** What can be done about it; empty where nothing better than the message is known. */
+    @NonNull
     public String hint() {
         return hint;
     }

@@ -7,7 +7,7 @@ final class Native {
     /** The version of EdgePose that these classes belong to. */
     static final String VERSION = "0.1.0";
 
-    private static final int INTERFACE_VERSION = 1;
+    private static final int INTERFACE_VERSION = 2;
 
     /** Why the library cannot be used, or null. */
     private static final String PROBLEM = load();
@@ -46,6 +46,9 @@ final class Native {
 
     static native String libraryVersion();
 
+    /** Verifies the bundle in a folder with its checksums; throws where it, or its engine, cannot be used. */
+    static native void check(String bundle);
+
     static native long open(
             String bundle, int threads, String device, boolean track, boolean smooth, int detectEvery);
 
@@ -81,4 +84,10 @@ final class Native {
     static native void reset(long handle);
 
     static native double[] verify(long handle);
+
+    static native String benchPlan(String bundle, int threads, boolean quick);
+
+    static native String benchRun(String bundle, String plan, Benchmark.Listener listener);
+
+    static native String[] benchResult(String bundle, String plan, String journal, String[] device);
 }

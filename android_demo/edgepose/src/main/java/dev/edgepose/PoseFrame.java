@@ -1,5 +1,6 @@
 package dev.edgepose;
 
+import androidx.annotation.NonNull;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -75,7 +76,7 @@ public final class PoseFrame {
         return intAt(HEIGHT);
     }
 
-    public float stageMs(Stage stage) {
+    public float stageMs(@NonNull Stage stage) {
         return floatAt(STAGES + stage.ordinal());
     }
 
@@ -123,6 +124,7 @@ public final class PoseFrame {
     }
 
     /** A frame of its own with the same persons. */
+    @NonNull
     public PoseFrame copy() {
         int bytes = 4 * (headerWords + personCount() * personWords);
         PoseFrame frame = new PoseFrame(headerWords, personWords, boxWords, keypointWords, bytes);

@@ -1,5 +1,9 @@
 package dev.edgepose;
 
+import androidx.annotation.NonNull;
+import java.io.File;
+import java.io.FileDescriptor;
+
 /**
  * A bundle in use. One thread at a time: a second one that enters gets an exception with INVALID_ARGUMENT, and
  * close() is safe at any time from any thread. After the first frames nothing is allocated per frame, neither
@@ -25,12 +29,14 @@ public final class PoseSession implements AutoCloseable {
     }
 
     /** The version of EdgePose. */
+    @NonNull
     public static String version() {
         return Native.VERSION;
     }
 
     /** Opens the bundle in a folder; its checksums are verified. Pictures are taken one by one. */
-    public static PoseSession open(String bundleFolder, int threads) {
+    @NonNull
+    public static PoseSession open(@NonNull String bundleFolder, int threads) {
         return open(bundleFolder, new SessionOptions().threads(threads));
     }
 
@@ -40,7 +46,8 @@ public final class PoseSession implements AutoCloseable {
      * @throws EdgePoseException INVALID_BUNDLE, CHECKSUM_MISMATCH, UNSUPPORTED (an engine that this build lacks),
      *     INVALID_ARGUMENT and others, with a hint
      */
-    public static PoseSession open(String bundleFolder, SessionOptions options) {
+    @NonNull
+    public static PoseSession open(@NonNull String bundleFolder, @NonNull SessionOptions options) {
         int maxPersons = options.maxPersons;
         if (maxPersons < 1 || maxPersons > MOST_PERSONS) {
             throw new EdgePoseException(
@@ -59,8 +66,26 @@ public final class PoseSession implements AutoCloseable {
         }
     }
 
+    /**
+     * Opens a bundle that is one ZIP file, by file descriptor: {@link BundleArchive#unpack} unpacks it to {@code
+     * folder}, which stays there.
+     *
+     * @param lengthBytes -1 for "to the end of the file"
+     * @throws EdgePoseException as the other forms, and as {@link BundleArchive#unpack}
+     */
+    @NonNull
+    public static PoseSession open(
+            @NonNull FileDescriptor archive,
+            long offsetBytes,
+            long lengthBytes,
+            @NonNull File folder,
+            @NonNull SessionOptions options) {
+        return open(BundleArchive.unpack(archive, offsetBytes, lengthBytes, folder).getPath(), options);
+    }
+
     /** Finds the persons of a picture, best box first. The result is overwritten by the next call. */
-    public PoseFrame process(CameraFrame picture) {
+    @NonNull
+    public PoseFrame process(@NonNull CameraFrame picture) {
         Native.process(
                 handle,
                 picture.data,
@@ -90,29 +115,35 @@ public final class PoseSession implements AutoCloseable {
         return Native.verify(handle)[0] == 1;
     }
 
+    @NonNull
     public String name() {
         return facts[0];
     }
 
     /** The engine, for example "ncnn". */
+    @NonNull
     public String backend() {
         return facts[1];
     }
 
+    @NonNull
     public String precision() {
         return facts[2];
     }
 
     /** The SHA-256 that stands for the whole bundle. */
+    @NonNull
     public String digest() {
         return facts[3];
     }
 
+    @NonNull
     public String[] keypointNames() {
         return keypointNames.clone();
     }
 
     /** Pairs of keypoint numbers, one after the other. */
+    @NonNull
     public int[] skeleton() {
         return skeleton.clone();
     }

@@ -1,5 +1,7 @@
 package dev.edgepose;
 
+import androidx.annotation.NonNull;
+
 /** How a session works. Every method returns the same object. */
 public final class SessionOptions {
     /** The most persons that one frame gives unless told otherwise. */
@@ -12,35 +14,41 @@ public final class SessionOptions {
     boolean smooth;
     int detectEvery = 1;
 
+    @NonNull
     public SessionOptions threads(int count) {
         threads = count;
         return this;
     }
 
-    public SessionOptions device(String name) {
+    @NonNull
+    public SessionOptions device(@NonNull String name) {
         device = name;
         return this;
     }
 
     /** The most persons that one frame gives; the best boxes are kept. */
+    @NonNull
     public SessionOptions maxPersons(int count) {
         maxPersons = count;
         return this;
     }
 
     /** The pictures are the frames of one video: persons keep their track ids, and times must rise. */
+    @NonNull
     public SessionOptions track(boolean on) {
         track = on;
         return this;
     }
 
     /** Takes the jitter out of the keypoints; needs track. */
+    @NonNull
     public SessionOptions smooth(boolean on) {
         smooth = on;
         return this;
     }
 
     /** The detector runs on every n-th frame, and where a person was lost; above 1 it needs track. */
+    @NonNull
     public SessionOptions detectEvery(int frames) {
         detectEvery = frames;
         return this;

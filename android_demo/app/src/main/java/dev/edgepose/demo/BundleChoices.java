@@ -1,31 +1,37 @@
 package dev.edgepose.demo;
 
+import dev.edgepose.BundleArchive;
 import dev.edgepose.BundleInstaller;
 import dev.edgepose.EdgePoseException;
 import java.io.File;
+import java.io.InputStream;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/** The bundles that can be opened: pushed into the app's folder on the device, and those inside the app. */
+/**
+ * The bundles that can be opened: the user's own in the app's folder on the device (pushed there with adb, or chosen
+ * from the storage), and those inside the app.
+ */
 public final class BundleChoices {
     private final BundleInstaller installer;
-    private final File pushed;
+    private final File own;
 
-    /** pushed: the folder that `edgepose android install --push` fills; may be null or absent. */
-    public BundleChoices(BundleInstaller installer, File pushed) {
+    /** own: the folder that `edgepose android install --push` fills, too; may be absent. */
+    public BundleChoices(BundleInstaller installer, File own) {
         this.installer = installer;
-        this.pushed = pushed;
+        this.own = own;
     }
 
-    /** Names in the order of a picker; a pushed bundle hides one of the same name inside the app. */
+    /** Names in the order of a picker; a bundle of the user's hides one of the same name inside the app. */
     public List<String> names() {
         List<String> names = new ArrayList<>();
-        File[] folders = pushed == null ? null : pushed.listFiles();
+        File[] folders = own.listFiles();
         if (folders != null) {
             Arrays.sort(folders);
             for (File folder : folders) {
-                if (new File(folder, "bundle.json").isFile()) {
+                // Those with a dot are not complete.
+                if (!folder.getName().startsWith(".") && new File(folder, "bundle.json").isFile()) {
                     names.add(folder.getName());
                 }
             }
@@ -37,7 +43,7 @@ public final class BundleChoices {
                 }
             }
         } catch (EdgePoseException error) {
-            // An app without bundles of its own still runs those that were pushed.
+            // An app without bundles of its own still runs the user's.
             if (names.isEmpty()) {
                 throw error;
             }
@@ -47,10 +53,22 @@ public final class BundleChoices {
 
     /** The folder of a bundle, ready to be opened. */
     public File folder(String name) {
-        File own = pushed == null ? null : new File(pushed, name);
-        if (own != null && new File(own, "bundle.json").isFile()) {
-            return own;
+        File folder = new File(own, name);
+        if (new File(folder, "bundle.json").isFile()) {
+            return folder;
         }
         return installer.install(name);
+    }
+
+    /**
+     * Takes over a bundle that the user chose, a ZIP file: unpacked, verified, and replacing one of the same name.
+     *
+     * @return its name
+     * @throws EdgePoseException as BundleArchive.unpack
+     */
+    public String add(InputStream archive, String fileName) {
+        String name = Names.bundle(fileName);
+        BundleArchive.unpack(archive, new File(own, name));
+        return name;
     }
 }

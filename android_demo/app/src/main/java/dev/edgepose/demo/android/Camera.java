@@ -18,6 +18,7 @@ import android.view.Surface;
 import dev.edgepose.CameraFrame;
 import dev.edgepose.demo.CameraRotation;
 import dev.edgepose.demo.PictureSizes;
+import dev.edgepose.demo.YuvPixels;
 import java.util.Arrays;
 
 /** One camera: a preview on a texture, and its frames as planes. All callbacks come on the given handler. */
@@ -36,6 +37,8 @@ final class Camera implements ImageReader.OnImageAvailableListener {
     private final Handler handler;
     private final Listener listener;
     private final CameraFrame picture = new CameraFrame();
+    private int rotationDegrees;
+    private Image current;
     private CameraDevice device;
     private ImageReader reader;
     private Surface preview;
@@ -66,7 +69,8 @@ final class Camera implements ImageReader.OnImageAvailableListener {
         Integer facing = facts.get(CameraCharacteristics.LENS_FACING);
         Integer sensor = facts.get(CameraCharacteristics.SENSOR_ORIENTATION);
         boolean front = facing != null && facing == CameraCharacteristics.LENS_FACING_FRONT;
-        picture.rotation(CameraRotation.degrees(sensor == null ? 90 : sensor, displayDegrees, front));
+        rotationDegrees = CameraRotation.degrees(sensor == null ? 90 : sensor, displayDegrees, front);
+        picture.rotation(rotationDegrees);
         StreamConfigurationMap streams = facts.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP);
         Size[] sizes = streams == null ? null : streams.getOutputSizes(ImageFormat.YUV_420_888);
         if (sizes == null || sizes.length == 0) {
@@ -108,8 +112,26 @@ final class Camera implements ImageReader.OnImageAvailableListener {
                             planes[1].getRowStride(),
                             planes[1].getPixelStride())
                     .timeNs(image.getTimestamp());
+            current = image;
             listener.onFrame(picture);
+        } finally {
+            current = null;
         }
+    }
+
+    /** The upright pixels of the picture that {@link Listener#onFrame} has; only during that call. */
+    int[] argb() {
+        Image.Plane[] planes = current.getPlanes();
+        return YuvPixels.argb(
+                planes[0].getBuffer(),
+                planes[1].getBuffer(),
+                planes[2].getBuffer(),
+                current.getWidth(),
+                current.getHeight(),
+                planes[0].getRowStride(),
+                planes[1].getRowStride(),
+                planes[1].getPixelStride(),
+                rotationDegrees);
     }
 
     void close() {

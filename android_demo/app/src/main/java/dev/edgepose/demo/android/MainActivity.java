@@ -3,14 +3,16 @@ package dev.edgepose.demo.android;
 import android.Manifest;
 import android.app.Activity;
 import android.app.AlertDialog;
+import android.content.ActivityNotFoundException;
 import android.content.DialogInterface;
+import android.content.Intent;
 import android.content.pm.PackageManager;
+import android.graphics.Bitmap;
+import android.graphics.Canvas;
 import android.graphics.Color;
 import android.graphics.SurfaceTexture;
-import android.hardware.camera2.CameraAccessException;
+import android.net.Uri;
 import android.os.Bundle;
-import android.os.Handler;
-import android.os.HandlerThread;
 import android.view.Gravity;
 import android.view.TextureView;
 import android.view.View;
@@ -19,50 +21,47 @@ import android.widget.Button;
 import android.widget.FrameLayout;
 import android.widget.LinearLayout;
 import android.widget.TextView;
+import android.widget.Toast;
 import dev.edgepose.BundleInstaller;
-import dev.edgepose.CameraFrame;
 import dev.edgepose.EdgePoseException;
 import dev.edgepose.PoseFrame;
-import dev.edgepose.PoseSession;
-import dev.edgepose.SessionOptions;
 import dev.edgepose.demo.BundleChoices;
-import dev.edgepose.demo.FrameRate;
-import dev.edgepose.demo.StatusLine;
+import dev.edgepose.demo.Names;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Live poses from the camera. The networks run on a thread of their own; the screen is locked to portrait.
+ * Live poses from the camera; the screen is locked to portrait.
  *
- * <p>No lambdas here: the tool of scripts/build-apk.sh leaves them to a class that Android does not have.
+ * <p>No lambdas in the app: the tool of scripts/build-apk.sh leaves them to a class that Android does not have.
  */
 public final class MainActivity extends Activity
-        implements TextureView.SurfaceTextureListener, View.OnClickListener, Camera.Listener {
-    private static final int PERMISSION_REQUEST = 1;
+        implements TextureView.SurfaceTextureListener, View.OnClickListener, LivePoses.Listener {
+    private static final int CAMERA_REQUEST = 1;
+    private static final int STORAGE_REQUEST = 2;
+    private static final int BUNDLE_REQUEST = 3;
     private static final int[] THREADS = {1, 2, 4, 8};
     private static final int[] INTERVALS = {1, 2, 5, 10};
+    private static final int[][] BUTTONS = {
+        {R.string.turn_camera, R.string.choose_bundle, R.string.snapshot},
+        {R.string.choose_threads, R.string.choose_interval, R.string.benchmark},
+    };
 
     private TextureView preview;
     private OverlayView overlay;
     private TextView status;
     private BundleChoices choices;
-
-    private HandlerThread thread;
-    private Handler worker;
-
-    // Used on the worker thread only.
-    private PoseSession session;
-    private Camera camera;
-    private final FrameRate rate = new FrameRate();
-    private String note = "";
+    private LivePoses poses;
 
     // Settings; changed on the main thread.
-    private volatile String bundle;
-    private volatile int threads = 4;
-    private volatile int interval = 5;
+    private String bundle;
+    private int threads = 4;
+    private int interval = 5;
     private volatile boolean front;
+    private volatile SkeletonPainter painter;
 
     @Override
     protected void onCreate(Bundle state) {
@@ -74,8 +73,11 @@ public final class MainActivity extends Activity
                 return getAssets().open("bundles/" + name);
             }
         };
+        File own = getExternalFilesDir("bundles");
         choices = new BundleChoices(
-                new BundleInstaller(assets, new File(getFilesDir(), "bundles")), getExternalFilesDir("bundles"));
+                new BundleInstaller(assets, new File(getFilesDir(), "bundles")),
+                own == null ? new File(getFilesDir(), "own") : own);
+        poses = new LivePoses(this, choices, this);
         preview = new TextureView(this);
         preview.setSurfaceTextureListener(this);
         overlay = new OverlayView(this);
@@ -112,30 +114,35 @@ public final class MainActivity extends Activity
     }
 
     private View buttons() {
-        LinearLayout row = new LinearLayout(this);
-        add(row, R.string.turn_camera);
-        add(row, R.string.choose_bundle);
-        add(row, R.string.choose_threads);
-        add(row, R.string.choose_interval);
-        return row;
-    }
-
-    private void add(LinearLayout row, int label) {
-        Button button = new Button(this);
-        button.setId(label);
-        button.setText(label);
-        button.setOnClickListener(this);
-        row.addView(button, new LinearLayout.LayoutParams(0, LinearLayout.LayoutParams.WRAP_CONTENT, 1));
+        LinearLayout rows = new LinearLayout(this);
+        rows.setOrientation(LinearLayout.VERTICAL);
+        for (int[] labels : BUTTONS) {
+            LinearLayout row = new LinearLayout(this);
+            for (int label : labels) {
+                Button button = new Button(this);
+                button.setId(label);
+                button.setText(label);
+                button.setOnClickListener(this);
+                row.addView(button, new LinearLayout.LayoutParams(0, LinearLayout.LayoutParams.WRAP_CONTENT, 1));
+            }
+            rows.addView(row);
+        }
+        return rows;
     }
 
     @Override
     public void onClick(View button) {
-        if (button.getId() == R.string.choose_bundle) {
+        int id = button.getId();
+        if (id == R.string.choose_bundle) {
             chooseBundle();
-        } else if (button.getId() == R.string.choose_threads) {
+        } else if (id == R.string.choose_threads) {
             chooseThreads();
-        } else if (button.getId() == R.string.choose_interval) {
+        } else if (id == R.string.choose_interval) {
             chooseInterval();
+        } else if (id == R.string.snapshot) {
+            takeSnapshot();
+        } else if (id == R.string.benchmark) {
+            measure();
         } else {
             front = !front;
             restart();
@@ -143,18 +150,32 @@ public final class MainActivity extends Activity
     }
 
     private void chooseBundle() {
+        List<String> names = new ArrayList<>();
         try {
-            List<String> names = choices.names();
-            final String[] items = names.toArray(new String[0]);
-            choose(R.string.choose_bundle, items, new DialogInterface.OnClickListener() {
-                @Override
-                public void onClick(DialogInterface dialog, int which) {
+            names.addAll(choices.names());
+        } catch (EdgePoseException error) {
+            onFailure(LivePoses.text(error));
+        }
+        names.add(getString(R.string.from_storage));
+        final String[] items = names.toArray(new String[0]);
+        choose(R.string.choose_bundle, items, new DialogInterface.OnClickListener() {
+            @Override
+            public void onClick(DialogInterface dialog, int which) {
+                if (which == items.length - 1) {
+                    pickBundle();
+                } else {
                     bundle = items[which];
                     restart();
                 }
-            });
-        } catch (EdgePoseException error) {
-            showFailure(error);
+            }
+        });
+    }
+
+    private void pickBundle() {
+        try {
+            startActivityForResult(Documents.chooseBundle(), BUNDLE_REQUEST);
+        } catch (ActivityNotFoundException error) {
+            onFailure(getString(R.string.no_picker));
         }
     }
 
@@ -190,20 +211,82 @@ public final class MainActivity extends Activity
         new AlertDialog.Builder(this).setTitle(title).setItems(items, action).show();
     }
 
+    private void takeSnapshot() {
+        String permission = Manifest.permission.WRITE_EXTERNAL_STORAGE;
+        if (PictureStore.needsPermission() && checkSelfPermission(permission) != PackageManager.PERMISSION_GRANTED) {
+            requestPermissions(new String[] {permission}, STORAGE_REQUEST);
+        } else {
+            poses.takeSnapshot();
+        }
+    }
+
+    private void measure() {
+        if (bundle == null) {
+            onFailure(getString(R.string.no_bundle));
+            return;
+        }
+        try {
+            startActivity(BenchmarkActivity.intent(this, choices.folder(bundle), threads));
+        } catch (EdgePoseException error) {
+            onFailure(LivePoses.text(error));
+        }
+    }
+
+    @Override
+    protected void onActivityResult(int request, int result, Intent data) {
+        if (request != BUNDLE_REQUEST || result != RESULT_OK || data == null || data.getData() == null) {
+            return;
+        }
+        final Uri chosen = data.getData();
+        new Thread("bundle") {
+            @Override
+            public void run() {
+                try {
+                    use(Documents.addBundle(getContentResolver(), chosen, choices));
+                } catch (EdgePoseException error) {
+                    tell(LivePoses.text(error));
+                } catch (IOException | SecurityException error) {
+                    tell(getString(R.string.no_file) + " " + error.getMessage());
+                }
+            }
+        }.start();
+    }
+
+    private void use(final String name) {
+        runOnUiThread(new Runnable() {
+            @Override
+            public void run() {
+                bundle = name;
+                restart();
+            }
+        });
+    }
+
+    private boolean mayUseCamera() {
+        return checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED;
+    }
+
     @Override
     protected void onResume() {
         super.onResume();
-        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) {
+        if (mayUseCamera()) {
+            restart();
+        } else {
             status.setText(R.string.needs_camera);
-            requestPermissions(new String[] {Manifest.permission.CAMERA}, PERMISSION_REQUEST);
-            return;
+            requestPermissions(new String[] {Manifest.permission.CAMERA}, CAMERA_REQUEST);
         }
-        restart();
     }
 
     @Override
     public void onRequestPermissionsResult(int request, String[] permissions, int[] results) {
-        if (results.length > 0 && results[0] == PackageManager.PERMISSION_GRANTED) {
+        boolean granted = results.length > 0 && results[0] == PackageManager.PERMISSION_GRANTED;
+        if (request == STORAGE_REQUEST) {
+            if (granted) {
+                poses.takeSnapshot();
+            } else {
+                tell(getString(R.string.no_storage));
+            }
+        } else if (granted) {
             restart();
         } else {
             status.setText(R.string.no_permission);
@@ -212,130 +295,62 @@ public final class MainActivity extends Activity
 
     @Override
     protected void onPause() {
-        stop();
+        poses.stop();
         super.onPause();
     }
 
     private void restart() {
-        stop();
-        if (!preview.isAvailable()) {
-            return;
-        }
-        thread = new HandlerThread("poses");
-        thread.start();
-        worker = new Handler(thread.getLooper());
-        worker.post(new Runnable() {
-            @Override
-            public void run() {
-                start();
-            }
-        });
-    }
-
-    private void stop() {
-        if (thread == null) {
-            return;
-        }
-        worker.removeCallbacksAndMessages(null);
-        worker.post(new Runnable() {
-            @Override
-            public void run() {
-                release();
-            }
-        });
-        thread.quitSafely();
-        try {
-            thread.join();
-        } catch (InterruptedException interrupted) {
-            Thread.currentThread().interrupt();
-        }
-        thread = null;
-    }
-
-    private void start() {
-        try {
-            if (bundle == null) {
-                List<String> names = choices.names();
-                if (names.isEmpty()) {
-                    onFailure(getString(R.string.no_bundle));
-                    return;
-                }
-                bundle = names.get(0);
-            }
-            session = open(choices.folder(bundle).getPath());
-            final int[] skeleton = session.skeleton();
-            final float threshold = session.keypointThreshold();
-            runOnUiThread(new Runnable() {
-                @Override
-                public void run() {
-                    overlay.setBundle(skeleton, threshold);
-                }
-            });
-            rate.clear();
-            camera = new Camera(this, worker, this);
-            String id = camera.find(front);
-            SurfaceTexture texture = preview.getSurfaceTexture();
-            if (id == null || texture == null) {
-                onFailure(getString(R.string.no_camera));
-                return;
-            }
-            camera.open(id, texture, 0);
-        } catch (EdgePoseException error) {
-            showFailure(error);
-        } catch (CameraAccessException error) {
-            onFailure(getString(R.string.no_camera) + " (" + error.getMessage() + ")");
-        }
-    }
-
-    /** Tracked and smoothed; a bundle that cannot be tracked is run frame by frame, and says so. */
-    private PoseSession open(String folder) {
-        SessionOptions options = new SessionOptions().threads(threads).track(true).smooth(true).detectEvery(interval);
-        try {
-            note = "";
-            return PoseSession.open(folder, options);
-        } catch (EdgePoseException error) {
-            if (error.code() != EdgePoseException.Code.INVALID_ARGUMENT) {
-                throw error;
-            }
-            note = "\n" + getString(R.string.not_tracked) + " (" + error.getMessage() + ")";
-            return PoseSession.open(folder, threads);
-        }
-    }
-
-    private void release() {
-        if (camera != null) {
-            camera.close();
-            camera = null;
-        }
-        if (session != null) {
-            session.close();
-            session = null;
+        if (preview.isAvailable() && mayUseCamera()) {
+            poses.start(new LivePoses.Settings(bundle, threads, interval, front), preview.getSurfaceTexture());
         }
     }
 
     @Override
-    public void onFrame(CameraFrame picture) {
-        if (session == null) {
-            return;
-        }
+    public void onStarted(final String name, final SkeletonPainter next) {
+        painter = next;
+        runOnUiThread(new Runnable() {
+            @Override
+            public void run() {
+                bundle = name;
+                overlay.setPainter(next);
+            }
+        });
+    }
+
+    @Override
+    public void onPoses(final PoseFrame frame, final String line) {
+        final boolean mirror = front;
+        runOnUiThread(new Runnable() {
+            @Override
+            public void run() {
+                overlay.show(frame, mirror);
+                status.setText(line);
+            }
+        });
+    }
+
+    @Override
+    public void onSnapshot(int[] argb, PoseFrame frame) {
+        Bitmap picture = Bitmap.createBitmap(
+                argb, frame.widthPx(), frame.heightPx(), Bitmap.Config.ARGB_8888).copy(Bitmap.Config.ARGB_8888, true);
+        painter.draw(new Canvas(picture), frame, picture.getWidth(), picture.getHeight(), false);
+        String name = Names.snapshot(System.currentTimeMillis());
         try {
-            PoseFrame frame = session.process(picture);
-            rate.add(picture.timeNs());
-            // The session fills its frame again while the screen still draws this one.
-            final PoseFrame shown = frame.copy();
-            final String line = StatusLine.of(shown, rate.hz()) + note;
-            final boolean mirror = front;
-            runOnUiThread(new Runnable() {
-                @Override
-                public void run() {
-                    overlay.show(shown, mirror);
-                    status.setText(line);
-                }
-            });
-        } catch (EdgePoseException error) {
-            release();
-            showFailure(error);
+            PictureStore.add(getContentResolver(), picture, name);
+            tell(getString(R.string.saved) + " " + name);
+        } catch (IOException | SecurityException error) {
+            tell(getString(R.string.not_saved) + " " + error.getMessage());
         }
+    }
+
+    /** A short message that the next frame does not overwrite. */
+    private void tell(final String message) {
+        runOnUiThread(new Runnable() {
+            @Override
+            public void run() {
+                Toast.makeText(MainActivity.this, message, Toast.LENGTH_LONG).show();
+            }
+        });
     }
 
     @Override
@@ -348,16 +363,9 @@ public final class MainActivity extends Activity
         });
     }
 
-    private void showFailure(EdgePoseException error) {
-        String hint = error.hint().isEmpty() ? "" : "\n" + error.hint();
-        onFailure(error.code() + ": " + error.getMessage() + hint);
-    }
-
     @Override
     public void onSurfaceTextureAvailable(SurfaceTexture texture, int width, int height) {
-        if (checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED) {
-            restart();
-        }
+        restart();
     }
 
     @Override
@@ -365,7 +373,7 @@ public final class MainActivity extends Activity
 
     @Override
     public boolean onSurfaceTextureDestroyed(SurfaceTexture texture) {
-        stop();
+        poses.stop();
         return true;
     }
 

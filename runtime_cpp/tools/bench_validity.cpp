@@ -1,0 +1,151 @@
+#include <algorithm>
+#include <cstdio>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "bench_record.h"
+
+namespace edgepose::tools {
+namespace {
+
+constexpr size_t kBurstFrames = 1024;
+constexpr double kBurstSeconds = 60;
+constexpr double kMaxOthersCpu = 0.25;
+constexpr double kMaxSlowdown = 1.10;
+constexpr double kMinClockShare = 0.90;
+constexpr size_t kMinQuarter = 8;
+
+template <typename... Values>
+std::string text(const char* format, Values... values) {
+  char buffer[256];
+  std::snprintf(buffer, sizeof buffer, format, values...);
+  return buffer;
+}
+
+void add(Json* list, const char* rule, const std::string& message) {
+  list->push_back({{"rule", rule}, {"message", message}});
+}
+
+double middle(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void check_burst(const BenchRecord& record, Json* invalid) {
+  static const RecordedPhase none{};
+  const RecordedPhase* found = record.phase("burst");
+  const auto& rows = (found == nullptr ? none : *found).rows;
+  double seconds = 0;
+  for (const auto& row : rows) seconds += static_cast<double>(row[1]) / 1e9;
+  if (rows.size() < kBurstFrames && seconds < kBurstSeconds * 0.99) {
+    add(invalid, "short",
+        text("the burst has %zu frames in %.1f s; %zu frames or %.0f s are demanded", rows.size(),
+             seconds, kBurstFrames, kBurstSeconds));
+  }
+  if (!record.end.value("complete", false)) {
+    const std::string reason = record.end.value("reason", "");
+    add(invalid, "incomplete",
+        "the run ended early: " + (reason.empty() ? "the connection was lost" : reason));
+  }
+  if (!record.golden.value("passed", false)) {
+    add(invalid, "wrong result",
+        text("the bundle's golden picture is off by up to %.3g px on this device",
+             record.golden.value("keypoint_max_px", 0.0)));
+  }
+  if (!record.warmup.value("stable", false))
+    add(invalid, "unstable", "the running median did not settle during the warm-up");
+  const size_t quarter = rows.size() / 4;
+  if (quarter < kMinQuarter) return;
+  std::vector<double> first;
+  std::vector<double> last;
+  for (size_t i = 0; i < quarter; ++i) {
+    first.push_back(static_cast<double>(rows[i][1]));
+    last.push_back(static_cast<double>(rows[rows.size() - 1 - i][1]));
+  }
+  const double slowdown = middle(last) / middle(first);
+  if (middle(last) > middle(first) * kMaxSlowdown) {
+    add(invalid, "slowed down",
+        text("the end of the burst is %.2f times as slow as its beginning", slowdown));
+  }
+}
+
+void check_load(const BenchRecord& record, Json* invalid) {
+  std::vector<double> others;
+  for (const Json& state : record.states)
+    if (state.contains("others_cpu")) others.push_back(state["others_cpu"].get<double>());
+  if (others.empty() || middle(others) <= kMaxOthersCpu) return;
+  add(invalid, "busy", text("other programs used %.2f processors meanwhile", middle(others)));
+}
+
+void check_clock(const BenchRecord& record, Json* invalid) {
+  std::vector<double> clocks;
+  for (const Json& state : record.states) {
+    if (!state.contains("khz")) continue;
+    const auto khz = state["khz"].get<std::vector<double>>();
+    double best = -1;
+    for (const Json& cpu : record.start.at("affinity")) {
+      const auto index = cpu.get<size_t>();
+      if (index < khz.size()) best = std::max(best, khz[index]);
+    }
+    if (best >= 0) clocks.push_back(best);
+  }
+  if (clocks.empty()) return;
+  // The clock rises when the work begins, so the fastest is the reference, not the first.
+  const double most = *std::max_element(clocks.begin(), clocks.end());
+  if (clocks.back() >= most * kMinClockShare) return;
+  add(invalid, "throttled",
+      text("the clock fell from %.2f to %.2f GHz", most / 1e6, clocks.back() / 1e6));
+}
+
+void check_fallback(const BenchRecord& record, Json* invalid) {
+  const Json& facts = record.start.at("facts");
+  const auto abi = facts.at("abi").get<std::string>();
+  const auto features = facts.at("features").get<std::vector<std::string>>();
+  const bool arm = abi.rfind("aarch64", 0) == 0 || abi.rfind("armv7", 0) == 0;
+  if (arm && record.start.at("backend") == "ncnn" && record.start.at("precision") == "fp16" &&
+      std::find(features.begin(), features.end(), "asimdhp") == features.end()) {
+    add(invalid, "fallback",
+        "the processor has no fp16 arithmetic: the fp16 bundle ran at fp32");
+  }
+}
+
+void warn(const BenchRecord& record, Json* warnings) {
+  std::set<std::string> governors;
+  for (const Json& name : record.start.at("facts").at("governors"))
+    governors.insert(name.get<std::string>());
+  if (governors.size() > governors.count("performance")) {
+    std::string list;
+    for (const std::string& name : governors) list += (list.empty() ? "" : ", ") + name;
+    add(warnings, "governor", "the clock is free to change: " + list);
+  }
+  for (const Json& state : record.states) {
+    if (state.value("battery", "") != "Charging") continue;
+    add(warnings, "charging", "the battery was charging, which heats the device");
+    break;
+  }
+  for (const RecordedPhase& phase : record.phases) {
+    if (phase.dropped == 0) continue;
+    add(warnings, "dropped",
+        phase.name + ": " + std::to_string(phase.dropped) +
+            " frames came while one was worked on");
+  }
+}
+
+}  // namespace
+
+Findings check(const BenchRecord& record) {
+  Findings found;
+  if (record.start.at("facts").at("emulated").get<bool>()) {
+    add(&found.invalid, "emulated",
+        "the processor is emulated: the times say nothing about a device");
+  }
+  check_burst(record, &found.invalid);
+  check_load(record, &found.invalid);
+  check_clock(record, &found.invalid);
+  check_fallback(record, &found.invalid);
+  warn(record, &found.warnings);
+  return found;
+}
+
+}  // namespace edgepose::tools

@@ -1,0 +1,102 @@
+package dev.edgepose;
+
+import static dev.edgepose.Bundles.assertFails;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.edgepose.EdgePoseException.Code;
+import java.io.File;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class BenchmarkTest {
+    @TempDir
+    Path folder;
+
+    static Map<String, String> device() {
+        Map<String, String> device = new LinkedHashMap<>();
+        device.put(Benchmark.NAME, "desktop");
+        device.put(Benchmark.TITLE, "A desktop JVM \uD83D\uDE00");
+        device.put("android", "none");
+        return device;
+    }
+
+    @Test
+    void aRunIsWrittenAndToldAbout() throws IOException {
+        File result = folder.resolve("new/result.json").toFile();
+        Set<String> phases = new LinkedHashSet<>();
+        String text = Benchmark.run(Bundles.path("top_down"), 1, true, device(), result, (phase, frames) -> {
+            phases.add(phase);
+            return frames > 0;
+        });
+        assertEquals(Arrays.asList("warmup", "burst"), Arrays.asList(phases.toArray()));
+        assertTrue(text.startsWith("burst: median ") && text.contains("INVALID, short: "), text);
+        assertArrayEquals(new String[] {"result.json"}, result.getParentFile().list());
+        String document = new String(Files.readAllBytes(result.toPath()), StandardCharsets.UTF_8);
+        assertTrue(document.startsWith("{\"format\":\"edgepose-bench-result\",\"format_version\":1,"), document);
+        assertTrue(document.contains("\"title\":\"A desktop JVM \uD83D\uDE00\""));
+    }
+
+    @Test
+    void aListenerEndsTheRun() {
+        File result = folder.resolve("stopped.json").toFile();
+        String text = Benchmark.run(Bundles.path("pose"), 1, true, device(), result, (phase, frames) -> false);
+        assertTrue(text.contains("INVALID, incomplete: the run ended early: it was stopped"), text);
+        assertTrue(result.exists());
+        File broken = folder.resolve("broken.json").toFile();
+        IllegalStateException error = assertThrows(
+                IllegalStateException.class,
+                () -> Benchmark.run(Bundles.path("pose"), 1, true, device(), broken, (phase, frames) -> {
+                    throw new IllegalStateException("mine");
+                }));
+        assertEquals("mine", error.getMessage());
+        assertFalse(broken.exists());
+    }
+
+    @Test
+    void whatCannotBeMeasuredIsNamed() throws IOException {
+        File result = folder.resolve("r.json").toFile();
+        assertFails(
+                Code.INVALID_ARGUMENT,
+                () -> Benchmark.run(Bundles.path("pose"), 0, true, device(), result, null));
+        assertFails(
+                Code.INVALID_ARGUMENT,
+                () -> Benchmark.run(Bundles.path("pose"), 1, true, Collections.emptyMap(), result, null));
+        assertFails(Code.IO, () -> Benchmark.run(folder + "/absent", 1, true, device(), result, null));
+        assertFalse(result.exists());
+        File below = new File(Files.createFile(folder.resolve("file")).toFile(), "r.json");
+        assertFails(Code.IO, () -> Benchmark.run(Bundles.path("pose"), 1, true, device(), below, null));
+    }
+
+    @Test
+    void journalsThatNoRunWroteAreRefused() {
+        String bundle = Bundles.path("pose");
+        String plan = Native.benchPlan(bundle, 1, true);
+        for (String journal : new String[] {
+            "", "x", "[]", "{}", "{\"event\":\"start\"}", "{\"event\":\"end\"}", "{\"event\":\"party\"}", "{\"event\":5}"
+        }) {
+            assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(bundle, plan, journal, null));
+        }
+        String other = Native.benchRun(Bundles.path("detect"), plan, (phase, frames) -> false);
+        EdgePoseException error =
+                assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(bundle, plan, other, null));
+        assertTrue(error.getMessage().contains("another bundle"));
+        assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(Bundles.path("detect"), "{}", other, null));
+        assertFails(Code.INVALID_ARGUMENT, () -> Native.benchRun(bundle, plan.replace("\"threads\":1", "\"threads\":0"), null));
+        String[] nulls = {"name", null};
+        assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(bundle, plan, other, nulls));
+    }
+}

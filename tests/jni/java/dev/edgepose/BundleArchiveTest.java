@@ -1,0 +1,192 @@
+package dev.edgepose;
+
+import static dev.edgepose.Bundles.assertFails;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.edgepose.EdgePoseException.Code;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.File;
+import java.io.FileDescriptor;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.RandomAccessFile;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class BundleArchiveTest {
+    @TempDir
+    Path folder;
+
+    private final Map<String, byte[]> files = new LinkedHashMap<>();
+    private File target;
+
+    @BeforeEach
+    void pack() throws IOException {
+        for (File file : new File(Bundles.path("pose")).listFiles()) {
+            files.put("pose/" + file.getName(), Files.readAllBytes(file.toPath()));
+        }
+        target = folder.resolve("own/pose").toFile();
+    }
+
+    private byte[] zip() throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (ZipOutputStream zip = new ZipOutputStream(bytes)) {
+            for (Map.Entry<String, byte[]> file : files.entrySet()) {
+                zip.putNextEntry(new ZipEntry(file.getKey()));
+                zip.write(file.getValue());
+            }
+        }
+        return bytes.toByteArray();
+    }
+
+    private EdgePoseException assertRefused(Code code, byte[] archive) {
+        EdgePoseException error =
+                assertFails(code, () -> BundleArchive.unpack(new ByteArrayInputStream(archive), target));
+        assertFalse(target.exists());
+        String[] left = target.getParentFile().list();
+        assertTrue(left == null || left.length == 0, () -> Arrays.toString(left));
+        return error;
+    }
+
+    @Test
+    void aBundleIsOpenedByFileDescriptor() throws IOException {
+        byte[] archive = zip();
+        Path file = folder.resolve("asset.bin");
+        byte[] around = new byte[archive.length + 1000];
+        System.arraycopy(archive, 0, around, 700, archive.length);
+        Files.write(file, around);
+        SessionOptions options = new SessionOptions();
+        try (RandomAccessFile open = new RandomAccessFile(file.toFile(), "r")) {
+            open.seek(5);
+            FileDescriptor descriptor = open.getFD();
+            try (PoseSession session = PoseSession.open(descriptor, 700, archive.length, target, options)) {
+                assertTrue(session.verify());
+                assertEquals("fake", session.backend());
+            }
+            assertEquals(5, open.getFilePointer(), "the position is the caller's");
+            PoseSession.open(descriptor, 700, -1, target, options).close();
+            long[][] parts = {{-1, 10}, {0, -2}, {0, around.length + 1}, {around.length + 1, -1}, {1, Long.MAX_VALUE}};
+            for (long[] part : parts) {
+                assertFails(
+                        Code.INVALID_ARGUMENT,
+                        () -> PoseSession.open(descriptor, part[0], part[1], target, options));
+            }
+            assertFails(Code.INVALID_BUNDLE, () -> PoseSession.open(descriptor, 0, -1, target, options));
+            assertTrue(new File(target, "bundle.json").isFile(), "a failure leaves the bundle of before");
+        }
+        Path whole = folder.resolve("whole.zip");
+        Files.write(whole, archive);
+        RandomAccessFile closed = new RandomAccessFile(whole.toFile(), "r");
+        PoseSession.open(closed.getFD(), 0, -1, target, options).close();
+        closed.close();
+        assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(closed.getFD(), 0, -1, target, options));
+        assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(new FileDescriptor(), 0, -1, target, options));
+        assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(null, 0, -1, target, options));
+        try (RandomAccessFile device = new RandomAccessFile("/dev/null", "r")) {
+            FileDescriptor empty = device.getFD();
+            assertFails(Code.INVALID_BUNDLE, () -> PoseSession.open(empty, 0, -1, target, options));
+        }
+    }
+
+    @Test
+    void filesAtTheTopAndInAFolderAreTaken() throws IOException {
+        files.put("pose/", new byte[0]);
+        BundleArchive.unpack(new ByteArrayInputStream(zip()), target);
+        byte[] first = Files.readAllBytes(new File(target, "bundle.json").toPath());
+        assertArrayEquals(files.get("pose/bundle.json"), first);
+        files.remove("pose/");
+        Map<String, byte[]> flat = new LinkedHashMap<>();
+        files.forEach((name, bytes) -> flat.put(name.substring(5), bytes));
+        files.clear();
+        files.putAll(flat);
+        BundleArchive.unpack(new ByteArrayInputStream(zip()), target);
+        assertArrayEquals(new String[] {"pose"}, target.getParentFile().list());
+        PoseSession.open(target.getPath(), 1).close();
+    }
+
+    @Test
+    void everyTruncationIsRefused() throws IOException {
+        byte[] archive = zip();
+        // Behind the last file come only directory entries, which a stream does not need.
+        int data = new String(archive, StandardCharsets.ISO_8859_1).indexOf("PK\1\2");
+        for (int bytes = 0; bytes < data; bytes += 97) {
+            EdgePoseException error = assertRefused(Code.INVALID_BUNDLE, Arrays.copyOf(archive, bytes));
+            assertFalse(error.hint().isEmpty());
+        }
+    }
+
+    @Test
+    void damageIsFound() throws IOException {
+        byte[] archive = zip();
+        archive[archive.length / 3] ^= 64;
+        assertThrows(EdgePoseException.class, () -> BundleArchive.unpack(new ByteArrayInputStream(archive), target));
+        assertFalse(target.exists());
+        files.get("pose/tiny-pose.fake")[0] ^= 1;
+        assertRefused(Code.CHECKSUM_MISMATCH, zip());
+        files.remove("pose/tiny-pose.fake");
+        assertRefused(Code.INVALID_BUNDLE, zip());
+        assertRefused(Code.INVALID_BUNDLE, "no archive at all, but long enough to hold a header".getBytes());
+    }
+
+    @Test
+    void noFileLeavesTheFolder() throws IOException {
+        for (String name : new String[] {
+            "../evil", "pose/../evil", "pose/../../evil", "/evil", "pose//evil", "pose/a/evil", "other/evil", "evil",
+            "pose/..\\evil", "pose/.hidden", "..", "../", "pose/..", "C:\\evil", "pose/a\0b"
+        }) {
+            files.put(name, new byte[] {1});
+            EdgePoseException error = assertRefused(Code.INVALID_BUNDLE, zip());
+            assertFalse(error.getMessage().isEmpty(), name);
+            files.remove(name);
+        }
+        assertEquals(0, Files.walk(folder).filter(path -> path.toString().contains("evil")).count());
+        files.put("pose/more.bin", new byte[] {1});
+        assertTrue(assertRefused(Code.INVALID_BUNDLE, zip()).getMessage().contains("more.bin"));
+    }
+
+    @Test
+    void thingsThatAreNoBundlesAreNotReplaced() throws IOException {
+        Files.createDirectories(target.toPath());
+        Files.write(target.toPath().resolve("mine.txt"), new byte[] {1});
+        byte[] archive = zip();
+        assertFails(
+                Code.INVALID_ARGUMENT, () -> BundleArchive.unpack(new ByteArrayInputStream(archive), target));
+        assertTrue(target.toPath().resolve("mine.txt").toFile().exists());
+    }
+
+    @Test
+    void archivesThatAreTooLargeAreRefused() throws IOException {
+        for (int i = 0; i < 70; i++) {
+            files.put("pose/file" + i, new byte[0]);
+        }
+        assertTrue(assertRefused(Code.INVALID_BUNDLE, zip()).getMessage().contains("more than 64 files"));
+    }
+
+    @Test
+    void aStreamThatFailsIsNamed() {
+        InputStream broken = new InputStream() {
+            @Override
+            public int read() throws IOException {
+                throw new IOException("the provider went away");
+            }
+        };
+        EdgePoseException error = assertFails(Code.IO, () -> BundleArchive.unpack(broken, target));
+        assertTrue(error.getMessage().contains("the provider went away"));
+        assertFails(Code.INVALID_ARGUMENT, () -> BundleArchive.unpack((InputStream) null, target));
+        assertFails(Code.INVALID_ARGUMENT, () -> BundleArchive.unpack(broken, null));
+    }
+}
