@@ -42,3 +42,40 @@ def test_colours_and_formats_are_those_of_the_core() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert f'VERSION = "{version("edgepose")}"' in (JAVA / "Native.java").read_text()
+
+
+def test_gradle_and_the_script_build_the_same_app() -> None:
+    demo = JAVA.parents[5]
+    catalogue = (demo / "gradle/libs.versions.toml").read_text()
+    script = (demo.parent / "scripts/build-apk.sh").read_text()
+    for name, variable in {"minSdk": "min_sdk", "targetSdk": "target_sdk"}.items():
+        number = re.search(rf'^{name} = "(\d+)"$', catalogue, re.M)
+        assert number is not None and f"\n{variable}={number[1]}\n" in script
+    application = (demo / "app/build.gradle.kts").read_text()
+    manifest = (demo / "app/src/main/AndroidManifest.xml").read_text()
+    assert f'versionName = "{version("edgepose")}"' in application
+    assert f'android:versionName="{version("edgepose")}"' in manifest
+    assert 'namespace = "dev.edgepose.demo.android"' in application
+    assert 'package="dev.edgepose.demo.android"' in script
+
+
+def test_what_gradle_uses_is_in_the_catalogue() -> None:
+    demo = JAVA.parents[5]
+    catalogue = (demo / "gradle/libs.versions.toml").read_text()
+    sections = {
+        name: set(re.findall(r"^([\w-]+) = ", body, re.M))
+        for name, body in re.findall(r"^\[(\w+)\]\n((?:(?!\[).*\n)*)", catalogue, re.M)
+    }
+    used = re.findall(
+        r"\blibs\.([\w.]+)", "".join(p.read_text() for p in sorted(demo.glob("**/*.gradle.kts")))
+    )
+    assert used
+    for path in used:
+        kind, _, rest = path.partition(".")
+        if kind in ("versions", "plugins"):
+            alias = rest.removesuffix(".get").removesuffix(".get().toInt").replace(".", "-")
+            assert alias in sections[kind], path
+        else:
+            assert path.replace(".", "-") in sections["libraries"], path
+    for reference in re.findall(r'version\.ref = "(\w+)"', catalogue):
+        assert reference in sections["versions"]
