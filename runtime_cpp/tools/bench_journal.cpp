@@ -10,7 +10,7 @@ constexpr int64_t kWriteEvery_ns = 250'000'000;
 
 struct Stage {
   const char* name;
-  int64_t StageTimings::*value;
+  int64_t StageTimings::* value;
 };
 
 constexpr Stage kStages[] = {
@@ -24,8 +24,7 @@ constexpr Stage kStages[] = {
 
 }  // namespace
 
-Result<std::unique_ptr<BenchJournal>> BenchJournal::open(Reader reader,
-                                                         const std::string& path) {
+Result<std::unique_ptr<BenchJournal>> BenchJournal::open(Reader reader, const std::string& path) {
   std::FILE* file = nullptr;
   if (!path.empty()) {
     file = std::fopen(path.c_str(), "wb");

@@ -121,15 +121,9 @@ nlohmann::ordered_json usual_plan(PipelineSettings::Type type, int threads, bool
     phases.back()["mode"] = "paced";
     phases.back()["fps"] = kFps;
   }
-  return {{"threads", threads},
-          {"device", "CPU"},
-          {"cpus", Json::array()},
-          {"pictures", Json::array()},
-          {"warmup_window", 20},
-          {"warmup_tolerance", 0.02},
-          {"warmup_seconds", warmup_s},
-          {"limit_s", all_s},
-          {"phases", phases}};
+  return {{"threads", threads},         {"device", "CPU"},     {"cpus", Json::array()},
+          {"pictures", Json::array()},  {"warmup_window", 20}, {"warmup_tolerance", 0.02},
+          {"warmup_seconds", warmup_s}, {"limit_s", all_s},    {"phases", phases}};
 }
 
 }  // namespace edgepose::tools

@@ -35,8 +35,7 @@ class Reader {
     } else if (event == "result") {
       record.results.push_back(members(entry, {"picture", "persons"}));
     } else if (event == "golden") {
-      record.golden =
-          members(entry, {"passed", "tolerance_px", "keypoint_max_px", "box_max_px"});
+      record.golden = members(entry, {"passed", "tolerance_px", "keypoint_max_px", "box_max_px"});
     } else if (event == "warmup") {
       record.warmup = members(entry, {"frames", "stable", "duration_ns"});
     } else if (event == "end") {

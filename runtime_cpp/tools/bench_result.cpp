@@ -137,7 +137,8 @@ std::string describe(const Json& document) {
     const auto ms = [&](const char* percentile, const char* member) {
       return total.at(percentile).at(member).get<double>() / 1e6;
     };
-    std::snprintf(line, sizeof line, "%s: median %.2f ms (%.2f to %.2f), 95 %% below %.2f ms, %zu frames\n",
+    std::snprintf(line, sizeof line,
+                  "%s: median %.2f ms (%.2f to %.2f), 95 %% below %.2f ms, %zu frames\n",
                   phase.at("name").get<std::string>().c_str(), ms("p50", "value"), ms("p50", "low"),
                   ms("p50", "high"), ms("p95", "value"), phase.at("samples").size());
     text += line;

@@ -20,8 +20,7 @@ struct BenchPlace {
 // edgepose/bench/result.py makes the same one. plan: the text that the run was given.
 // Error: kInvalidArgument for a plan or journal of another format or another bundle.
 Result<nlohmann::ordered_json> result_document(const Bundle& bundle, const std::string& plan,
-                                               const std::string& journal,
-                                               const BenchPlace& place);
+                                               const std::string& journal, const BenchPlace& place);
 
 // The document in a few lines of text, for a small screen. Times of an emulated run are left out.
 std::string describe(const nlohmann::ordered_json& document);

@@ -24,8 +24,7 @@ double quantile(const std::vector<T>& sorted, double share) {
   const auto below = static_cast<size_t>(place);
   const size_t above = std::min(below + 1, sorted.size() - 1);
   const auto low = static_cast<double>(sorted[below]);
-  return low +
-         (place - static_cast<double>(below)) * (static_cast<double>(sorted[above]) - low);
+  return low + (place - static_cast<double>(below)) * (static_cast<double>(sorted[above]) - low);
 }
 
 }  // namespace

@@ -105,8 +105,7 @@ void check_fallback(const BenchRecord& record, Json* invalid) {
   const bool arm = abi.rfind("aarch64", 0) == 0 || abi.rfind("armv7", 0) == 0;
   if (arm && record.start.at("backend") == "ncnn" && record.start.at("precision") == "fp16" &&
       std::find(features.begin(), features.end(), "asimdhp") == features.end()) {
-    add(invalid, "fallback",
-        "the processor has no fp16 arithmetic: the fp16 bundle ran at fp32");
+    add(invalid, "fallback", "the processor has no fp16 arithmetic: the fp16 bundle ran at fp32");
   }
 }
 
@@ -127,8 +126,7 @@ void warn(const BenchRecord& record, Json* warnings) {
   for (const RecordedPhase& phase : record.phases) {
     if (phase.dropped == 0) continue;
     add(warnings, "dropped",
-        phase.name + ": " + std::to_string(phase.dropped) +
-            " frames came while one was worked on");
+        phase.name + ": " + std::to_string(phase.dropped) + " frames came while one was worked on");
   }
 }
 

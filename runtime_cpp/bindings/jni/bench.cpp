@@ -17,7 +17,8 @@ namespace {
 
 using tools::Json;
 
-// Asks a Benchmark.Listener whether to go on. It may throw: then nothing of Java is called any more.
+// Asks a Benchmark.Listener whether to go on. It may throw: then nothing of Java is called any
+// more.
 class Progress {
  public:
   Progress(JNIEnv* env, jobject listener) : env_(env), listener_(listener) {
@@ -38,7 +39,8 @@ class Progress {
       stopped_ = true;
       return;
     }
-    const auto frames = entry.at("first").get<int64_t>() + static_cast<int64_t>(entry.at("rows").size());
+    const auto frames =
+        entry.at("first").get<int64_t>() + static_cast<int64_t>(entry.at("rows").size());
     const jboolean more =
         env_->CallBooleanMethod(listener_, method_, phase, static_cast<jlong>(frames));
     stopped_ = env_->ExceptionCheck() == JNI_TRUE || more != JNI_TRUE;
@@ -106,14 +108,13 @@ jstring bench_run(JNIEnv* env, jclass, jstring folder, jstring plan, jobject lis
                               tools::parse_plan(plan_text, "the plan"));
     Progress progress(env, listener);
     std::string lines;
-    EDGEPOSE_ASSIGN_OR_RETURN(const auto journal,
-                              tools::BenchJournal::open(
-                                  [&](const std::string& line) {
-                                    lines += line;
-                                    progress.see(line);
-                                    return true;
-                                  },
-                                  ""));
+    EDGEPOSE_ASSIGN_OR_RETURN(const auto journal, tools::BenchJournal::open(
+                                                      [&](const std::string& line) {
+                                                        lines += line;
+                                                        progress.see(line);
+                                                        return true;
+                                                      },
+                                                      ""));
     tools::Bench bench(wanted, journal.get(), [&] { return progress.stop_reason(); });
     EDGEPOSE_RETURN_IF_ERROR(bench.run(path));
     if (env->ExceptionCheck()) return Status(Code::kInternal, "the listener failed");

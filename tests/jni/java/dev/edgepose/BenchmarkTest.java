@@ -86,7 +86,8 @@ class BenchmarkTest {
         String bundle = Bundles.path("pose");
         String plan = Native.benchPlan(bundle, 1, true);
         for (String journal : new String[] {
-            "", "x", "[]", "{}", "{\"event\":\"start\"}", "{\"event\":\"end\"}", "{\"event\":\"party\"}", "{\"event\":5}"
+            "", "x", "[]", "{}", "{\"event\":\"start\"}", "{\"event\":\"end\"}", "{\"event\":\"party\"}",
+            "{\"event\":5}"
         }) {
             assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(bundle, plan, journal, null));
         }
@@ -95,7 +96,8 @@ class BenchmarkTest {
                 assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(bundle, plan, other, null));
         assertTrue(error.getMessage().contains("another bundle"));
         assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(Bundles.path("detect"), "{}", other, null));
-        assertFails(Code.INVALID_ARGUMENT, () -> Native.benchRun(bundle, plan.replace("\"threads\":1", "\"threads\":0"), null));
+        String noThreads = plan.replace("\"threads\":1", "\"threads\":0");
+        assertFails(Code.INVALID_ARGUMENT, () -> Native.benchRun(bundle, noThreads, null));
         String[] nulls = {"name", null};
         assertFails(Code.INVALID_ARGUMENT, () -> Native.benchResult(bundle, plan, other, nulls));
     }

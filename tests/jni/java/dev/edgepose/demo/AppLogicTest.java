@@ -124,8 +124,9 @@ class AppLogicTest {
         assertEquals(Collections.singletonList("my_model.ncnn.fp16"), choices.names());
         PoseSession.open(choices.folder("my_model.ncnn.fp16").getPath(), 1).close();
         byte[] half = Arrays.copyOf(archive, archive.length / 2);
-        assertThrows(EdgePoseException.class, () -> choices.add(new ByteArrayInputStream(half), "my model.ncnn.fp16.zip"));
-        assertThrows(EdgePoseException.class, () -> choices.add(new ByteArrayInputStream(half), "../../evil.zip"));
+        for (String name : new String[] {"my model.ncnn.fp16.zip", "../../evil.zip"}) {
+            assertThrows(EdgePoseException.class, () -> choices.add(new ByteArrayInputStream(half), name));
+        }
         assertEquals(Collections.singletonList("my_model.ncnn.fp16"), choices.names());
         PoseSession.open(choices.folder("my_model.ncnn.fp16").getPath(), 1).close();
     }

@@ -135,7 +135,8 @@ public final class BundleInstaller {
         String[] parts = line.split(" ", 3);
         String[] path = parts.length == 3 ? parts[2].split("/", -1) : new String[0];
         try {
-            if (path.length == 2 && Folders.isName(path[0]) && Folders.isName(path[1]) && parts[0].matches("[0-9a-f]{64}")) {
+            boolean named = path.length == 2 && Folders.isName(path[0]) && Folders.isName(path[1]);
+            if (named && parts[0].matches("[0-9a-f]{64}")) {
                 return new Entry(parts[0], Long.parseLong(parts[1]), path[0], path[1]);
             }
         } catch (NumberFormatException ignored) {

@@ -57,7 +57,12 @@ public final class CameraFrame {
     /** A luma plane and one of interleaved U, V pairs. */
     @NonNull
     public CameraFrame nv12(
-            @NonNull ByteBuffer y, @NonNull ByteBuffer uv, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
+            @NonNull ByteBuffer y,
+            @NonNull ByteBuffer uv,
+            int widthPx,
+            int heightPx,
+            int rowStrideBytes,
+            int chromaRowStrideBytes) {
         set(NV12, y, uv, null, widthPx, heightPx, rowStrideBytes);
         this.chromaRowStrideBytes = chromaRowStrideBytes;
         return this;
@@ -66,7 +71,12 @@ public final class CameraFrame {
     /** A luma plane and one of interleaved V, U pairs. */
     @NonNull
     public CameraFrame nv21(
-            @NonNull ByteBuffer y, @NonNull ByteBuffer vu, int widthPx, int heightPx, int rowStrideBytes, int chromaRowStrideBytes) {
+            @NonNull ByteBuffer y,
+            @NonNull ByteBuffer vu,
+            int widthPx,
+            int heightPx,
+            int rowStrideBytes,
+            int chromaRowStrideBytes) {
         set(NV21, y, vu, null, widthPx, heightPx, rowStrideBytes);
         this.chromaRowStrideBytes = chromaRowStrideBytes;
         return this;
