@@ -47,7 +47,7 @@ def test_the_app_is_built_signed_and_complete(tmp_path: Path, monkeypatch: pytes
     assert "AndroidManifest.xml" in names
     for name in ("index.txt", "pose/bundle.json", "pose/tiny-pose.fake"):
         assert f"assets/bundles/{name}" in names
-    for name in ("PoseSession", "BundleArchive", "demo/android/MainActivity", "demo/android/BenchmarkActivity"):
+    for name in ("PoseSession", "Benchmark", "demo/android/MainActivity", "demo/android/BenchmarkActivity"):
         assert f"Ldev/edgepose/{name};".encode() in classes
     assert b"LambdaMetafactory" not in classes
 
