@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <new>
 #include <string>
 #include <vector>
@@ -92,6 +93,38 @@ TEST(AllocationTest, TrackingAllocatesNothingOnceAllWereSeen) {
       EXPECT_EQ(allocations - before, 0) << name << ", detect_every " << detect_every;
     }
   }
+}
+
+int64_t resident_pages() {
+  int64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident;
+}
+
+// EDGEPOSE_MANY_FRAMES=1000000 makes it a test of endurance.
+TEST(AllocationTest, MemoryDoesNotGrowOverManyFrames) {
+  const char* wanted = std::getenv("EDGEPOSE_MANY_FRAMES");
+  const int64_t frames = wanted != nullptr ? std::atoll(wanted) : 5000;
+  ASSERT_GE(frames, 1000);
+  const auto pipeline = open_tracking(test_bundle("top_down"), 2, true, 5);
+  ASSERT_NE(pipeline, nullptr);
+  std::vector<TestPicture> pictures;
+  pictures.reserve(6);
+  for (unsigned seed = 0; seed < 6; ++seed) pictures.emplace_back(64, 48, seed);
+  std::vector<Pose> poses;
+  int64_t allocations_before = 0, pages_before = 0, persons = 0;
+  for (int64_t i = 1; i <= frames; ++i) {
+    const auto& picture = pictures[static_cast<size_t>(i % 30) / 5];
+    ASSERT_TRUE(pipeline->process(picture.view(), i * 33000000, &poses).ok());
+    persons += static_cast<int64_t>(poses.size());
+    if (i == frames / 5) {
+      pages_before = resident_pages();  // allocates itself
+      allocations_before = allocations;
+    }
+  }
+  EXPECT_GT(persons, frames) << "the pictures must hold persons";
+  EXPECT_EQ(allocations - allocations_before, 0);
+  EXPECT_LE(resident_pages() - pages_before, 64);
 }
 
 }  // namespace
