@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -70,6 +73,21 @@ def run_samples(artifact: Artifact, samples: Sequence[Floats]) -> list[Outputs]:
     engine = open_engine(artifact)
     with core_errors():
         return [[output.copy() for output in engine.run([sample])] for sample in samples]
+
+
+def written_outputs(
+    write: Callable[[Any, Path], Artifact], maps: Sequence[Any], samples: Sequence[Floats]
+) -> Iterator[list[Outputs]]:
+    """Run samples with what `write` makes of each of the maps, in a folder that is removed again.
+
+    Errors: those of write() and run_samples().
+    """
+    with tempfile.TemporaryDirectory(prefix="edgepose-candidate-", ignore_cleanup_errors=True) as folder:
+        for number, precision_map in enumerate(maps):
+            candidate = Path(folder) / str(number)
+            made = run_samples(write(precision_map, candidate), samples)
+            shutil.rmtree(candidate)
+            yield made
 
 
 def open_engine(artifact: Artifact) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact
+from edgepose.calibration.agreement import Outputs
 from edgepose.calibration.plan import Plan
+from edgepose.converters.base import SOC_TARGETS
 from edgepose.errors import UsageError
 
 LayerPrecision = Literal["int8", "float"]
@@ -21,6 +23,7 @@ PrecisionMap = Mapping[str, LayerPrecision]
 CALIBRATORS = {
     "ncnn": "edgepose.calibration.ncnn_int8:NcnnCalibrator",
     "openvino": "edgepose.calibration.openvino_int8:OpenvinoCalibrator",
+    "rknn": "edgepose.calibration.rknn_int8:RknnCalibrator",
 }
 
 
@@ -43,6 +46,15 @@ class NetworkQuantiser(Protocol):
         """Return the error of a layer's own output in int8, where that is known."""
         ...
 
+    def outputs(
+        self, maps: Sequence[PrecisionMap], samples: Sequence[NDArray[np.float32]]
+    ) -> Iterator[list[Outputs]]:
+        """Run the network on samples [1, 3, H, W] with each of the maps in turn; what they write is not kept.
+
+        Errors: UsageError, CalibrationError, EngineError.
+        """
+        ...
+
     def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
         """Write the network; what the map does not name stays float. Equal arguments give equal bytes.
 
@@ -56,10 +68,25 @@ class NetworkQuantiser(Protocol):
 
 
 class Calibrator(Protocol):
-    """Observes networks of one format. `tools` are the import names (of extras.PACKAGES) that it needs."""
+    """Observes float networks of format `source`, and quantises them as `format`.
+
+    label: the format as bundles are named. tools: the import names (of extras.PACKAGES) that it needs.
+    simulator: what runs in place of a device, for reports; None where the C++ engine runs the result here.
+    search_samples: how many held-out samples a search looks at first; None for all. max_mean_px: a limit of
+    the mean shift beside the network's own budget.
+    """
 
     format: str
+    source: str
+    label: str
     tools: tuple[str, ...]
+    simulator: str | None
+    search_samples: int | None
+    max_mean_px: float | None
+
+    def check(self, mode: str) -> None:
+        """Check the mode, and what is not among `tools`, before any work. Errors: EdgePoseError."""
+        ...
 
     def observe(
         self, artifact: Artifact, samples: Sequence[NDArray[np.float32]], plan: Plan
@@ -68,11 +95,12 @@ class Calibrator(Protocol):
         ...
 
 
-def calibrator(format_name: str) -> Calibrator:
-    """Return the calibrator of a bundle's format. Errors: UsageError for one that has none."""
+def calibrator(format_name: str, soc: str | None = None) -> Calibrator:
+    """Return the calibrator of a bundle's format. Errors: UsageError (none, or the chip)."""
     if format_name not in CALIBRATORS:
         raise UsageError(
             f"{format_name} networks cannot be calibrated", hint=f"choose from: {', '.join(CALIBRATORS)}"
         )
     module, _, attribute = CALIBRATORS[format_name].partition(":")
-    return cast(Calibrator, getattr(importlib.import_module(module), attribute)())
+    made = getattr(importlib.import_module(module), attribute)
+    return cast(Calibrator, made(soc) if format_name in SOC_TARGETS else made())

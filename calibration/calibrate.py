@@ -16,7 +16,7 @@ from edgepose import __version__
 from edgepose.artifact import Precision
 from edgepose.bundle.manifest import MANIFEST_NAME, lineage_member
 from edgepose.bundle.pack import refuse_existing, stage_bundle
-from edgepose.calibration.base import calibrator
+from edgepose.calibration.base import Calibrator, calibrator
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.calibration.network import MODES, CalibratedNetwork, Mode, calibrate_network
 from edgepose.calibration.pictures import CalibrationPicture, digests, read_pictures
@@ -70,17 +70,25 @@ def calibrate(
     request: CalibrationRequest,
     *,
     out_dir: Path,
+    maker: Calibrator | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> CalibratedBundle:
     """Calibrate every network of a float32 bundle, and write out_dir/NAME.BACKEND.MODE.
 
+    maker: what quantises; by default the calibrator of the bundle's own backend.
     Errors: UsageError, BundleError, CalibrationError, EngineError, MissingDependencyError, OSError.
     """
     check_request(request)
     with core_errors():
         manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(bundle_dir)).manifest_json)
-    maker = calibrator(manifest["backend"])
+    maker = maker or calibrator(manifest["backend"])
+    if maker.source != manifest["backend"]:
+        raise UsageError(
+            f"{bundle_dir} is for {manifest['backend']}; {maker.format} is made from {maker.source}",
+            hint=f"convert the checkpoint with --to {maker.format} --precision {request.mode}",
+        )
+    maker.check(request.mode)
     if manifest["precision"] != "fp32":
         raise UsageError(
             f"{bundle_dir} is {manifest['precision']}; only fp32 bundles are calibrated",
@@ -90,8 +98,8 @@ def calibrate(
         raise CalibrationError(
             f"{bundle_dir}: one-stage networks are not calibrated yet", hint="use --precision fp16"
         )
-    require(maker.tools, purpose=f"calibrate {manifest['backend']} networks")
-    target = out_dir / f"{manifest['name']}.{manifest['backend']}.{request.mode}"
+    require(maker.tools, purpose=f"calibrate {maker.format} networks")
+    target = out_dir / f"{manifest['name']}.{maker.label}.{request.mode}"
     refuse_existing(target, force=force)
     pictures = read_pictures(request.source)
     evaluation = digests(request.evaluation) if request.evaluation else {}
@@ -134,7 +142,7 @@ def calibrate(
                 advance=advance,
             )
         stage("write the bundle", None)
-        precision, digest = _write(bundle_dir, manifest, networks, target)
+        precision, digest = _write(bundle_dir, manifest, networks, target, maker.format)
     return CalibratedBundle(target, precision, digest, networks, samples)
 
 
@@ -171,13 +179,17 @@ def _finder(bundle_dir: Path, manifest: Mapping[str, Any]) -> Callable[[NDArray[
 
 
 def _write(
-    bundle_dir: Path, manifest: Mapping[str, Any], networks: Mapping[str, CalibratedNetwork], target: Path
+    bundle_dir: Path,
+    manifest: Mapping[str, Any],
+    networks: Mapping[str, CalibratedNetwork],
+    target: Path,
+    backend: str,
 ) -> tuple[Precision, str]:
     if all(network.left_float for network in networks.values()):
         reasons = "; ".join(f"{n.artifact.spec.name}: {n.left_float}" for n in networks.values())
         raise CalibrationError(
             f"no network gains from int8 here ({reasons})",
-            hint="use the fp32 bundle, or convert with --precision fp16; no bundle was written",
+            hint="convert with --precision fp16 (or fp32, where the target has it); no bundle was written",
         )
     precision: Precision = (
         "int8" if all(n.artifact.precision == "int8" for n in networks.values()) else "mixed"
@@ -192,11 +204,12 @@ def _write(
         files |= {path.name: path for path in network.artifact.files.values()}
         models[role]["files"] = {kind: path.name for kind, path in network.artifact.files.items()}
     before = manifest["lineage"]
-    added = [network.artifact.lineage[-1] for network in networks.values() if not network.left_float]
+    added = [entry for n in networks.values() for entry in n.artifact.lineage[len(before) :]]
     stages = [network.stage_member() for network in networks.values()]
     members = {
         **manifest,
         "created_by": f"edgepose {__version__}",
+        "backend": backend,
         "precision": precision,
         "models": models,
         "golden": {**manifest["golden"], "tolerance_px": LIMITS[precision].mean_px},

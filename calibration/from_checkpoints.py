@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from edgepose.calibration.base import calibrator
 from edgepose.calibration.calibrate import CalibratedBundle, CalibrationRequest, calibrate, check_request
 from edgepose.converters import ConvertedBundle, convert
-from edgepose.converters.base import require
+from edgepose.converters.base import SOC_TARGETS, require
+from edgepose.errors import UsageError
 
 if TYPE_CHECKING:
     from edgepose.progress import Progress
@@ -31,25 +32,38 @@ def convert_calibrated(
     request: CalibrationRequest,
     *,
     out_dir: Path,
+    soc: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
     **options: Any,
 ) -> list[CalibratedConversion]:
-    """Convert to float32, then calibrate; options are those of convert().
+    """Convert to float32, then calibrate; soc and options are those of convert().
 
     A bundle is out_dir/NAME.TARGET.MODE; each appears when it is finished.
     Errors: those of convert() and calibrate().
     """
     check_request(request)
-    for target in targets:
-        require(calibrator(target).tools, purpose=f"calibrate {target} networks")
+    makers = [calibrator(target, soc) for target in dict.fromkeys(targets)]
+    if soc is not None and not set(targets) & set(SOC_TARGETS):
+        raise UsageError(f"--soc {soc} is for the target rknn only", hint="add --to rknn, or leave --soc out")
+    for maker in makers:
+        maker.check(request.mode)
+        require(maker.tools, purpose=f"calibrate {maker.format} networks")
     with tempfile.TemporaryDirectory(prefix="edgepose-float-", ignore_cleanup_errors=True) as work:
         floats = convert(
-            checkpoints, targets, precision="fp32", out_dir=Path(work), progress=progress, **options
+            checkpoints,
+            [maker.source for maker in makers],
+            precision="fp32",
+            out_dir=Path(work),
+            progress=progress,
+            **options,
         )
-        return [
-            CalibratedConversion(
-                bundle, calibrate(bundle.path, request, out_dir=out_dir, force=force, progress=progress)
+        by_backend = {bundle.backend: bundle for bundle in floats}
+        made = []
+        for maker in makers:
+            bundle = by_backend[maker.source]
+            calibrated = calibrate(
+                bundle.path, request, out_dir=out_dir, maker=maker, force=force, progress=progress
             )
-            for bundle in floats
-        ]
+            made.append(CalibratedConversion(bundle, calibrated))
+        return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgepose import __version__
 from edgepose.artifact import Artifact, LineageEntry, Precision
+from edgepose.calibration.agreement import Outputs, written_outputs
 from edgepose.calibration.base import LayerPrecision, PrecisionMap
 from edgepose.calibration.improve import IntegerLayer, quantise_layer
 from edgepose.calibration.ncnn_activations import ActivationStatistics, collect
@@ -20,6 +21,8 @@ from edgepose.calibration.ncnn_model import Layer, NcnnModel, raw, read_model, t
 from edgepose.calibration.plan import Plan
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_file
+
+Floats = NDArray[np.float32]
 
 # The parameter that says how a layer is quantised, and its value (load_param in ncnn's src/layer/*.cpp).
 _TERMS = {"Convolution": (8, 2), "ConvolutionDepthWise": (8, 1), "InnerProduct": (8, 2), "Gemm": (18, 2)}
@@ -100,6 +103,10 @@ class Quantiser:
         if name not in self._made:
             self._made[name] = _integers(self._layer(name), self._statistics, self._plan)
         return self._made[name]
+
+    def outputs(self, maps: Sequence[PrecisionMap], samples: Sequence[Floats]) -> Iterator[list[Outputs]]:
+        """Write the network with each of the maps in turn, and run it with the C++ engine."""
+        return written_outputs(self.write, maps, samples)
 
     def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
         """Write the network, as quantise() does."""
@@ -238,9 +245,15 @@ def _halve_float_weights(model: NcnnModel) -> None:
 class NcnnCalibrator:
     """Quantises ncnn networks with the quantiser of this module."""
 
-    format = "ncnn"
+    format = source = label = "ncnn"
     tools = ("ncnn",)
+    simulator = None
+    search_samples = None
+    max_mean_px = None
 
-    def observe(self, artifact: Artifact, samples: Sequence[NDArray[np.float32]], plan: Plan) -> Quantiser:
+    def check(self, mode: str) -> None:
+        """Do nothing: every mode can be made."""
+
+    def observe(self, artifact: Artifact, samples: Sequence[Floats], plan: Plan) -> Quantiser:
         """Run the float network on the samples. Errors: those of collect()."""
         return Quantiser(artifact, collect(artifact, samples, patches=plan.needs_patches), plan)

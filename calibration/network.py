@@ -75,7 +75,7 @@ def calibrate_network(
     """Quantise a float network into work_dir.
 
     int8: every layer that can be. mixed: those worth it, without the heads. auto: those of the worthwhile
-    that keep to the budget, and only if that is faster here than fp32 and fp16.
+    that keep to the budget, and, where the result runs here, only if that is faster than fp32 and fp16.
     Errors: CalibrationError (over the limits), EngineError, MissingDependencyError.
     """
     name, held_out = artifact.spec.name, samples.held_out.tensors
@@ -84,7 +84,7 @@ def calibrate_network(
     chosen = quantiser.names() if mode == "int8" else quantiser.worthwhile()
     if not chosen:
         raise CalibrationError(f"{name} has no layer that can become int8")
-    report, budget = None, default_budget(artifact.spec)
+    report, budget = None, replace(default_budget(artifact.spec), mean_px=calibrator.max_mean_px)
     if with_sensitivity or mode == "auto":
         stage(f"{name}: sensitivity of {len(chosen)} layers", len(chosen))
         report = sensitivity(
@@ -98,32 +98,53 @@ def calibrate_network(
     if mode == "auto":
         assert report is not None
         stage(f"{name}: search", None)
-        found = search(artifact, quantiser, report, held_out, budget, work_dir=work_dir, advance=advance)
-        chosen = list(found.int8_layers)
+        chosen = _search(artifact, calibrator, quantiser, report, held_out, budget, advance)
     left_float = None
     times: dict[str, float] = {}
     if chosen:
         made = quantiser.write(dict.fromkeys(chosen, "int8"), work_dir / "int8")
         stage(f"{name}: measure", None)
-        times = _times(artifact, quantiser, made, held_out[0], work_dir)
-        if mode == "auto":
-            left_float = _slower(name, times)
+        if calibrator.simulator is None:
+            times = _times(artifact, quantiser, made, held_out[0], work_dir)
+            left_float = _slower(name, times) if mode == "auto" else None
     else:
         left_float = "no layer in int8 keeps to the budget"
+    layers = len(quantiser.names())
     if left_float:
         log.notice(f"{name} stays float: {left_float}")
-        return CalibratedNetwork(
-            artifact, None, None, budget, report, (), len(quantiser.names()), times, left_float
-        )
-    references, candidates = run_samples(artifact, held_out), run_samples(made, held_out)
-    result = _checked(made, references, candidates, mode)
+        if calibrator.simulator is None:
+            return CalibratedNetwork(artifact, None, None, budget, report, (), layers, times, left_float)
+        # The float network is in a format that the device does not run.
+        chosen, made = [], quantiser.half(work_dir / "half")
+    references = run_samples(artifact, held_out)
+    (candidates,) = quantiser.outputs([dict.fromkeys(chosen, "int8")], held_out)
+    result = _checked(made, references, candidates, mode, calibrator)
     agreement = compare(artifact.spec, references, candidates)
     entry = made.lineage[-1]
     arguments = {**entry.arguments, "model": name, "mode": mode, **samples.record()}
     made = replace(made, lineage=(*made.lineage[:-1], replace(entry, arguments=arguments)))
     return CalibratedNetwork(
-        made, result, agreement, budget, report, tuple(chosen), len(quantiser.names()), times, None
+        made, result, agreement, budget, report, tuple(chosen), layers, times, left_float
     )
+
+
+def _search(
+    artifact: Artifact,
+    calibrator: Calibrator,
+    quantiser: NetworkQuantiser,
+    report: SensitivityReport,
+    held_out: Sequence[NDArray[np.float32]],
+    budget: Budget,
+    advance: Callable[[], None],
+) -> list[str]:
+    """Search on few samples where the calibrator asks for that, and again on all if those disagree."""
+    few = calibrator.search_samples
+    if few is not None and few < len(held_out):
+        found = search(artifact, quantiser, report, held_out[:few], budget, advance=advance)
+        (candidates,) = quantiser.outputs([dict.fromkeys(found.int8_layers, "int8")], held_out)
+        if budget.allows(compare(artifact.spec, run_samples(artifact, held_out), candidates)):
+            return list(found.int8_layers)
+    return list(search(artifact, quantiser, report, held_out, budget, advance=advance).int8_layers)
 
 
 def _checked(
@@ -131,6 +152,7 @@ def _checked(
     references: Sequence[list[NDArray[np.float32]]],
     candidates: Sequence[list[NDArray[np.float32]]],
     mode: Mode,
+    calibrator: Calibrator,
 ) -> StageResult:
     from edgepose.errors import ConversionError
 
@@ -138,7 +160,7 @@ def _checked(
         return compare_stage(
             made.spec,
             made.precision,
-            engine_label(made.format),
+            calibrator.simulator or engine_label(made.format),
             precision=made.precision,
             references=references,
             candidates=candidates,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgepose import __version__
 from edgepose.artifact import Artifact, LineageEntry, Precision
+from edgepose.calibration.agreement import Outputs, written_outputs
 from edgepose.calibration.base import PrecisionMap
 from edgepose.calibration.plan import Plan
 from edgepose.converters.base import require, tool_versions
@@ -34,8 +35,14 @@ _PRODUCTS = (*_CONVOLUTIONS, "MatMul")
 class OpenvinoCalibrator:
     """Quantises OpenVINO networks with nncf.quantize, once for all precision maps."""
 
-    format = "openvino"
+    format = source = label = "openvino"
     tools = ("openvino", "nncf")
+    simulator = None
+    search_samples = None
+    max_mean_px = None
+
+    def check(self, mode: str) -> None:
+        """Do nothing: every mode can be made."""
 
     def observe(self, artifact: Artifact, samples: Sequence[Floats], plan: Plan) -> OpenvinoQuantiser:
         """Let nncf run the float network on the samples. Errors: CalibrationError, MissingDependencyError."""
@@ -85,6 +92,10 @@ class OpenvinoQuantiser:
     def layer_error(self, name: str) -> float | None:
         """Return None: nncf does not say."""
         return None
+
+    def outputs(self, maps: Sequence[PrecisionMap], samples: Sequence[Floats]) -> Iterator[list[Outputs]]:
+        """Write the network with each of the maps in turn, and run it with the C++ engine."""
+        return written_outputs(self.write, maps, samples)
 
     def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
         """Write the network; what the map does not name stays float."""

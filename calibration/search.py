@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,19 +24,21 @@ _MAX_TAKEN_BACK = 12
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What int8 may cost: the least mean similarity (OKS, IoU) to the float network, the largest 95th
-    percentile of the shifts in pixels of the network's input.
+    percentile of the shifts in pixels of the network's input, and, where it is given, their largest mean.
     """
 
     similarity: float
     p95_px: float
+    mean_px: float | None = None
 
     def allows(self, agreement: Agreement) -> bool:
         """Tell whether figures keep to the budget."""
-        return agreement.similarity >= self.similarity and agreement.p95_px <= self.p95_px
+        kept = agreement.similarity >= self.similarity and agreement.p95_px <= self.p95_px
+        return kept and (self.mean_px is None or agreement.mean_px <= self.mean_px)
 
     def to_json(self) -> dict[str, Any]:
         """Return the budget as a bundle keeps it."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def default_budget(spec: ModelSpec) -> Budget:
@@ -68,7 +68,6 @@ def search(
     samples: Sequence[Floats],
     budget: Budget,
     *,
-    work_dir: Path,
     advance: Callable[[], None] | None = None,
 ) -> Found:
     """Leave layers in float, worst first, until the budget is kept; then take back what proves harmless.
@@ -77,7 +76,7 @@ def search(
     nothing but the arguments; no layer in int8 is left where none keeps to the budget.
     Errors: CalibrationError, EngineError.
     """
-    tries = _Tries(artifact, quantiser, samples, work_dir, advance)
+    tries = _Tries(artifact, quantiser, samples, advance)
     every = [layer.layer for layer in report.layers]
     bad = set(report.bad_layers())
     worst = [layer.layer for layer in report.worst_first()]
@@ -108,12 +107,10 @@ class _Tries:
         artifact: Artifact,
         quantiser: NetworkQuantiser,
         samples: Sequence[Floats],
-        work_dir: Path,
         advance: Callable[[], None] | None,
     ) -> None:
         self.count = 0
-        self._artifact, self._quantiser, self._samples = artifact, quantiser, samples
-        self._folder = work_dir / "try"
+        self._spec, self._quantiser, self._samples = artifact.spec, quantiser, samples
         self._advance = advance
         self._references: list[Outputs] = run_samples(artifact, samples)
 
@@ -121,8 +118,5 @@ class _Tries:
         self.count += 1
         if self._advance:
             self._advance()
-        made = self._quantiser.write(dict.fromkeys(chosen, "int8"), self._folder)
-        try:
-            return compare(made.spec, self._references, run_samples(made, self._samples))
-        finally:
-            shutil.rmtree(self._folder)
+        (made,) = self._quantiser.outputs([dict.fromkeys(chosen, "int8")], self._samples)
+        return compare(self._spec, self._references, made)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact, SimccHead
-from edgepose.calibration.agreement import Agreement, Outputs, compare, figures_json, rounded, run_samples
-from edgepose.calibration.base import LayerPrecision, NetworkQuantiser
+from edgepose.calibration.agreement import Agreement, compare, figures_json, rounded, run_samples
+from edgepose.calibration.base import NetworkQuantiser, PrecisionMap
 from edgepose.errors import CalibrationError
 
 Floats = NDArray[np.float32]
@@ -110,7 +107,7 @@ def sensitivity(
     leave_out: bool = True,
     advance: Callable[[], None] | None = None,
 ) -> SensitivityReport:
-    """Measure named layers of a float artifact on samples [1, 3, H, W], with the C++ engine and decoder.
+    """Measure named layers of a float artifact on samples [1, 3, H, W], with the C++ decoder.
 
     The samples should not be those of the calibration. leave_out: also measure each layer as the only float
     one of those named. advance is called after each layer.
@@ -119,44 +116,29 @@ def sensitivity(
     if not layers or not samples:
         raise CalibrationError("the sensitivity needs at least one layer and one sample")
     references = run_samples(artifact, samples)
-    with tempfile.TemporaryDirectory(prefix="edgepose-sensitivity-") as folder:
-        work_dir = Path(folder)
-
-        def measure(chosen: Sequence[str]) -> Agreement:
-            return _measure(quantiser, references, samples, chosen, work_dir / "candidate")
-
-        every = measure(layers)
-        found = []
-        for name in layers:
-            others = [other for other in layers if other != name]
-            found.append(
-                LayerSensitivity(
-                    layer=name,
-                    kind=quantiser.kind(name),
-                    alone_int8=measure([name]),
-                    left_float=measure(others) if leave_out else None,
-                    layer_error=quantiser.layer_error(name),
-                )
+    chosen = [list(layers)]
+    for name in layers:
+        chosen.append([name])
+        if leave_out:
+            chosen.append([other for other in layers if other != name])
+    maps: list[PrecisionMap] = [dict.fromkeys(names, "int8") for names in chosen]
+    figures = (compare(artifact.spec, references, made) for made in quantiser.outputs(maps, samples))
+    every = next(figures)
+    found = []
+    for name in layers:
+        found.append(
+            LayerSensitivity(
+                layer=name,
+                kind=quantiser.kind(name),
+                alone_int8=next(figures),
+                left_float=next(figures) if leave_out else None,
+                layer_error=quantiser.layer_error(name),
             )
-            if advance:
-                advance()
+        )
+        if advance:
+            advance()
     name = "OKS" if isinstance(artifact.spec.head, SimccHead) else "IoU"
     return SensitivityReport(name, len(samples), every, tuple(found))
-
-
-def _measure(
-    quantiser: NetworkQuantiser,
-    references: Sequence[Outputs],
-    samples: Sequence[Floats],
-    chosen: Sequence[str],
-    folder: Path,
-) -> Agreement:
-    precision_map: dict[str, LayerPrecision] = dict.fromkeys(chosen, "int8")
-    artifact = quantiser.write(precision_map, folder)
-    try:
-        return compare(artifact.spec, references, run_samples(artifact, samples))
-    finally:
-        shutil.rmtree(folder)
 
 
 def _row(layer: LayerSensitivity) -> tuple[str, ...]:

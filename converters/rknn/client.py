@@ -23,14 +23,17 @@ TIMEOUT_VARIABLE = "EDGEPOSE_RKNN_TIMEOUT_S"
 _DEFAULT_TIMEOUT_S = 900.0
 _KEPT_LOGS = 20
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# Written as an error by every build with integers in it, good ones too.
+_NO_ERRORS = ("Unkown op target: 0",)
 _ERROR_LINE = re.compile(r"^E (?:RKNN: \[[^]]*\] )?(.+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the worker gave: seconds by step, and what the toolkit wrote, without colours."""
+    """What the worker gave: seconds by step, what it found, and what the toolkit wrote, without colours."""
 
     seconds: Mapping[str, float]
+    found: Mapping[str, Any]
     log_text: str
     log_file: Path | None
 
@@ -84,6 +87,7 @@ def run_job(
         result = json.loads(result_path.read_text(encoding="utf-8"))
         ok, step = bool(result["ok"]), str(result["step"])
         seconds = {str(name): float(value) for name, value in result["seconds"].items()}
+        found = dict(result.get("found", {}))
     except FileNotFoundError:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         raise ConversionError(
@@ -94,7 +98,7 @@ def run_job(
     if not ok:
         reason = _reason(text) or result.get("message", "no reason given")
         raise ConversionError(f"{title}: rknn-toolkit2 failed in {step}: {reason}", hint=_log_hint(kept))
-    return Answer(seconds, text, kept)
+    return Answer(seconds, found, text, kept)
 
 
 def _reason(text: str) -> str:
@@ -102,7 +106,7 @@ def _reason(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in lines:
         match = _ERROR_LINE.match(line)
-        if match:
+        if match and match[1].strip() not in _NO_ERRORS:
             return match[1].strip()
     return lines[-1] if lines else "it wrote nothing"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +70,16 @@ class RknnExporter:
         source = artifact.files["onnx"]
         path, prepared = context.work_dir / f"{role}.rknn", context.work_dir / "prepared.onnx"
         dims = (1, 3, *spec.preprocess.input_hw)
-        changed = self._prepare(source, prepared, spec.input_names[0], dims, spec.name, context)
+        changed = prepare(artifact, prepared, self._soc)
         job = {
+            "kind": "compile",
             "model": str(prepared),
             "soc": self._soc.name,
-            "config": {},
             "input_name": spec.input_names[0],
             "input_dims": list(dims),
             "output_names": list(spec.output_names),
             "rknn": str(path),
-            "samples": _store_inputs(context),
+            "samples": store_inputs(context.inputs, context.work_dir),
             "outputs": str(context.work_dir / _OUTPUTS),
         }
         answer = client.run_job(
@@ -89,14 +89,7 @@ class RknnExporter:
             work_dir=context.work_dir,
             children=context.children,
         )
-        layers = preflight.placement(answer.log_text)
-        if layers is None:
-            raise ConversionError(
-                f"{spec.name}: rknn-toolkit2's log has no table of layers",
-                hint=f"its log: {answer.log_file}",
-            )
-        for kind, name in layers.elsewhere:
-            log.info(f"{spec.name}: {kind} {name} runs on the CPU of {self._soc.name}")
+        layers = placement(answer, spec.name, self._soc)
         entry = LineageEntry(
             step="compile",
             tool="rknn-toolkit2",
@@ -123,54 +116,71 @@ class RknnExporter:
 
     def simulated(self, artifact: Artifact, context: Context) -> list[list[Array]]:
         """Return what the simulator gave for context.inputs in run(). Errors: ConversionError."""
-        import numpy as np
-
-        shapes = [artifact.output_shapes[name][1:] for name in artifact.spec.output_names]
-        with np.load(context.work_dir / _OUTPUTS, allow_pickle=False) as stored:
-            return [
-                [_shaped(stored[f"{index}/{n}"], shape, artifact) for n, shape in enumerate(shapes)]
-                for index in range(len(context.inputs))
-            ]
-
-    def _prepare(
-        self,
-        source: Path,
-        target: Path,
-        input_name: str,
-        dims: tuple[int, ...],
-        name: str,
-        context: Context,
-    ) -> dict[str, int]:
-        import onnx
-
-        try:
-            model, changed = graph.prepare(onnx.load(str(source)), input_name, dims)
-            findings = preflight.check(model, self._soc)
-            reason = preflight.refusal(findings)
-            if reason:
-                raise ConversionError(f"{name} cannot run on {self._soc.name}: {reason}")
-            if findings:
-                log.notice(
-                    f"{name}: before the build, {len(findings)} nodes are known to leave the NPU of "
-                    f"{self._soc.name} (-v lists them)"
-                )
-            for finding in findings:
-                log.info(f"{name}: {finding}")
-            onnx.save(model, str(target))
-        except EdgePoseError:
-            raise
-        except Exception as error:
-            raise tool_failure("preparing the graph for RKNN", error, folder=context.work_dir) from error
-        return changed
+        return read_outputs(context.work_dir / _OUTPUTS, artifact, len(context.inputs))
 
 
-def _store_inputs(context: Context) -> str:
+def prepare(artifact: Artifact, target: Path, soc: Soc) -> dict[str, int]:
+    """Write the graph of an ONNX artifact as the compiler needs it; return what the passes changed.
+
+    Errors: ConversionError (a node that the chip does not take, by name), OSError.
+    """
+    import onnx
+
+    spec = artifact.spec
+    dims = (1, 3, *spec.preprocess.input_hw)
+    try:
+        model, changed = graph.prepare(onnx.load(str(artifact.files["onnx"])), spec.input_names[0], dims)
+        findings = preflight.check(model, soc)
+        reason = preflight.refusal(findings)
+        if reason:
+            raise ConversionError(f"{spec.name} cannot run on {soc.name}: {reason}")
+        if findings:
+            log.notice(
+                f"{spec.name}: before the build, {len(findings)} nodes are known to leave the NPU of "
+                f"{soc.name} (-v lists them)"
+            )
+        for finding in findings:
+            log.info(f"{spec.name}: {finding}")
+        onnx.save(model, str(target))
+    except EdgePoseError:
+        raise
+    except Exception as error:
+        raise tool_failure("preparing the graph for RKNN", error, folder=target.parent) from error
+    return changed
+
+
+def placement(answer: client.Answer, name: str, soc: Soc) -> preflight.Placement:
+    """Return where the layers of a network were placed. Errors: ConversionError."""
+    layers = preflight.placement(answer.log_text)
+    if layers is None:
+        raise ConversionError(
+            f"{name}: rknn-toolkit2's log has no table of layers", hint=f"its log: {answer.log_file}"
+        )
+    for kind, layer in layers.elsewhere:
+        log.info(f"{name}: {kind} {layer} runs on the CPU of {soc.name}")
+    return layers
+
+
+def store_inputs(inputs: Sequence[Array], folder: Path) -> str:
+    """Write samples [1, 3, H, W] for the worker; return the file."""
     import numpy as np
 
-    path = context.work_dir / "inputs.npz"
-    arrays: dict[str, Any] = {str(index): array for index, array in enumerate(context.inputs)}
+    path = folder / "inputs.npz"
+    arrays: dict[str, Any] = {str(index): array for index, array in enumerate(inputs)}
     np.savez(path, **arrays)
     return str(path)
+
+
+def read_outputs(path: Path, artifact: Artifact, count: int) -> list[list[Array]]:
+    """Return what the simulator gave for `count` samples, each output [1, ...]. Errors: ConversionError."""
+    import numpy as np
+
+    shapes = [artifact.output_shapes[name][1:] for name in artifact.spec.output_names]
+    with np.load(path, allow_pickle=False) as stored:
+        return [
+            [_shaped(stored[f"{index}/{n}"], shape, artifact) for n, shape in enumerate(shapes)]
+            for index in range(count)
+        ]
 
 
 def _shaped(array: Array, shape: tuple[int, ...], artifact: Artifact) -> Array:

@@ -56,9 +56,11 @@ def resolve_soc(name: str | None) -> Soc:
 def check_precision(soc: Soc, precision: str) -> None:
     """Check that a chip computes at a precision. Errors: UsageError with the reason."""
     if precision == "fp32":
-        raise UsageError("Rockchip NPUs do not compute at fp32", hint="give --precision fp16")
-    if precision == "fp16" and not soc.fp16:
         raise UsageError(
-            f"{soc.name} cannot run a network at fp16: its NPU computes with integers only",
-            hint="choose a chip with a half-precision NPU, such as rk3588",
+            "Rockchip NPUs do not compute at fp32", hint=f"give --precision {'fp16' if soc.fp16 else 'int8'}"
+        )
+    if precision != "int8" and not soc.fp16:
+        raise UsageError(
+            f"{soc.name} cannot run a network at {precision}: its NPU computes with integers only",
+            hint="give --precision int8, or choose a chip with a half-precision NPU, such as rk3588",
         )

@@ -5,14 +5,17 @@ The toolkit logs to both streams, so the answer goes into a file, written under 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+Step = Callable[[str, Callable[[], Any]], Any]
 
 
 class StepError(Exception):
@@ -39,31 +42,96 @@ def main() -> int:
 
 
 def _work(job: dict[str, Any], result: dict[str, Any]) -> None:
-    from rknn.api import RKNN
-
     def step(name: str, call: Callable[[], Any]) -> Any:
         result["step"] = name
         started = time.monotonic()
         value = call()
-        result["seconds"][name] = round(time.monotonic() - started, 3)
+        spent = result["seconds"].get(name, 0.0) + time.monotonic() - started
+        result["seconds"][name] = round(spent, 3)
         if isinstance(value, int) and value != 0:
             raise StepError(f"{name} answered {value}")
         return value
 
+    if job["kind"] == "compile":
+        _compile(job, step)
+    elif job["kind"] == "observe":
+        result["found"] = _observe(job, step)
+    else:
+        for trial in job["trials"]:
+            _try(job, trial, step)
+
+
+def _compile(job: dict[str, Any], step: Step) -> None:
+    """Compile an ONNX network as half precision, and simulate it."""
+    with _toolkit(job, step) as rknn:
+        _load(rknn, job, step)
+        step("build", lambda: rknn.build(do_quantization=False))
+        _finish(rknn, job, step)
+
+
+def _observe(job: dict[str, Any], step: Step) -> dict[str, Any]:
+    """Run an ONNX network on the calibration samples: the toolkit leaves its graph, its data and its ranges.
+
+    Returns the nodes of that graph, which has the names that layers are chosen by, and the tensors with
+    ranges.
+    """
+    import onnx
+    from ruamel.yaml import YAML
+
+    with _toolkit(job, step) as rknn:
+        _load(rknn, job, step)
+        step(
+            "hybrid_quantization_step1",
+            lambda: rknn.hybrid_quantization_step1(dataset=job["dataset"], proposal=False),
+        )
+    stem = Path(job["model"]).stem
+    graph = onnx.load(f"{stem}.model").graph
+    ranges = YAML(typ="safe").load(Path(f"{stem}.quantization.cfg"))["quantize_parameters"]
+    return {
+        "nodes": [[node.op_type, node.name, list(node.input), list(node.output)] for node in graph.node],
+        "tensors": list(ranges),
+    }
+
+
+def _try(job: dict[str, Any], trial: dict[str, Any], step: Step) -> None:
+    """Quantise what _observe() left, but for the layers that stay in half precision; simulate the result."""
+    stem = job["stem"]
+    # As text: the toolkit refuses ranges that another program has written again.
+    text = Path(f"{stem}.quantization.cfg").read_text(encoding="utf-8")
+    head, found, rest = text.partition("custom_quantize_layers: {}\n")
+    if head or not found:
+        raise StepError(f"{stem}.quantization.cfg does not begin with custom_quantize_layers")
+    chosen = "".join(f"    {json.dumps(name)}: float16\n" for name in trial["float_tensors"])
+    Path("trial.cfg").write_text(
+        (f"custom_quantize_layers:\n{chosen}" if chosen else found) + rest, encoding="utf-8"
+    )
+    # An object that has run step 1 refuses step 2.
+    with _toolkit(job, step) as rknn:
+        step(
+            "hybrid_quantization_step2",
+            lambda: rknn.hybrid_quantization_step2(
+                model_input=f"{stem}.model",
+                data_input=f"{stem}.data",
+                model_quantization_cfg="trial.cfg",
+            ),
+        )
+        _finish(rknn, {**job, **trial}, step)
+
+
+@contextlib.contextmanager
+def _toolkit(job: dict[str, Any], step: Step) -> Iterator[Any]:
+    from rknn.api import RKNN
+
     rknn = RKNN(verbose=True)
     try:
-        _build(rknn, job, step)
-        step("export_rknn", lambda: rknn.export_rknn(job["rknn"]))
-        if job["samples"]:
-            step("init_runtime", lambda: rknn.init_runtime())
-            step("inference", lambda: _simulate(rknn, job))
+        # No mean and no standard deviation: inputs are what the one C++ preprocessing makes.
+        step("config", lambda: rknn.config(target_platform=job["soc"]))
+        yield rknn
     finally:
         rknn.release()
 
 
-def _build(rknn: Any, job: dict[str, Any], step: Callable[[str, Callable[[], Any]], Any]) -> None:
-    # No mean and no standard deviation: inputs are what the one C++ preprocessing makes.
-    step("config", lambda: rknn.config(target_platform=job["soc"], **job["config"]))
+def _load(rknn: Any, job: dict[str, Any], step: Step) -> None:
     step(
         "load_onnx",
         lambda: rknn.load_onnx(
@@ -73,7 +141,14 @@ def _build(rknn: Any, job: dict[str, Any], step: Callable[[str, Callable[[], Any
             outputs=job["output_names"],
         ),
     )
-    step("build", lambda: rknn.build(do_quantization=False))
+
+
+def _finish(rknn: Any, job: dict[str, Any], step: Step) -> None:
+    if job["rknn"]:
+        step("export_rknn", lambda: rknn.export_rknn(job["rknn"]))
+    if job["samples"]:
+        step("init_runtime", lambda: rknn.init_runtime())
+        step("inference", lambda: _simulate(rknn, job))
 
 
 def _simulate(rknn: Any, job: dict[str, Any]) -> None:

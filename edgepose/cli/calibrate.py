@@ -150,9 +150,14 @@ def _line(network: CalibratedNetwork, held_out: int) -> str:
     if network.left_float or network.agreement is None:
         return f"{name}: float ({network.left_float})"
     agreement, times = network.agreement, network.median_ms
+    measured = (
+        f"{times['fp32'] / times['int8']:.2f} times as fast as fp32, "
+        f"{times['fp16'] / times['int8']:.2f} times as fp16 here (1 thread)"
+        if times
+        else "compared in a simulator, not on hardware"
+    )
     return (
         f"{name}: {len(network.int8_layers)} of {network.layers} layers in int8; "
         f"on {held_out} held-out samples mean {agreement.mean_px:.3f} px, p95 {agreement.p95_px:.2f} px, "
-        f"similarity {agreement.similarity:.4f}; {times['fp32'] / times['int8']:.2f} times as fast as fp32, "
-        f"{times['fp16'] / times['int8']:.2f} times as fp16 here (1 thread)"
+        f"similarity {agreement.similarity:.4f}; {measured}"
     )

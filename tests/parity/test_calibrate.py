@@ -182,9 +182,7 @@ def quantiser_of(bundle: Path, samples: list[np.ndarray]) -> NetworkQuantiser:
     return calibrator(artifact.format).observe(artifact, samples[:COUNT], load_plan("plain"))
 
 
-def test_the_search_keeps_to_the_budget(
-    pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path
-) -> None:
+def test_the_search_keeps_to_the_budget(pose_bundles: dict[str, Path], pictures: Path) -> None:
     bundle = pose_bundles["ncnn"]
     samples = samples_of(bundle, pictures)
     artifact, quantiser = artifact_of(bundle, "pose"), quantiser_of(bundle, samples)
@@ -192,12 +190,12 @@ def test_the_search_keeps_to_the_budget(
     report = sensitivity(artifact, quantiser, held_out[:2], layers=quantiser.worthwhile(), leave_out=False)
     budget = default_budget(artifact.spec)
     assert budget == Budget(similarity=0.995, p95_px=1.0)
-    found = search(artifact, quantiser, report, held_out, budget, work_dir=tmp_path)
+    found = search(artifact, quantiser, report, held_out, budget)
     assert found.agreement is not None
     assert budget.allows(found.agreement)
     assert 0 < len(found.int8_layers) <= len(report.layers)
     # A budget that nothing meets leaves nothing in int8.
-    none = search(artifact, quantiser, report, held_out[:1], Budget(1.1, 0.0), work_dir=tmp_path)
+    none = search(artifact, quantiser, report, held_out[:1], Budget(1.1, 0.0))
     assert none.int8_layers == () and none.agreement is None
 
 

@@ -165,7 +165,7 @@ def test_a_planted_bad_layer_is_found(
     assert report.to_json()["bad_layers"] == [PLANTED_READER]
     # The search leaves it in float, and little else.
     plain = Quantiser(artifact, found, load_plan("plain"))
-    kept = search(artifact, plain, report, held_out, Budget(0.98, 3.0), work_dir=tmp_path)
+    kept = search(artifact, plain, report, held_out, Budget(0.98, 3.0))
     assert PLANTED_READER not in kept.int8_layers
     assert len(kept.int8_layers) >= len(chosen) // 2
     # A scale for each channel cures it.

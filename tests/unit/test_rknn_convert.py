@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgepose.calibration.rknn_int8 import RknnCalibrator
 from edgepose.converters.base import Children
 from edgepose.converters.rknn import client, graph, preflight
 from edgepose.converters.rknn.environment import Environment
@@ -32,8 +33,14 @@ def test_fp16_is_refused_where_the_npu_has_none() -> None:
         UsageError, match="rv1106 cannot run a network at fp16: its NPU computes with integers"
     ):
         check_precision(SOCS["rv1106"], "fp16")
-    with pytest.raises(UsageError, match="do not compute at fp32"):
-        check_precision(SOCS["rk3588"], "fp32")
+    for mode in ("mixed", "auto"):
+        with pytest.raises(UsageError, match=f"rv1103 cannot run a network at {mode}"):
+            RknnCalibrator("rv1103").check(mode)
+    check_precision(SOCS["rv1106"], "int8")
+    for chip, other in (("rk3588", "fp16"), ("rv1106", "int8")):
+        with pytest.raises(UsageError, match="do not compute at fp32") as caught:
+            check_precision(SOCS[chip], "fp32")
+        assert caught.value.hint == f"give --precision {other}"
 
 
 @pytest.fixture
@@ -86,6 +93,12 @@ def test_every_failure_is_named_with_its_log(run: Any, script: str, words: str) 
     assert caught.value.message.startswith("net for rk3588: rknn-toolkit2")
     if caught.value.hint:
         assert Path(caught.value.hint.removeprefix("its log: ")).is_file()
+
+
+def test_what_every_build_calls_an_error_is_no_reason(run: Any) -> None:
+    lines = r"E RKNN: [18:02:13.741] Unkown op target: 0\nE build: the true reason\n"
+    with pytest.raises(ConversionError, match="exit status 1\\): build: the true reason"):
+        run(f"printf '{lines}'; exit 1")
 
 
 def test_a_toolkit_that_hangs_is_ended(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,9 @@ def _network(subject: Subject, stage: Mapping[str, Any]) -> list[Markup]:
             f"at least {number(budget['similarity'], 4)} and p95 at most {number(budget['p95_px'], 2)} px"
         )
         kept = agreement["similarity"] >= budget["similarity"] and agreement["p95_px"] <= budget["p95_px"]
+        if "mean_px" in budget:
+            allowed += f", mean at most {number(budget['mean_px'], 2)} px"
+            kept = kept and agreement["mean_px"] <= budget["mean_px"]
         outcome = verdict("pass", "within the budget") if kept else verdict("fail", "over the budget")
         lines.append(el("p", outcome, f": similarity {allowed}."))
     if record and record["layers"]:
