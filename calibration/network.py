@@ -117,7 +117,10 @@ def calibrate_network(
         # The float network is in a format that the device does not run.
         chosen, made = [], quantiser.half(work_dir / "half")
     references = run_samples(artifact, held_out)
-    (candidates,) = quantiser.outputs([dict.fromkeys(chosen, "int8")], held_out)
+    if calibrator.simulator is None:
+        candidates = run_samples(made, held_out)
+    else:
+        (candidates,) = quantiser.outputs([dict.fromkeys(chosen, "int8")], held_out)
     result = _checked(made, references, candidates, mode, calibrator)
     agreement = compare(artifact.spec, references, candidates)
     entry = made.lineage[-1]

@@ -82,16 +82,17 @@ def search(
     worst = [layer.layer for layer in report.worst_first()]
     # The damage of single layers adds up: steps grow, or a network of hundreds of layers takes hours.
     left: list[str] = [name for name in worst if name in bad]
-    while True:
-        chosen = [name for name in every if name not in left]
-        if not chosen:
-            return Found((), None, tries.count)
-        agreement = tries.measure(chosen)
-        if budget.allows(agreement):
+    chosen = [name for name in every if name not in left]
+    agreement: Agreement | None = None
+    while chosen:
+        figures = tries.measure(chosen)
+        if budget.allows(figures):
+            agreement = figures
             break
         step = max(1, len(left) // 3)
         rest = [name for name in worst if name not in left]
         left += rest[:step]
+        chosen = [name for name in every if name not in left]
     # The least harmful of those left in float first; each is kept where the budget still holds.
     for name in [name for name in reversed(left) if name not in bad][:_MAX_TAKEN_BACK]:
         wider = [other for other in every if other in chosen or other == name]

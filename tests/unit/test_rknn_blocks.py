@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from edgepose.calibration.agreement import Agreement
 from edgepose.calibration.rknn_blocks import Node, blocks
+from edgepose.calibration.search import Budget
 
 _STAGE = "/backbone/stage1/stage1.1"
 _POSE: list[Node] = [
@@ -52,3 +54,11 @@ def test_the_last_layers_of_a_detector_are_heads() -> None:
         "bbox_head/rtm_cls.0": True,
         "bbox_head/rtm_reg.0": True,
     }
+
+
+def test_a_budget_may_limit_the_mean_too() -> None:
+    figures = Agreement(10, mean_px=0.6, p95_px=0.9, max_px=2, similarity=0.999, output_error=0)
+    plain = Budget(similarity=0.995, p95_px=1.0)
+    assert plain.allows(figures) and plain.to_json() == {"similarity": 0.995, "p95_px": 1.0}
+    assert Budget(similarity=0.995, p95_px=1.0, mean_px=0.6).allows(figures)
+    assert not Budget(similarity=0.995, p95_px=1.0, mean_px=0.5).allows(figures)
