@@ -128,6 +128,7 @@ def bench_document(bundle: Path, *, emulated: bool = False) -> dict[str, Any]:
             {
                 "name": "burst", "persons": 1, "frames": 60, "samples": rows,
                 "summary": {"total_ns": summary(20.3e6), "pose_ns": summary(15e6)},
+                "power_w": 3.0, "energy_mj": 61.2,
             }
         ],
     }  # fmt: skip

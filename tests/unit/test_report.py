@@ -172,6 +172,7 @@ def test_the_documents_are_shown(tmp_path: Path) -> None:
         "about 740 pictures would decide",
         "jitter on the video, input px",
         "20.30 ms (pi5, burst)",
+        "1 person, 60 frames, 61.2 mJ a frame",
         "Cortex-A76",
         "a.png: left_eye is 3.00 px from the reference",
         "not run: --no-run",

@@ -103,7 +103,7 @@ def _phases(subject: Subject, document: Document, axis: tuple[float, float]) -> 
                     el("br"),
                     el(
                         "span",
-                        f"{_persons(phase)}, {phase['frames']} frames",
+                        f"{_persons(phase)}, {phase['frames']} frames{_energy(phase)}",
                         class_="muted",
                     ),
                 ),
@@ -126,6 +126,11 @@ def _phases(subject: Subject, document: Document, axis: tuple[float, float]) -> 
 def _persons(phase: dict[str, Any]) -> str:
     count = phase["persons"]
     return "persons as found" if not count else f"{count} person{'s' * (count != 1)}"
+
+
+def _energy(phase: dict[str, Any]) -> str:
+    energy_mj = phase.get("energy_mj")
+    return "" if energy_mj is None else f", {number(energy_mj, 1)} mJ a frame"
 
 
 def _plain(value: Any) -> str:
