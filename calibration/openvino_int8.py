@@ -153,7 +153,7 @@ class OpenvinoQuantiser:
 def _quantise(model: Any, samples: Sequence[Floats], plan: Plan) -> Any:
     with _silence():
         import nncf
-        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
 
         try:
             return nncf.quantize(
@@ -166,6 +166,9 @@ def _quantise(model: Any, samples: Sequence[Floats], plan: Plan) -> Any:
                 subset_size=len(samples),
                 advanced_parameters=AdvancedQuantizationParameters(
                     disable_bias_correction=not plan.bias_correction,
+                    # Processors without VNNI add two products in 16 bits, which full weights overflow: the
+                    # points would shift there unseen. Weights of 7 bits give the same points everywhere.
+                    overflow_fix=OverflowFix.ENABLE,
                     # The weights stay float behind FakeQuantize until the layers are chosen.
                     backend_params={"compress_weights": False},
                 ),

@@ -102,6 +102,25 @@ def test_mixed_bundles_are_verified_and_the_same_again(
     json.dumps(describe(first), allow_nan=False)
 
 
+def test_openvino_weights_cannot_overflow_where_there_is_no_vnni(
+    pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path
+) -> None:
+    """Two products of 8-bit inputs with weights of 7 bits fit the 16 bits of AVX2's sums."""
+    pytest.importorskip("nncf")
+    import openvino
+
+    request = CalibrationRequest(pictures, mode="mixed", samples=4, plan="accurate")
+    made = calibrate(pose_bundles["openvino"], request, out_dir=tmp_path)
+    network = openvino.Core().read_model(next(made.path.glob("pose*.xml")))
+    weights = [
+        op.data
+        for op in network.get_ordered_ops()
+        if op.get_type_name() == "Constant" and op.get_element_type().get_type_name() == "i8"
+    ]
+    assert len(weights) > 25  # products of two activations have none
+    assert max(abs(int(value)) for weight in weights for value in (weight.min(), weight.max())) == 64
+
+
 def test_the_command_writes_the_sensitivity(
     pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
