@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepose import log
+from edgepose import interrupts, log
 from edgepose.artifact import Artifact, LineageEntry, ModelSpec, OneStageHead
 from edgepose.bundle.manifest import ROLE_OF_TASK
 from edgepose.converters.base import Context, tool_failure, tool_versions
@@ -190,16 +190,17 @@ def _export(network: torch.nn.Module, spec: ModelSpec, path: Path, context: Cont
     height, width = spec.preprocess.input_hw
     names = [*spec.input_names, *spec.output_names]
     try:
-        torch.onnx.export(
-            network,
-            (torch.zeros(1, 3, height, width),),
-            str(path),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=list(spec.input_names),
-            output_names=list(spec.output_names),
-            dynamic_axes={name: {0: "batch"} for name in names},
-        )
+        with interrupts.deferred():
+            torch.onnx.export(
+                network,
+                (torch.zeros(1, 3, height, width),),
+                str(path),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=list(spec.input_names),
+                output_names=list(spec.output_names),
+                dynamic_axes={name: {0: "batch"} for name in names},
+            )
     except Exception as error:
         raise tool_failure("the export to ONNX", error, folder=context.work_dir) from error
 

@@ -87,6 +87,7 @@ class InconclusiveError(EdgePoseError):
 
 
 INTERRUPTED_EXIT_CODE = 130
+TERMINATED_EXIT_CODE = 143
 BUG_EXIT_CODE = 1
 
 # The C++ codes (status.h) and the error that each becomes; "internal" is a bug and stays a RuntimeError.

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import click
 
-from edgepose import __version__, log
+from edgepose import __version__, interrupts, log
 from edgepose.errors import (
     BUG_EXIT_CODE,
     INTERRUPTED_EXIT_CODE,
+    TERMINATED_EXIT_CODE,
     ConfigurationError,
     EdgePoseError,
     UsageError,
@@ -53,12 +54,6 @@ COMMANDS: dict[str, LazyCommand] = {
     "synth": LazyCommand("edgepose.cli.synth:synth", "Render people with exact COCO labels."),
     "doctor": LazyCommand("edgepose.cli.doctor:doctor", "Show what is installed and what is missing."),
 }
-
-_TERMINATED_EXIT_CODE = 128 + signal.SIGTERM
-
-
-class _Terminated(BaseException):
-    """SIGTERM; not an Exception, so that clean-up runs and nothing swallows it."""
 
 
 class LazyGroup(click.Group):
@@ -138,32 +133,43 @@ click.version_option(__version__, "--version", prog_name="edgepose", message="%(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a failure ends as one line on stderr, with a hint."""
     try:
-        code = _invoke(list(sys.argv[1:] if argv is None else argv))
+        with interrupts.answered():
+            code = _invoke(list(sys.argv[1:] if argv is None else argv))
         _flush_stdout()
         return code
     except BrokenPipeError:
         _discard_stdout()
         return 0  # the reader has what it wanted
-    except (KeyboardInterrupt, click.Abort):
-        log.error("interrupted")
-        return INTERRUPTED_EXIT_CODE
-    except _Terminated:
+    except (KeyboardInterrupt, interrupts.Terminated, click.Abort) as error:
+        return _report_interrupt(error)
+    except Exception as error:
+        return _report_interrupt(error) if interrupts.caught() else _report(error)
+
+
+def _report_interrupt(error: BaseException) -> int:
+    if isinstance(error, interrupts.Terminated) or interrupts.caught() == signal.SIGTERM:
         log.error("terminated")
-        return _TERMINATED_EXIT_CODE
-    except EdgePoseError as error:
-        log.error(error.message, error.hint)
-        return error.exit_code
-    except click.ClickException as error:
-        return _report_click(error)
-    except OSError as error:
-        return _report_os_error(error)
-    except MemoryError:
-        log.error("not enough memory", "close other programs, or use a smaller network or input")
-        return ConfigurationError.exit_code
-    except ModuleNotFoundError as error:
-        return _report_missing_module(error)
-    except Exception:
-        return _report_bug()
+        return TERMINATED_EXIT_CODE
+    log.error("interrupted")
+    return INTERRUPTED_EXIT_CODE
+
+
+def _report(failure: Exception) -> int:
+    match failure:
+        case EdgePoseError():
+            log.error(failure.message, failure.hint)
+            return failure.exit_code
+        case click.ClickException():
+            return _report_click(failure)
+        case OSError():
+            return _report_os_error(failure)
+        case MemoryError():
+            log.error("not enough memory", "close other programs, or use a smaller network or input")
+            return ConfigurationError.exit_code
+        case ModuleNotFoundError():
+            return _report_missing_module(failure)
+        case _:
+            return _report_bug()
 
 
 def _invoke(args: list[str]) -> int:
@@ -173,27 +179,13 @@ def _invoke(args: list[str]) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(cli, {}, "edgepose", "_EDGEPOSE_COMPLETE", instruction)
-    previous = _catch_termination()
     try:
         # Not cli.main(): it turns Ctrl-C into an extra empty line and a full pipe into exit code 1.
         with cli.make_context("edgepose", args or ["--help"]) as context:
             cli.invoke(context)
     except click.exceptions.Exit as exit_request:
         return exit_request.exit_code
-    finally:
-        if previous is not None:
-            signal.signal(signal.SIGTERM, previous)
     return 0
-
-
-def _catch_termination() -> Any:
-    def terminate(signal_number: int, frame: object) -> None:
-        raise _Terminated
-
-    try:
-        return signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # not the main thread
-        return None
 
 
 def _report_click(error: click.ClickException) -> int:

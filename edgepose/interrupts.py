@@ -1,0 +1,77 @@
+"""Ctrl-C and SIGTERM as exceptions that are raised only where the code below them can take it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+_RETRY_SECONDS = 0.05
+
+_caught: int | None = None
+_deferrals = 0
+_retry: threading.Timer | None = None
+
+
+class Terminated(BaseException):
+    """SIGTERM; not an Exception, so that clean-up runs and nothing swallows it."""
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Raise KeyboardInterrupt at SIGINT and Terminated at SIGTERM; does nothing outside the main thread."""
+    global _caught
+    _caught = None
+    previous = {}
+    try:
+        with contextlib.suppress(ValueError):  # not the main thread
+            for number in (signal.SIGINT, signal.SIGTERM):
+                previous[number] = signal.signal(number, _handle)
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        if _retry is not None:
+            _retry.cancel()
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Hold a signal back until the block is done: for libraries whose C++ calls Python and can't unwind."""
+    global _deferrals
+    _deferrals += 1
+    try:
+        yield
+    finally:
+        _deferrals -= 1
+
+
+def caught() -> int | None:
+    """Return the signal of the running command, if one came.
+
+    A library may turn the exception into one of its own: what fails after a signal failed because of it.
+    """
+    return _caught
+
+
+def _handle(number: int, frame: FrameType | None) -> None:
+    global _caught, _retry
+    _caught = number
+    if _deferrals or _importing(frame):
+        _retry = threading.Timer(_RETRY_SECONDS, os.kill, (os.getpid(), number))
+        _retry.daemon = True
+        _retry.start()
+        return
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+
+def _importing(frame: FrameType | None) -> bool:
+    """Tell whether a module is being imported: NumPy and torch do not survive half an import."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
