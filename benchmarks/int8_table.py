@@ -3,7 +3,8 @@
     python benchmarks/int8_table.py WEIGHTS POSE_TRAIN COCO_DEV -o TABLE.md --keep FOLDER
 
 WEIGHTS holds the checkpoints, POSE_TRAIN images.bin and labels.npz (calibration), COCO_DEV images/ and
-person_keypoints.json (evaluation; not one of its pictures is calibrated with). --keep holds the bundles and
+person_keypoints.json (evaluation; not one of its pictures is calibrated with). A change of a detector's
+AP comes with the 95 % interval of a paired bootstrap over the pictures. --keep holds the bundles and
 the rows; what is there already is not made again. Times: one thread, medians of turns taken in one process.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import contextlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ NETWORKS = {
 }
 TARGETS = ("ncnn", "openvino")
 MODES = ("int8", "mixed", "auto")
+RESAMPLES = 500
 HEAD = (
     "| network | engine | precision | int8 layers | size, MB | speed | mean px | p95 px | similarity | AP |"
 )
@@ -114,25 +117,56 @@ def pose_ap(bundle: Path, coco: Path) -> float:
     return float(document["accuracy"]["parts"]["body"]["AP"])
 
 
-def box_ap(bundle: Path, coco: Path) -> float:
-    """Return AP of the persons' boxes."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
-    labels = json.loads(coco.read_text())
+def box_results(bundle: Path, coco: Path) -> list[dict[str, Any]]:
+    """Return the persons' boxes that a detector finds, as COCO has results."""
     results = []
     with PosePipeline(bundle, threads=1) as pipeline:
-        for image in labels["images"]:
+        for image in json.loads(coco.read_text())["images"]:
             picture = cv2.imread(str(coco.parent / "images" / Path(image["file_name"]).name))
             for x1, y1, x2, y2, score, _ in pipeline.detect(picture).tolist():
                 box = [x1, y1, x2 - x1, y2 - y1]
                 results.append({"image_id": image["id"], "category_id": 1, "bbox": box, "score": score})
+    return results
+
+
+def box_ap(labels: dict[str, Any], results: list[dict[str, Any]], pictures: Sequence[int]) -> float:
+    """Return AP of boxes over pictures by their ids; one that is named twice counts twice."""
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    truth: dict[str, Any] = {"images": [], "annotations": [], "categories": labels["categories"]}
+    found = []
+    for number, picture in enumerate(pictures, start=1):
+        truth["images"].append({"id": number})
+        for label in labels["annotations"]:
+            if label["image_id"] == picture:
+                name = len(truth["annotations"]) + 1
+                truth["annotations"].append({**label, "id": name, "image_id": number})
+        found += [{**result, "image_id": number} for result in results if result["image_id"] == picture]
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(labels)
-        evaluation = COCOeval_faster(truth, truth.loadRes(results), "bbox", print_function=print)
+        truth_set = COCO(truth)
+        evaluation = COCOeval_faster(truth_set, truth_set.loadRes(found), "bbox", print_function=print)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     return 100 * float(evaluation.stats[0])
+
+
+def box_ap_cell(bundle: Path, reference: Path, coco: Path) -> str:
+    """Return AP, and against the reference what it changes, with a paired bootstrap's interval."""
+    labels = json.loads(coco.read_text())
+    pictures = [image["id"] for image in labels["images"]]
+    results = box_results(bundle, coco)
+    ap = box_ap(labels, results, pictures)
+    if bundle == reference:
+        return f"{ap:.1f}"
+    before = box_results(reference, coco)
+    random = np.random.default_rng(0)
+    changes = []
+    for _ in range(RESAMPLES):
+        drawn = random.choice(pictures, len(pictures)).tolist()
+        changes.append(box_ap(labels, results, drawn) - box_ap(labels, before, drawn))
+    low, high = np.percentile(changes, [2.5, 97.5])
+    return f"{ap:.1f} ({ap - box_ap(labels, before, pictures):+.1f}: {low:+.1f} to {high:+.1f})"
 
 
 def lines(name: str, role: str, target: str, made: list[Row], coco: Path) -> list[str]:
@@ -151,13 +185,15 @@ def lines(name: str, role: str, target: str, made: list[Row], coco: Path) -> lis
             continue
         artifact = artifacts[row.precision]
         drift = compare(artifact.spec, references, run_samples(artifact, samples))
-        ap = pose_ap(row.bundle, coco) if role == "pose" else box_ap(row.bundle, coco)
+        reference = next(other.bundle for other in made if other.precision == "fp32" and other.bundle)
+        pose = role == "pose"
+        ap = f"{pose_ap(row.bundle, coco):.1f}" if pose else box_ap_cell(row.bundle, reference, coco)
         size = sum(path.stat().st_size for path in artifact.files.values()) / 1e6
         layers = len(artifact.lineage[-1].arguments.get("int8_layers", ()))
         speed = times["fp32"] / times[row.precision]
         written.append(
             f"{start}{layers} | {size:.2f} | {speed:.2f} | {drift.mean_px:.3f} | {drift.p95_px:.2f} | "
-            f"{drift.similarity:.4f} | {ap:.1f} |"
+            f"{drift.similarity:.4f} | {ap} |"
         )
     return written
 

@@ -19,24 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-Image = NDArray[np.uint8]
-
-
-def read_frames(video: str, count: int) -> list[Image]:
-    """Decode the first `count` frames."""
-    import cv2
-
-    capture = cv2.VideoCapture(video)
-    frames: list[Image] = []
-    while len(frames) < count:
-        ok, frame = capture.read()
-        if not ok:
-            break
-        frames.append(np.ascontiguousarray(frame, dtype=np.uint8))
-    return frames
+from frames import read_frames
 
 
 def edgepose_call(args: argparse.Namespace) -> Any:

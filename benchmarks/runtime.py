@@ -23,27 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from frames import Image, read_frames
 from numpy.typing import NDArray
 
 from edgepose import PosePipeline
-
-Image = NDArray[np.uint8]
-
-
-def read_frames(video: str, count: int) -> list[Image]:
-    """Decode the first `count` frames."""
-    import cv2
-
-    capture = cv2.VideoCapture(video)
-    frames: list[Image] = []
-    while len(frames) < count:
-        ok, frame = capture.read()
-        if not ok:
-            break
-        frames.append(np.ascontiguousarray(frame, dtype=np.uint8))
-    if not frames:
-        sys.exit(f"{video} cannot be read")
-    return frames
 
 
 def percentile(values: list[float], share: float) -> float:
