@@ -27,6 +27,10 @@ _DECIMALS = 4
 _PEAK_BINS = 12
 # A peak that exceeds all others by less than this part of its row's range is undecided.
 _CLEAR = 0.03
+# Nor does one prove anything that half precision may move by more than this many bins: one on a plateau,
+# whose other bins are lower by less than this part of the range.
+_NEAR_BINS = 2
+_NEAR_CLEAR = 0.002
 
 
 def expected(
@@ -41,8 +45,8 @@ def expected(
     run: the torch network on one input; dcc_file: the weights of RTMO's coordinate classifier. Detections:
     [x1, y1, x2, y2, score, label] each. Poses: [x, y, score] per keypoint for each detection of a one-stage
     network, or for each of three boxes, those of the candidates with the most clear keypoints. A point that
-    the network has at two equal peaks proves nothing: its score is 0, as that of a missing point, and it is
-    not compared.
+    the network has at two nearly equal places proves nothing: its score is 0, as that of a missing point, and
+    it is not compared.
     """
     spec_json = json.dumps(preprocess_member(spec.preprocess))
     if isinstance(spec.head, SimccHead):
@@ -51,8 +55,7 @@ def expected(
             tensor, transform = load_core().preprocess(golden.picture, box, spec_json)
             outputs = run(tensor[None])
             keypoints = decode_simcc(spec, outputs, transform)
-            margins = _margins(outputs)
-            clear = margins >= min(_CLEAR, float(margins.max()))
+            clear = clear_keypoints(outputs)
             keypoints[~clear, 2] = 0
             tried.append((int(clear.sum()), box, _listed(keypoints)))
         best = sorted(tried, key=lambda item: -item[0])[:BOX_COUNT]
@@ -73,15 +76,29 @@ def expected(
     return {"boxes_xyxy": [], "detections": rows, "poses": poses_or_none}
 
 
-def _margins(outputs: list[Array]) -> Array:
-    """Return by how much each keypoint's peaks exceed all other bins, in parts of the row's range: [K]."""
+def clear_keypoints(outputs: list[Array]) -> NDArray[np.bool_]:
+    """Return which keypoints of one item's SimCC outputs [1, K, bins] have one decided peak in each row: [K].
+
+    Where none has, those that are decided best.
+    """
+    far = _margins(outputs, _PEAK_BINS)
+    clear = far >= min(_CLEAR, float(far.max()))
+    near = _margins(outputs, _NEAR_BINS)
+    kept: NDArray[np.bool_] = clear & (near >= min(_NEAR_CLEAR, float(near[clear].max())))
+    return kept
+
+
+def _margins(outputs: list[Array], hill_bins: int) -> Array:
+    """Return by how much each keypoint's peaks exceed all bins farther than hill_bins, in parts of the row's
+    range: [K].
+    """
     import numpy as np
 
     smallest = np.ones(outputs[0].shape[1], np.float32)
     for output in outputs:
         for keypoint, row in enumerate(output[0]):
             peak = int(row.argmax())
-            rest = np.concatenate([row[: max(0, peak - _PEAK_BINS)], row[peak + _PEAK_BINS + 1 :]])
+            rest = np.concatenate([row[: max(0, peak - hill_bins)], row[peak + hill_bins + 1 :]])
             span = float(row[peak] - row.min())
             margin = float(row[peak] - rest.max()) / span if span > 0 and rest.size else 0.0
             smallest[keypoint] = min(smallest[keypoint], margin)

@@ -1,0 +1,41 @@
+"""Which keypoints of a golden picture prove something."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgepose.converters.golden import clear_keypoints
+
+BINS = 64
+
+
+def _row(*peaks: tuple[int, float], width: float = 4.0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    bins = np.arange(BINS)
+    return np.max([height * np.exp(-((bins - at) ** 2) / (2 * width**2)) for at, height in peaks], axis=0)
+
+
+def _clear(*rows_x: np.ndarray[tuple[int], np.dtype[np.float32]]) -> list[bool]:
+    x = np.stack(rows_x)[None].astype(np.float32)
+    y = np.stack([_row((30, 1.0))] * len(rows_x))[None].astype(np.float32)
+    return list(map(bool, clear_keypoints([x, y])))
+
+
+def test_a_point_with_one_hill_counts() -> None:
+    assert _clear(_row((20, 1.0)), _row((20, 1.0), (50, 0.9))) == [True, True]
+
+
+def test_a_second_hill_as_high_does_not() -> None:
+    assert _clear(_row((20, 1.0)), _row((20, 1.0), (50, 0.98))) == [True, False]
+
+
+def test_nor_does_a_plateau_within_the_hill() -> None:
+    # Bins 20 and 25 differ by a ten-thousandth: half precision takes either.
+    flat = _row((20, 1.0), (25, 0.9999), width=2.0)
+    assert _clear(_row((20, 1.0)), flat, _row((20, 1.0), (25, 0.99), width=2.0)) == [True, False, True]
+
+
+def test_where_none_is_decided_the_best_are_kept() -> None:
+    level = np.zeros(BINS)
+    assert any(_clear(level, level))
+    twice = _row((20, 1.0), (50, 0.99))
+    assert _clear(twice, _row((20, 1.0), (50, 0.999))) == [True, False]
