@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.core import core_errors, load_core
-from edgepose.errors import BundleError, ConfigurationError, DeviceError, MissingDependencyError, UsageError
+from edgepose.errors import BundleError, ConfigurationError, DeviceError, UsageError
 from edgepose.hashing import sha256_file
 
 ASSETS = Path("android_demo/app/src/main/assets")
@@ -105,7 +105,7 @@ def write_assets(bundles: Sequence[AppBundle], assets: Path) -> Path:
 
 
 def push(bundles: Sequence[AppBundle], serial: str | None) -> str:
-    """Copy bundles to a phone with adb; returns its serial number. Errors: DeviceError, and adb missing."""
+    """Copy bundles to a phone with adb; returns its serial number. Errors: DeviceError, also without adb."""
     serial = serial or _only_device()
     for bundle in bundles:
         part = f"{DEVICE_FOLDER}/.{bundle.name}.part"
@@ -138,7 +138,7 @@ def _run(argv: list[str]) -> str:
     try:
         result = subprocess.run(argv, capture_output=True, text=True, timeout=_ADB_SECONDS, check=False)
     except FileNotFoundError as error:
-        raise MissingDependencyError("adb is not installed", hint="apt-get install adb") from error
+        raise DeviceError("adb is not installed", hint="apt-get install adb") from error
     except subprocess.TimeoutExpired as error:
         raise DeviceError(f"adb did not end within {_ADB_SECONDS} s: {' '.join(argv)}") from error
     if result.returncode != 0:
