@@ -17,9 +17,8 @@ def distil_loss(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...]) -> Ten
     Scores: binary cross-entropy with the teacher's score, weighted by the squared difference (quality focal
     loss). Boxes: 1 - GIoU in the same cell, weighted by the teacher's score.
     """
-    classes = torch.zeros(())
-    boxes = torch.zeros(())
-    amount = torch.zeros(())
+    zero = student[0].new_zeros((), dtype=torch.float32)
+    classes, boxes, amount = zero, zero, zero
     for level in range(LEVELS):
         logits, target = student[level].float(), teacher[level].float().sigmoid()
         entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")

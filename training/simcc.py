@@ -13,7 +13,7 @@ SHARPNESS = 10.0
 
 def axis_labels(positions_px: Tensor, bins: int, sigma: float) -> Tensor:
     """Return the distribution over the bins of one axis, (N, K, bins), for positions (N, K) in pixels."""
-    centres = torch.arange(bins, dtype=torch.float32)
+    centres = torch.arange(bins, dtype=torch.float32, device=positions_px.device)
     gaussian = torch.exp(-((centres - positions_px[..., None] * SPLIT_RATIO) ** 2) / (2 * sigma**2))
     return functional.softmax(gaussian * SHARPNESS, dim=-1)
 
@@ -21,7 +21,7 @@ def axis_labels(positions_px: Tensor, bins: int, sigma: float) -> Tensor:
 def simcc_loss(outputs: tuple[Tensor, Tensor], keypoints: Tensor) -> Tensor:
     """Return the mean divergence from the labels of keypoints (N, K, 3: x px, y px, weight), by weight."""
     weights = keypoints[..., 2]
-    total = torch.zeros(())
+    total = torch.zeros((), device=keypoints.device)
     for axis, raw in enumerate(outputs):
         labels = axis_labels(keypoints[..., axis], raw.shape[-1], SIGMAS[axis])
         logs = functional.log_softmax(raw.float() * SHARPNESS, dim=-1)

@@ -21,12 +21,16 @@ class MovingAverage:
         """Take in the network's present tensors; the first updates weigh more."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 9))
+        moving: list[Tensor] = []
+        present: list[Tensor] = []
         for key, value in network.state_dict().items():
             average = self.tensors[key]
             if average.is_floating_point():
-                average.lerp_(value.detach().float(), 1 - decay)
+                moving.append(average)
+                present.append(value.detach().float())
             else:
                 average.copy_(value)
+        torch._foreach_lerp_(moving, present, 1 - decay)  # one launch on a GPU, not one a tensor
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -48,7 +52,8 @@ def save(path: Path, content: dict[str, Any]) -> None:
 
 def export_half(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Store tensors as an ordinary checkpoint in half precision. Errors: ValueError where one overflows."""
-    half = {k: v.half().contiguous() if v.is_floating_point() else v.clone() for k, v in tensors.items()}
+    half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in tensors.items()}
+    half = {k: v.cpu() for k, v in half.items()}
     for key, value in half.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise ValueError(f"{key} does not fit in half precision")

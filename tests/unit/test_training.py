@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Iterator
@@ -150,7 +151,8 @@ class TestLabels:
         box = np.array([50, 30, 100, 240], dtype=np.float32)
         source = sources.Source([picture], [sources.Person(0, person(), box)])
         batches = train_pose.Batches(source, sources.Source([], []), size=16, share=0.0, seed=1)
-        inputs, keypoints = batches.draw()
+        pixels, keypoints = batches.draw()
+        inputs = train_pose.normalise(pixels, train_pose.MEAN, train_pose.STD)
         assert inputs.shape == (16, 3, 256, 192) and keypoints.shape == (16, 17, 3)
         assert inputs.is_contiguous(memory_format=torch.channels_last)
         red, green, blue = (inputs * train_pose.STD[:, None, None] + train_pose.MEAN[:, None, None]).mean(
@@ -196,6 +198,65 @@ class TestDetector:
         assert found(twice, labels) == 1
         assert found(np.vstack([twice, [[20, 0, 30, 9, 0.1]]]).astype(np.float32), labels) == 2
         assert found(np.zeros((0, 5), dtype=np.float32), labels) == 0
+
+
+class _Line(torch.utils.data.IterableDataset[torch.Tensor]):
+    """Points x, 3x - 1 without end."""
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        while True:
+            x = torch.rand(16, 1)
+            yield torch.cat([x, 3 * x - 1], dim=1)
+
+
+class TestLoop:
+    def options(self, training: Any, output: Path, *more: str) -> argparse.Namespace:
+        parser = argparse.ArgumentParser()
+        training("loop").add_options(parser, batch=16, rate=0.1)
+        return parser.parse_args(
+            ["--data", ".", "--synthetic", ".", "-o", str(output), "--minutes", "0.05", *more]
+        )
+
+    @pytest.mark.parametrize("workers", ["0", "1"])
+    def test_a_line_is_learnt_and_a_second_start_goes_on(
+        self, training: Any, tmp_path: Path, workers: str
+    ) -> None:
+        loop, output = training("loop"), tmp_path / "line.pth"
+        steps = []
+        # The second has twice the time, of which the first has spent its part.
+        for minutes in ("0.03", "0.06"):
+            options = self.options(training, output, "--workers", workers, "--minutes", minutes)
+            course = loop.Training(torch.nn.Conv2d(1, 1, 1), options, clip=5.0)
+            batches = course.batches(_Line())
+
+            def loss_of_next(course: Any = course, batches: Any = batches) -> torch.Tensor:
+                points = next(batches)
+                found = course.network(points[:, :1, None, None])[:, 0, 0]
+                return ((found - points[:, 1:]) ** 2).mean()
+
+            started = course.step
+            course.run(loss_of_next)
+            assert course.step > started == (steps[-1] if steps else 0)
+            steps.append(course.step)
+            assert float(course.share) > 0.9
+        stored = torch.load(output, weights_only=True)
+        assert stored["meta"]["steps"] == steps[1]
+        assert float(stored["state_dict"]["weight"]) == pytest.approx(3, abs=0.2)
+        assert float(stored["state_dict"]["bias"]) == pytest.approx(-1, abs=0.1)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["line.pth", "line.state"]
+
+    def test_processes_draw_other_batches(self, training: Any) -> None:
+        sources, train_pose = training("sources"), training("train_pose")
+        picture = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
+        box = np.array([50, 30, 100, 240], dtype=np.float32)
+        source = sources.Source([picture], [sources.Person(0, person(), box)])
+        batches = train_pose.Batches(source, sources.Source([], []), size=2, share=0.0, seed=1)
+        loader = torch.utils.data.DataLoader(
+            batches, batch_size=None, num_workers=2, multiprocessing_context="fork"
+        )
+        drawn = iter(loader)
+        first, second = (next(drawn)[1] for _ in range(2))
+        assert not torch.equal(first, second)
 
 
 class TestState:
