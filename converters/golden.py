@@ -30,7 +30,7 @@ _CLEAR = 0.03
 # Nor does one prove anything that half precision may move by more than this many bins: one on a plateau,
 # whose other bins are lower by less than this part of the range.
 _NEAR_BINS = 2
-_NEAR_CLEAR = 0.0005
+_NEAR_CLEAR = 0.002
 
 
 def expected(

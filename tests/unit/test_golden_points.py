@@ -29,7 +29,7 @@ def test_a_second_hill_as_high_does_not() -> None:
 
 
 def test_nor_does_a_plateau_within_the_hill() -> None:
-    # Bins 20 and 25 differ by a ten-thousandth: half precision takes either.
+    # Bins 20 and 25 differ by a ten-thousandth: half precision takes either one.
     flat = _row((20, 1.0), (25, 0.9999), width=2.0)
     assert _clear(_row((20, 1.0)), flat, _row((20, 1.0), (25, 0.99), width=2.0)) == [True, False, True]
 
