@@ -37,6 +37,12 @@ def add_options(parser: argparse.ArgumentParser, *, batch: int, rate: float) -> 
     parser.add_argument("--run-name", default="", help="shown in the process list")
 
 
+def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Return inputs (N, 3, H, W), channels_last in memory, of pixels (N, H, W, 3) uint8."""
+    inputs = pixels.float().sub_(mean.to(pixels.device)).div_(std.to(pixels.device))
+    return inputs.permute(0, 3, 1, 2)
+
+
 class Training:
     """A network in training with its optimiser and its moving average, and the files of both.
 
@@ -46,7 +52,6 @@ class Training:
     def __init__(self, network: nn.Module, options: argparse.Namespace, *, clip: float) -> None:
         torch.set_num_threads(options.threads)
         cv2.setNumThreads(1)
-        torch.manual_seed(1)
         self.device = torch.device(options.device)
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.step = 0

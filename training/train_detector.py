@@ -19,9 +19,8 @@ from edgepose.nets.rtmdet import Rtmdet, RtmdetDims
 from training import mosaic
 from training.crop import recolour
 from training.distil import distil_loss
-from training.loop import Training, add_options
+from training.loop import Training, add_options, normalise
 from training.sources import Picture, read_photographs, read_synthetic
-from training.train_pose import normalise
 
 MEAN = torch.tensor([103.53, 116.28, 123.675])
 STD = torch.tensor([57.375, 57.12, 58.395])
@@ -79,6 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     teacher = load_model(options.teacher).network
     assert isinstance(teacher, Rtmdet)
+    torch.manual_seed(options.seed)  # the first weights
     training = Training(untrained(teacher.dims).train(), options, clip=10.0)
     teacher = teacher.to(training.device, memory_format=torch.channels_last)
     batches = training.batches(

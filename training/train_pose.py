@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from edgepose.models.loading import load_model
 from training import crop
-from training.loop import Training, add_options
+from training.loop import Training, add_options, normalise
 from training.simcc import simcc_loss
 from training.sources import Source, read_photographs, read_synthetic
 
@@ -65,12 +65,6 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
                 crop.cover(random, crops[number], crops[int(random.integers(self._size))])
         pixels = torch.from_numpy(np.stack(crops)[..., ::-1].copy())
         return pixels, torch.from_numpy(np.stack(labels))
-
-
-def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Return inputs (N, 3, H, W), channels_last in memory, of pixels (N, H, W, 3) uint8."""
-    inputs = pixels.float().sub_(mean.to(pixels.device)).div_(std.to(pixels.device))
-    return inputs.permute(0, 3, 1, 2)
 
 
 def prepare(start: Path, frozen: tuple[str, ...]) -> nn.Module:

@@ -152,7 +152,7 @@ class TestLabels:
         source = sources.Source([picture], [sources.Person(0, person(), box)])
         batches = train_pose.Batches(source, sources.Source([], []), size=16, share=0.0, seed=1)
         pixels, keypoints = batches.draw()
-        inputs = train_pose.normalise(pixels, train_pose.MEAN, train_pose.STD)
+        inputs = training("loop").normalise(pixels, train_pose.MEAN, train_pose.STD)
         assert inputs.shape == (16, 3, 256, 192) and keypoints.shape == (16, 17, 3)
         assert inputs.is_contiguous(memory_format=torch.channels_last)
         red, green, blue = (inputs * train_pose.STD[:, None, None] + train_pose.MEAN[:, None, None]).mean(
