@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from edgepose.errors import MissingDependencyError, from_core
@@ -18,7 +22,20 @@ def load_core() -> Any:
             f"the compiled runtime edgepose._core cannot be loaded ({error})",
             hint="install EdgePose from its folder with: pip install .",
         ) from error
+    offer_onnxruntime()
     return _core
+
+
+@cache
+def offer_onnxruntime() -> None:
+    """Let the runtime, and the programs started from here, find the ONNX Runtime of this environment."""
+    name = "EDGEPOSE_ONNXRUNTIME_LIBRARY"
+    package = importlib.util.find_spec("onnxruntime")  # found, not imported
+    if name in os.environ or package is None or package.origin is None:
+        return
+    # The wheels name the file by its whole version.
+    for library in sorted(Path(package.origin).parent.glob("capi/libonnxruntime.so.*")):
+        os.environ[name] = str(library)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from training.schedule import Budget, learning_rate
-from training.state import MovingAverage, export_half, parameter_groups, save
+from training.state import MovingAverage, constants, export_half, parameter_groups, save
 
 WEIGHT_DECAY = 0.05
 AVERAGE_DECAY = 0.998
@@ -114,4 +114,4 @@ class Training:
         state = {"network": self.network.state_dict(), "average": self._average.tensors, "step": self.step}
         save(self._kept, {**state, "optimiser": self._optimiser.state_dict(), "spent_s": spent_s})
         meta = {"steps": self.step, "batch": self._options.batch, "minutes": round(spent_s / 60, 1)}
-        export_half(self._options.output, self._average.tensors, meta)
+        export_half(self._options.output, self._average.tensors, meta, exact=constants(self.network))

@@ -1,7 +1,8 @@
-"""Pictures for the detector: several training pictures on one canvas, so that there are many sizes."""
+"""Pictures for networks that see a whole scene: several training pictures on one canvas, for many sizes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
@@ -15,6 +16,19 @@ GRIDS = (1, 2, 3, 4)
 GRID_SHARES = (0.30, 0.35, 0.25, 0.10)
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a picture is on the canvas: its number, the scales of x (below 0: mirrored) and y, the offset.
+
+    A point p of the picture is at p * scale + offset, px; what lies outside `cell` (x1 y1 x2 y2) is cut off.
+    """
+
+    picture: int
+    scale_xy: tuple[float, float]
+    offset_xy: tuple[float, float]
+    cell: tuple[int, int, int, int]
+
+
 def grid_lines(random: np.random.Generator, side_px: int, cells: int) -> list[int]:
     """Return where a side of the canvas is cut into cells, ends included; no cell is under half the mean."""
     mean = side_px / cells
@@ -22,30 +36,45 @@ def grid_lines(random: np.random.Generator, side_px: int, cells: int) -> list[in
     return [0, *(round(line) for line in inner), side_px]
 
 
-def fit(random: np.random.Generator, picture: Picture, height: int, width: int) -> Picture:
-    """Return a cell that shows the whole picture with a grey rest, or a part that fills the cell."""
+def fit(
+    random: np.random.Generator, picture: Picture, height: int, width: int
+) -> tuple[Picture, tuple[float, float], tuple[float, float]]:
+    """Return a cell, with the whole picture and a grey rest or full of a part, its scales and offset."""
     picture_h, picture_w = picture.shape[:2]
     scales = (height / picture_h, width / picture_w)
     scale = min(scales) if random.random() < 0.5 else max(scales) * random.uniform(1.0, 1.5)
     size = (max(1, round(picture_w * scale)), max(1, round(picture_h * scale)))
     resized = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    if random.random() < 0.5:
+    mirrored = random.random() < 0.5
+    if mirrored:
         resized = resized[:, ::-1]
     y = int(random.integers(0, max(1, resized.shape[0] - height + 1)))
     x = int(random.integers(0, max(1, resized.shape[1] - width + 1)))
     part = resized[y : y + height, x : x + width]
     cell = np.full((height, width, 3), PAD, dtype=np.uint8)
     cell[: part.shape[0], : part.shape[1]] = part
-    return cell
+    # Whole numbers are the middles of pixels, in the picture and on the canvas.
+    across, down = size[0] / picture_w, size[1] / picture_h
+    offset_xy = ((across - 1) / 2 - x, (down - 1) / 2 - y)
+    if not mirrored:
+        return cell, (across, down), offset_xy
+    return cell, (-across, down), (size[0] - 1 - (across - 1) / 2 - x, offset_xy[1])
 
 
-def compose(random: np.random.Generator, pictures: list[Picture], side_px: int) -> Picture:
-    """Return a canvas (side, side, 3) of a random grid of random pictures."""
+def compose(
+    random: np.random.Generator, pictures: list[Picture], side_px: int
+) -> tuple[Picture, list[Placement]]:
+    """Return a canvas (side, side, 3) of a random grid of random pictures, and where they are."""
     cells = int(random.choice(GRIDS, p=GRID_SHARES))
     rows, columns = grid_lines(random, side_px, cells), grid_lines(random, side_px, cells)
     canvas = np.empty((side_px, side_px, 3), dtype=np.uint8)
+    placements = []
     for top, bottom in pairwise(rows):
         for left, right in pairwise(columns):
-            picture = pictures[int(random.integers(len(pictures)))]
-            canvas[top:bottom, left:right] = fit(random, picture, bottom - top, right - left)
-    return canvas
+            number = int(random.integers(len(pictures)))
+            cell, scale, offset = fit(random, pictures[number], bottom - top, right - left)
+            canvas[top:bottom, left:right] = cell
+            placements.append(
+                Placement(number, scale, (offset[0] + left, offset[1] + top), (left, top, right, bottom))
+            )
+    return canvas, placements

@@ -50,9 +50,20 @@ def save(path: Path, content: dict[str, Any]) -> None:
     temporary.replace(path)
 
 
-def export_half(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-    """Store tensors as an ordinary checkpoint in half precision. Errors: ValueError where one overflows."""
-    half = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in tensors.items()}
+def constants(network: nn.Module) -> set[str]:
+    """Return the names of tensors that training leaves alone, such as the places of bins."""
+    return {name for name, _ in network.named_buffers() if "running_" not in name}
+
+
+def export_half(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], *, exact: set[str]) -> None:
+    """Store tensors, but for the exact ones, as an ordinary checkpoint in half precision.
+
+    Errors: ValueError where one overflows.
+    """
+    half = {
+        k: v.half().contiguous() if v.is_floating_point() and k not in exact else v
+        for k, v in tensors.items()
+    }
     half = {k: v.cpu() for k, v in half.items()}
     for key, value in half.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):

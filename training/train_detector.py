@@ -66,7 +66,8 @@ class Canvases(IterableDataset[Tensor]):  # type: ignore[misc]
         canvases = []
         for number in range(self._size):
             pictures = self._synthetic if self._synthetic and number % 5 == 0 else self._photographs
-            canvases.append(recolour(random, mosaic.compose(random, pictures, side_px)))
+            canvas, _ = mosaic.compose(random, pictures, side_px)
+            canvases.append(recolour(random, canvas))
         return torch.from_numpy(np.stack(canvases))
 
 

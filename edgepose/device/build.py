@@ -62,6 +62,7 @@ def build_runner(
         f"-DPython_EXECUTABLE={sys.executable}",
         "-DEDGEPOSE_WITH_OPENVINO=OFF",
         "-DEDGEPOSE_WITH_RKNN=OFF",  # a static program can load no library
+        "-DEDGEPOSE_WITH_ONNXRUNTIME=OFF",
         "-DEDGEPOSE_BUILD_TOOLS=OFF",
         "-DEDGEPOSE_STATIC_RUNNER=ON",
     ]

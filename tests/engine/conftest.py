@@ -13,6 +13,7 @@ import pytest
 from engine import rknn_double
 
 from edgepose import _core
+from edgepose.core import offer_onnxruntime
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 Spec = tuple[str, str, list[int]]
@@ -125,6 +126,7 @@ _WRITERS: dict[str, Callable[[Path], dict[str, Path]]] = {
     "ncnn": _write_ncnn,
     "openvino": _write_openvino,
     "onnx": _write_onnx,
+    "onnxruntime": _write_onnx,
     "rknn": _write_rknn,
 }
 
@@ -135,6 +137,7 @@ def network(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     backend: str = request.param
     if backend == "rknn":
         monkeypatch.setenv("EDGEPOSE_RKNN_LIBRARY", str(rknn_double.library()))
+    offer_onnxruntime()
     files = _WRITERS[backend](tmp_path)
     fake = backend == "fake"
     return TinyNetwork(backend, files, _fake if fake else _convolution, exact=fake)

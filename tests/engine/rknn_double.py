@@ -19,12 +19,12 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @lru_cache(maxsize=4)
-def library(name: str = "rknn_double", compiler: str = "g++") -> Path:
+def library(name: str = "rknn_double", compiler: str = "g++", file: str = "librknnrt.so") -> Path:
     """Compile a double once a session; under build/, where the compiler cache finds it again."""
     found = shutil.which(compiler)
     if found is None:
         pytest.skip(f"{compiler} is not installed")
-    target = ROOT / "build" / f"{name}-{compiler}" / "librknnrt.so"
+    target = ROOT / "build" / f"{name}-{compiler}" / file
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_suffix(".tmp")
     include = ROOT / "runtime_cpp" / "src"

@@ -244,4 +244,4 @@ def test_threads_may_share_an_engine(network: Any) -> None:
 
 
 def test_the_build_has_the_engines_it_ships() -> None:
-    assert {"fake", "ncnn", "openvino", "onnx", "rknn"} <= set(_core.available_backends())
+    assert {"fake", "ncnn", "openvino", "onnxruntime", "onnx", "rknn"} <= set(_core.available_backends())

@@ -19,6 +19,10 @@ EngineResult make_fake_engine(const ModelFiles& files, const EngineOptions& opti
 EngineResult make_ncnn_engine(const ModelFiles& files, const EngineOptions& options);
 EngineResult make_openvino_engine(const ModelFiles& files, const EngineOptions& options);
 EngineResult make_rknn_engine(const ModelFiles& files, const EngineOptions& options);
+EngineResult make_onnxruntime_engine(const ModelFiles& files, const EngineOptions& options);
+
+// Devices of ONNX Runtime that no other engine has: ORT, CUDA, CUDA.1, TENSORRT, TENSORRT.1, ...
+bool is_onnxruntime_device(const std::string& name);
 
 // Returns the path of the file with this role, or kInvalidArgument.
 Result<std::string> path_of(const ModelFiles& files, const std::string& role);

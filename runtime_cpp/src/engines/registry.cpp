@@ -13,6 +13,20 @@ struct Backend {
   EngineResult (*make)(const ModelFiles&, const EngineOptions&);
 };
 
+#if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME)
+// Two engines run ONNX files; the device tells which.
+EngineResult make_onnx_engine(const ModelFiles& files, const EngineOptions& options) {
+#if defined(EDGEPOSE_WITH_OPENVINO) && defined(EDGEPOSE_WITH_ONNXRUNTIME)
+  return is_onnxruntime_device(options.device) ? make_onnxruntime_engine(files, options)
+                                               : make_openvino_engine(files, options);
+#elif defined(EDGEPOSE_WITH_OPENVINO)
+  return make_openvino_engine(files, options);
+#else
+  return make_onnxruntime_engine(files, options);
+#endif
+}
+#endif
+
 constexpr Backend kBackends[] = {
     {"fake", make_fake_engine},
 #ifdef EDGEPOSE_WITH_NCNN
@@ -20,7 +34,12 @@ constexpr Backend kBackends[] = {
 #endif
 #ifdef EDGEPOSE_WITH_OPENVINO
     {"openvino", make_openvino_engine},
-    {"onnx", make_openvino_engine},
+#endif
+#ifdef EDGEPOSE_WITH_ONNXRUNTIME
+    {"onnxruntime", make_onnxruntime_engine},
+#endif
+#if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME)
+    {"onnx", make_onnx_engine},
 #endif
 #ifdef EDGEPOSE_WITH_RKNN
     {"rknn", make_rknn_engine},

@@ -1,0 +1,209 @@
+#include "engines/onnxruntime_session.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "engines/engines.h"
+
+namespace edgepose::ort {
+namespace {
+
+
+// Kept between runs: TensorRT takes minutes to build a network.
+std::string tensorrt_cache() {
+  const char* own = std::getenv("EDGEPOSE_CACHE");
+  const char* home = std::getenv("HOME");
+  std::filesystem::path folder;
+  if (own != nullptr && *own != '\0') {
+    folder = own;
+  } else if (home != nullptr && *home != '\0') {
+    folder = std::filesystem::path(home) / ".cache" / "edgepose";
+  } else {
+    return {};
+  }
+  folder /= "tensorrt";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  return error ? std::string() : folder.string();
+}
+
+// Sets a GPU's options by name and hands them to the session.
+template <typename Create, typename Update, typename Release, typename Append>
+Status append_gpu(const Library& library, SessionOptions* session, const char* name,
+                  const std::vector<std::pair<const char*, std::string>>& wanted) {
+  ProviderOptions* made = nullptr;
+  const Status created =
+      library.check(Create::of(library.api)(&made), library.path + " has no " + name);
+  if (!created.ok()) {
+    return Status(Code::kUnsupported, created.message(),
+                  "on the device: an ONNX Runtime for GPUs, such as pip install onnxruntime-gpu");
+  }
+  const auto options = own<Release>(library, made);
+  std::vector<const char*> keys;
+  std::vector<const char*> values;
+  for (const auto& [key, value] : wanted) {
+    keys.push_back(key);
+    values.push_back(value.c_str());
+  }
+  EDGEPOSE_RETURN_IF_ERROR(library.check(
+      Update::of(library.api)(options.get(), keys.data(), values.data(), keys.size()), name));
+  const Status added = library.check(Append::of(library.api)(session, options.get()), name);
+  return added.ok() ? added : Status(Code::kUnsupported, added.message());
+}
+
+Status append_cuda(const Library& library, SessionOptions* session, const Device& device) {
+  return append_gpu<CreateCudaOptions, UpdateCudaOptions, ReleaseCudaOptions, AppendCuda>(
+      library, session, "CUDA", {{"device_id", device.index}});
+}
+
+Status append_tensorrt(const Library& library, SessionOptions* session, const Device& device,
+                       const std::string& precision) {
+  std::vector<std::pair<const char*, std::string>> wanted = {
+      {"device_id", device.index}, {"trt_fp16_enable", precision == "fp16" ? "1" : "0"}};
+  const std::string cache = tensorrt_cache();
+  if (!cache.empty()) {
+    wanted.emplace_back("trt_engine_cache_enable", "1");
+    wanted.emplace_back("trt_engine_cache_path", cache);
+  }
+  return append_gpu<CreateTensorrtOptions, UpdateTensorrtOptions, ReleaseTensorrtOptions,
+                    AppendTensorrt>(library, session, "TensorRT", wanted);
+}
+
+// One input or output of the file.
+struct Port {
+  std::string name;
+  int type = 0;
+  std::vector<int64_t> dims;  // -1: any
+};
+
+template <typename Count, typename Name, typename Type>
+Status read_ports(const Library& library, const Session* session, std::vector<Port>* ports) {
+  const Api* const api = library.api;
+  size_t count = 0;
+  Allocator* allocator = nullptr;
+  EDGEPOSE_RETURN_IF_ERROR(library.check(Count::of(api)(session, &count), library.path));
+  EDGEPOSE_RETURN_IF_ERROR(library.check(DefaultAllocator::of(api)(&allocator), library.path));
+  for (size_t i = 0; i < count; ++i) {
+    Port port;
+    char* name = nullptr;
+    EDGEPOSE_RETURN_IF_ERROR(
+        library.check(Name::of(api)(session, i, allocator, &name), library.path));
+    port.name = name;
+    EDGEPOSE_RETURN_IF_ERROR(
+        library.check(AllocatorFree::of(api)(allocator, name), library.path));
+    TypeInfo* made = nullptr;
+    EDGEPOSE_RETURN_IF_ERROR(library.check(Type::of(api)(session, i, &made), library.path));
+    const auto type = own<ReleaseTypeInfo>(library, made);
+    const TensorInfo* info = nullptr;
+    EDGEPOSE_RETURN_IF_ERROR(library.check(AsTensorInfo::of(api)(type.get(), &info), library.path));
+    if (info != nullptr) {  // null: a sequence or a map
+      size_t rank = 0;
+      EDGEPOSE_RETURN_IF_ERROR(library.check(ElementType::of(api)(info, &port.type), library.path));
+      EDGEPOSE_RETURN_IF_ERROR(library.check(DimsCount::of(api)(info, &rank), library.path));
+      port.dims.resize(rank);
+      EDGEPOSE_RETURN_IF_ERROR(
+          library.check(Dims::of(api)(info, port.dims.data(), rank), library.path));
+    }
+    ports->push_back(std::move(port));
+  }
+  return {};
+}
+
+Status match_ports(const char* what, const std::vector<TensorSpec>& specs,
+                   const std::vector<Port>& ports, const std::string& path) {
+  const auto failure = [&path](const std::string& text) {
+    return Status(Code::kBackendFailure, path + ": " + text, "convert the checkpoint again");
+  };
+  if (ports.size() != specs.size()) {
+    return failure("it has " + std::to_string(ports.size()) + " " + what +
+                   "s, the bundle declares " + std::to_string(specs.size()));
+  }
+  for (const TensorSpec& spec : specs) {
+    const Port* found = nullptr;
+    for (const Port& port : ports) found = port.name == spec.tensor ? &port : found;
+    if (found == nullptr) return failure(std::string("it has no ") + what + " " + spec.tensor);
+    bool same = found->type == kFloat32 && found->dims.size() == spec.dims.size();
+    for (size_t i = 0; same && i < spec.dims.size(); ++i) {
+      // A batch of any size takes one item, and every other size may be left open.
+      const int64_t want = spec.dims[i];
+      same = found->dims[i] < 0 || found->dims[i] == want;
+    }
+    if (!same) {
+      return failure(std::string(what) + " " + spec.tensor + " is " + dims_text(found->dims) +
+                     (found->type == kFloat32 ? "" : " and not float32") +
+                     ", the bundle declares " + dims_text(spec.dims));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<Device> parse_device(const std::string& name) {
+  const size_t dot = name.find('.');
+  const std::string kind = name.substr(0, dot);
+  Device device;
+  if (kind == "CPU" || kind == "ORT") {
+    if (dot != std::string::npos) return std::nullopt;
+    return device;
+  }
+  if (kind == "CUDA") {
+    device.kind = Device::Kind::kCuda;
+  } else if (kind == "TENSORRT") {
+    device.kind = Device::Kind::kTensorrt;
+  } else {
+    return std::nullopt;
+  }
+  if (dot == std::string::npos) return device;
+  device.index = name.substr(dot + 1);
+  const bool number = !device.index.empty() && device.index.size() <= 3 &&
+                      device.index.find_first_not_of("0123456789") == std::string::npos;
+  return number ? std::optional<Device>(device) : std::nullopt;
+}
+
+Result<Owned<Session, ReleaseSession>> make_session(const Library& library, const std::string& path,
+                                                    const Device& device, int threads,
+                                                    const std::string& precision) {
+  const Api* const api = library.api;
+  SessionOptions* made = nullptr;
+  EDGEPOSE_RETURN_IF_ERROR(library.check(CreateSessionOptions::of(api)(&made), library.path));
+  const auto options = own<ReleaseSessionOptions>(library, made);
+  EDGEPOSE_RETURN_IF_ERROR(
+      library.check(SetOptimisation::of(api)(options.get(), kOptimiseAll), library.path));
+  EDGEPOSE_RETURN_IF_ERROR(
+      library.check(SetIntraOpThreads::of(api)(options.get(), threads), library.path));
+  EDGEPOSE_RETURN_IF_ERROR(
+      library.check(SetInterOpThreads::of(api)(options.get(), 1), library.path));
+  if (device.kind != Device::Kind::kCpu) {
+    EDGEPOSE_RETURN_IF_ERROR(library.check(
+        AddConfigEntry::of(api)(options.get(), "session.disable_cpu_ep_fallback", "1"),
+        library.path));
+  }
+  // TensorRT leaves what it does not know to CUDA: the same GPU.
+  if (device.kind == Device::Kind::kTensorrt) {
+    EDGEPOSE_RETURN_IF_ERROR(append_tensorrt(library, options.get(), device, precision));
+  }
+  if (device.kind != Device::Kind::kCpu) {
+    EDGEPOSE_RETURN_IF_ERROR(append_cuda(library, options.get(), device));
+  }
+  Session* session = nullptr;
+  EDGEPOSE_RETURN_IF_ERROR(library.check(
+      CreateSession::of(api)(library.env, path.c_str(), options.get(), &session), path));
+  return own<ReleaseSession>(library, session);
+}
+
+Status match_session(const Library& library, const Session* session, const ModelFiles& files,
+                     const std::string& path) {
+  std::vector<Port> inputs;
+  std::vector<Port> outputs;
+  EDGEPOSE_RETURN_IF_ERROR((read_ports<InputCount, InputName, InputType>(library, session, &inputs)));
+  EDGEPOSE_RETURN_IF_ERROR(
+      (read_ports<OutputCount, OutputName, OutputType>(library, session, &outputs)));
+  EDGEPOSE_RETURN_IF_ERROR(match_ports("input", files.inputs, inputs, path));
+  return match_ports("output", files.outputs, outputs, path);
+}
+
+}  // namespace edgepose::ort

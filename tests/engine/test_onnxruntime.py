@@ -1,0 +1,119 @@
+"""The ONNX Runtime engine: the choice of device, what it asks of a GPU, and libraries that will not do.
+
+No GPU is at hand: tests/cpp/onnxruntime_double.cpp notes what it is asked and computes on the CPU.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from engine import rknn_double
+
+from edgepose import _core
+
+UNSUPPORTED = 4
+LIBRARY = "EDGEPOSE_ONNXRUNTIME_LIBRARY"
+
+both = pytest.mark.parametrize("network", ["onnx", "onnxruntime"], indirect=True)
+onnx = pytest.mark.parametrize("network", ["onnx"], indirect=True)
+
+
+def pictures(count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Return inputs."""
+    return np.random.default_rng(count).standard_normal((count, 3, 8, 8), dtype=np.float32)
+
+
+def refused(network: Any, device: str) -> _core.CoreError:
+    """Open the network on a device that will not do."""
+    with pytest.raises(_core.CoreError) as caught:
+        network.open(device=device)
+    assert caught.value.code == UNSUPPORTED
+    return caught.value
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Put the double in the library's place; give the file of its notes."""
+    monkeypatch.setenv("EDGEPOSE_DOUBLE_OF", os.environ[LIBRARY])
+    monkeypatch.setenv("EDGEPOSE_DOUBLE_LOG", str(tmp_path / "notes.txt"))
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    double = rknn_double.library("onnxruntime_double", file="libonnxruntime.so")
+    monkeypatch.setenv(LIBRARY, str(double))
+    return tmp_path / "notes.txt"
+
+
+@onnx
+def test_the_device_chooses_the_engine(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = pictures(3)
+    for got, want in zip(network.open(device="ORT", threads=2).run([x]), network.expected(x), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    monkeypatch.setenv(LIBRARY, "/nowhere/libonnxruntime.so")
+    assert "/nowhere/libonnxruntime.so" in refused(network, "ORT").message
+    assert network.open(device="CPU").run([x])  # OpenVINO
+
+
+@both
+@pytest.mark.parametrize("device", ["CUDA", "CUDA.0", "TENSORRT", "TENSORRT.1"])
+def test_a_library_without_gpus_is_named(network: Any, device: str) -> None:
+    error = refused(network, device)
+    assert "libonnxruntime" in error.message and "not enabled in this build" in error.message
+    assert "onnxruntime-gpu" in error.hint
+
+
+@both
+@pytest.mark.parametrize("device", ["CUDA.x", "CUDA.", "CUDA.1234", "ORT.0", "TENSORRT.-1", "cuda"])
+def test_impossible_names_are_refused(network: Any, device: str) -> None:
+    refused(network, device)
+
+
+@both
+def test_cuda_takes_a_batch_at_once_and_no_cpu(network: Any, gpu: Path) -> None:
+    engine = network.open(device="CUDA.1", threads=2)
+    assert gpu.read_text().split("\n")[:-1] == [
+        "session.disable_cpu_ep_fallback=1",
+        "device_id=1",
+        "append CUDA",
+        "run",
+    ]
+    x = pictures(5)
+    for got, want in zip(engine.run([x]), network.expected(x), strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    assert gpu.read_text().count("run\n") == 2
+
+
+@both
+def test_tensorrt_comes_before_cuda_and_keeps_what_it_built(network: Any, gpu: Path) -> None:
+    engine = network.open(device="TENSORRT", precision="fp16")
+    cache = Path(os.environ["EDGEPOSE_CACHE"]) / "tensorrt"
+    assert gpu.read_text().split("\n")[:-1] == [
+        "session.disable_cpu_ep_fallback=1",
+        "device_id=0",
+        "trt_fp16_enable=1",
+        "trt_engine_cache_enable=1",
+        f"trt_engine_cache_path={cache}",
+        "append TensorRT",
+        "device_id=0",
+        "append CUDA",
+        "run",
+    ]
+    assert cache.is_dir()
+    x = pictures(3)
+    np.testing.assert_allclose(engine.run([x])[0], network.expected(x)[0], atol=1e-5)
+    assert gpu.read_text().count("run\n") == 4  # one item at a time: one network to build
+
+
+@onnx
+def test_libraries_that_will_not_do(network: Any, gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    double = os.environ[LIBRARY]
+    monkeypatch.setenv(LIBRARY, str(rknn_double.library()))
+    assert "is not ONNX Runtime" in refused(network, "ORT").message
+    monkeypatch.setenv("EDGEPOSE_DOUBLE_OLD", "1")
+    old = Path(double).with_name("old.so")
+    old.write_bytes(Path(double).read_bytes())
+    monkeypatch.setenv(LIBRARY, str(old))
+    error = refused(network, "ORT")
+    assert "1.2.3" in error.message and "1.11 is the oldest" in error.message and error.hint
