@@ -305,8 +305,13 @@ def _described(
 
 
 def _notes(part: steps.Converted) -> list[str]:
-    """List what a user should know: what was assumed, and which layers left the accelerator."""
+    """List what a user should know: what was assumed or not compared, and which layers left the accelerator."""
     placed = [entry.arguments["layers"] for entry in part.artifact.lineage if "layers" in entry.arguments]
+    if not part.stage.compared:
+        placed.append(
+            "even the torch network finds nobody in the pictures compared, so only "
+            "raw outputs were: name a folder of fitting pictures with --pictures"
+        )
     return [*part.canonical.notes, *placed]
 
 

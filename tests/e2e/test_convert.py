@@ -111,6 +111,20 @@ def test_own_pictures_take_part_in_the_comparison(
     assert bundle["stages"][0]["real_samples"] == 2 * (3 + 2)
 
 
+def test_a_detector_that_finds_nobody_is_said_to_be_compared_less(
+    detector: Path, temporary: dict[str, str], tmp_path: Path
+) -> None:
+    import torch
+
+    stored = torch.load(detector, weights_only=True)
+    for level in range(3):
+        stored["state_dict"][f"bbox_head.rtm_cls.{level}.bias"] -= 8.0
+    torch.save(stored, tmp_path / "blind.pth")
+    outcome = edgepose(tmp_path / "blind.pth", "--to", "onnx", "-o", tmp_path / "out", env=temporary)
+    assert outcome.code == 0, outcome.err
+    assert "finds nobody in the pictures compared" in outcome.err and "--pictures" in outcome.err
+
+
 def test_the_input_size_and_the_keypoints_are_those_asked_for(
     pose: Path, detector: Path, temporary: dict[str, str], tmp_path: Path
 ) -> None:

@@ -72,6 +72,25 @@ def test_a_picture_with_a_person(bundle: Path, shared_dir: Path, tmp_path: Path)
     assert len(best["keypoints"]) == 51
 
 
+def test_onnx_bundles_run_in_both_engines(
+    bundles: dict[tuple[str, str], Path], demo_picture: Path, tmp_path: Path
+) -> None:
+    documents = []
+    for device in ("CPU", "ORT"):
+        outcome = edgepose(
+            "run", bundles["onnx", "fp32"], demo_picture, "-o", tmp_path / device, "--json", "--device", device
+        )
+        assert (outcome.returncode, outcome.stderr) == (0, "")
+        documents.append(json.loads(outcome.stdout))
+    ours, theirs = (document["annotations"] for document in documents)
+    assert len(ours) == len(theirs) > 0
+    for a, b in zip(ours, theirs, strict=True):
+        assert b["bbox"] == pytest.approx(a["bbox"], abs=0.2)
+        assert b["score"] == pytest.approx(a["score"], abs=1e-3)
+    outcome = edgepose("run", bundles["onnx", "fp32"], demo_picture, "-o", tmp_path / "gpu", "--device", "CUDA")
+    assert outcome.returncode == 4 and "CUDA" in outcome.stderr and "onnxruntime-gpu" in outcome.stderr
+
+
 def test_a_video(bundle: Path, shared_dir: Path, tmp_path: Path) -> None:
     source = shared_dir / "data" / "video" / "vtest.avi"
     outcome = edgepose("run", bundle, source, "-o", tmp_path / "out", "--max-frames", 20)

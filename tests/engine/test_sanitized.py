@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "asan"
+TESTS = ("test_contract.py", "test_onnxruntime.py")
 PROGRAM = BUILD / "tests" / "cpp" / "edgepose_test_pipeline"
 
 
@@ -55,12 +56,12 @@ def test_every_engine_keeps_its_contract(tmp_path: Path) -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
     command = [sys.executable, "-P", "-m", "pytest", "-p", "engine.sanitized_core", "-p", "no:cacheprovider"]
-    command += ["-v", f"--basetemp={tmp_path / 'inner'}", str(ROOT / "tests" / "engine" / "test_contract.py")]
+    command += ["-v", f"--basetemp={tmp_path / 'inner'}", *(str(ROOT / "tests" / "engine" / name) for name in TESTS)]
     outcome = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     text = outcome.stdout + outcome.stderr
     assert outcome.returncode == 0, text
     assert f"edgepose._core: {cores[0]}" in text
-    for backend in ("ncnn", "openvino", "onnx", "rknn"):
+    for backend in ("ncnn", "openvino", "onnx", "onnxruntime", "rknn"):
         assert re.search(rf"\[.*{backend}.*\] PASSED", text), f"no test of {backend} ran:\n{text}"
