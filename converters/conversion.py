@@ -305,7 +305,7 @@ def _described(
 
 
 def _notes(part: steps.Converted) -> list[str]:
-    """List what a user should know: what was assumed or not compared, and which layers left the accelerator."""
+    """List what a user should know: what was assumed or not compared, which layers left the accelerator."""
     placed = [entry.arguments["layers"] for entry in part.artifact.lineage if "layers" in entry.arguments]
     if not part.stage.compared:
         placed.append(

@@ -75,11 +75,9 @@ def test_a_picture_with_a_person(bundle: Path, shared_dir: Path, tmp_path: Path)
 def test_onnx_bundles_run_in_both_engines(
     bundles: dict[tuple[str, str], Path], demo_picture: Path, tmp_path: Path
 ) -> None:
-    documents = []
+    bundle, documents = bundles["onnx", "fp32"], []
     for device in ("CPU", "ORT"):
-        outcome = edgepose(
-            "run", bundles["onnx", "fp32"], demo_picture, "-o", tmp_path / device, "--json", "--device", device
-        )
+        outcome = edgepose("run", bundle, demo_picture, "-o", tmp_path / device, "--json", "--device", device)
         assert (outcome.returncode, outcome.stderr) == (0, "")
         documents.append(json.loads(outcome.stdout))
     ours, theirs = (document["annotations"] for document in documents)
@@ -87,7 +85,7 @@ def test_onnx_bundles_run_in_both_engines(
     for a, b in zip(ours, theirs, strict=True):
         assert b["bbox"] == pytest.approx(a["bbox"], abs=0.2)
         assert b["score"] == pytest.approx(a["score"], abs=1e-3)
-    outcome = edgepose("run", bundles["onnx", "fp32"], demo_picture, "-o", tmp_path / "gpu", "--device", "CUDA")
+    outcome = edgepose("run", bundle, demo_picture, "-o", tmp_path / "gpu", "--device", "CUDA")
     assert outcome.returncode == 4 and "CUDA" in outcome.stderr and "onnxruntime-gpu" in outcome.stderr
 
 

@@ -56,7 +56,8 @@ def test_every_engine_keeps_its_contract(tmp_path: Path) -> None:
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
     command = [sys.executable, "-P", "-m", "pytest", "-p", "engine.sanitized_core", "-p", "no:cacheprovider"]
-    command += ["-v", f"--basetemp={tmp_path / 'inner'}", *(str(ROOT / "tests" / "engine" / name) for name in TESTS)]
+    command += ["-v", f"--basetemp={tmp_path / 'inner'}"]
+    command += [str(Path(__file__).with_name(name)) for name in TESTS]
     outcome = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
