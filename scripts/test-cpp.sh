@@ -2,7 +2,7 @@
 # Builds the C++ tests with ASan and UBSan and runs them; then those that use threads with TSan.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PATH="$PWD/.venv/bin:$PATH"
+source scripts/build-environment.sh
 if [[ ! -e /usr/include/gtest/gtest.h ]]; then
   [[ "${CI:-}" == true ]] && { echo "test-cpp: libgtest-dev is missing" >&2; exit 1; }
   echo "test-cpp: skipped, libgtest-dev is not installed (apt-get install libgtest-dev)"

@@ -4,7 +4,7 @@
 # fails in build/fuzz.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PATH="$PWD/.venv/bin:$PATH"
+source scripts/build-environment.sh
 seconds=${1:-12}
 library='lib/linux/libclang_rt.fuzzer-*.a'
 if ! command -v clang++ >/dev/null || ! compgen -G "$(clang++ -print-resource-dir)/$library" >/dev/null; then

@@ -3,7 +3,7 @@
 # ASan and UBSan.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PATH="$PWD/.venv/bin:$PATH"
+source scripts/build-environment.sh
 if ! command -v javac >/dev/null || [[ ! -e /usr/share/java/junit-platform-console.jar ]]; then
   [[ "${CI:-}" == true ]] && { echo "test-jni: a JDK and junit5 are missing" >&2; exit 1; }
   echo "test-jni: skipped, no JDK or no junit5 (apt-get install default-jdk-headless junit5)"

@@ -3,7 +3,7 @@
 # tests/e2e/test_c_api.py runs them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PATH="$PWD/.venv/bin:$PATH"
+source scripts/build-environment.sh
 sdk=$PWD/build/sdk
 log=build/sdk.log
 mkdir -p build

@@ -48,6 +48,15 @@ if(NOT nlohmann_json_FOUND)
   target_include_directories(nlohmann_json::nlohmann_json INTERFACE "${EDGEPOSE_JSON_DIR}/include")
 endif()
 
+# Before OpenVINO, whose package adds definitions to everything that follows: with the same flags in all presets
+# ccache compiles ncnn once.
+if(EDGEPOSE_WITH_NCNN)
+  find_package(ncnn ${EDGEPOSE_NCNN_VERSION} CONFIG QUIET)
+  if(NOT ncnn_FOUND)
+    include(ncnn_from_source)
+  endif()
+endif()
+
 if(EDGEPOSE_WITH_OPENVINO)
   find_package(OpenVINO ${EDGEPOSE_OPENVINO_VERSION} QUIET COMPONENTS Runtime)
   if(NOT OpenVINO_FOUND)
@@ -59,13 +68,6 @@ if(EDGEPOSE_WITH_OPENVINO)
     message(FATAL_ERROR "OpenVINO ${EDGEPOSE_OPENVINO_VERSION} was not found. Install it "
                         "(${Python_EXECUTABLE} -m pip install openvino==${EDGEPOSE_OPENVINO_VERSION}), activate the "
                         "virtual environment that has it, or turn it off with -DEDGEPOSE_WITH_OPENVINO=OFF")
-  endif()
-endif()
-
-if(EDGEPOSE_WITH_NCNN)
-  find_package(ncnn ${EDGEPOSE_NCNN_VERSION} CONFIG QUIET)
-  if(NOT ncnn_FOUND)
-    include(ncnn_from_source)
   endif()
 endif()
 

@@ -1,0 +1,4 @@
+# What all builds of the scripts share, to be sourced: the tools of the virtual environment, and the compilers under the
+# names that pip's build uses, for ccache takes c++ and g++ for two compilers.
+PATH="$PWD/.venv/bin:$PATH"
+export CC=${CC:-gcc} CXX=${CXX:-g++}
