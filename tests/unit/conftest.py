@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -178,3 +179,12 @@ def fake_bundle(fake_core: ModuleType, tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def training() -> Iterator[Any]:
+    """Give a function that imports a module of training/, which is no part of the installed package."""
+    root = str(Path(__file__).resolve().parents[2])
+    sys.path.append(root)
+    yield lambda name: importlib.import_module(f"training.{name}")
+    sys.path.remove(root)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,20 +12,6 @@ import pytest
 import torch
 
 from edgepose.synth.dataset import DatasetRequest, write_dataset
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def training() -> Iterator[Any]:
-    """Give a function that imports a module of training/, which is no part of the installed package."""
-    sys.path.append(str(ROOT))
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(f"training.{name}")
-
-    yield load
-    sys.path.remove(str(ROOT))
 
 
 def person() -> np.ndarray:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,16 +13,6 @@ from edgepose.nets.dcc import DccDims
 from edgepose.nets.gau import GauDims
 from edgepose.nets.hybrid_encoder import HybridEncoderDims
 from edgepose.nets.rtmo import Rtmo, RtmoDims
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def training() -> Iterator[Any]:
-    """Give a function that imports a module of training/, which is no part of the installed package."""
-    sys.path.append(str(ROOT))
-    yield lambda name: importlib.import_module(f"training.{name}")
-    sys.path.remove(str(ROOT))
 
 
 @pytest.fixture

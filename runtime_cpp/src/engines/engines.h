@@ -31,6 +31,10 @@ Result<std::string> path_of(const ModelFiles& files, const std::string& role);
 // in 1..4096 for all.
 Status check_inputs(const std::vector<TensorSpec>& specs, Span<const Tensor> in);
 
+// Sizes all outputs for a batch; dims, one entry an output, gets the batch in its first places.
+void resize_outputs(int64_t batch, std::vector<std::vector<int64_t>>* dims,
+                    std::vector<Tensor>* out);
+
 // How many items of a batch run at once, one a thread; the rest run one after the other, each on
 // all threads: the last round of five items on two threads would leave one of them idle.
 int64_t items_in_rounds(int64_t batch, int threads);

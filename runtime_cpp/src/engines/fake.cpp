@@ -29,10 +29,8 @@ class FakeEngine final : public InferenceEngine {
     EDGEPOSE_RETURN_IF_ERROR(check_inputs(inputs_, in));
     const int64_t batch = in[0].dim(0);
     const int64_t in_count = in[0].count() / batch;
-    out->resize(outputs_.size());
+    resize_outputs(batch, &out_dims_, out);
     for (size_t o = 0; o < outputs_.size(); ++o) {
-      out_dims_[o][0] = batch;
-      (*out)[o].resize(out_dims_[o]);
       const int64_t out_count = (*out)[o].count() / batch;
       for (int64_t b = 0; b < batch; ++b) {
         const float* source = in[0].data() + b * in_count;

@@ -124,11 +124,7 @@ class NcnnEngine final : public InferenceEngine {
   Status run_batch(Span<const Tensor> in, std::vector<Tensor>* out) {
     EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
     const int64_t batch = in[0].dim(0);
-    out->resize(files_.outputs.size());
-    for (size_t o = 0; o < out->size(); ++o) {
-      out_dims_[o][0] = batch;
-      (*out)[o].resize(out_dims_[o]);
-    }
+    resize_outputs(batch, &out_dims_, out);
     const int64_t in_rounds = batched_ == nullptr ? 0 : items_in_rounds(batch, options_.threads);
     if (in_rounds > 0) {
       Round round{this, batched_.get(), in, out};

@@ -63,11 +63,7 @@ class OnnxruntimeEngine final : public InferenceEngine {
   Status run_batch(Span<const Tensor> in, std::vector<Tensor>* out) {
     EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
     const int64_t batch = in[0].dim(0);
-    out->resize(files_.outputs.size());
-    for (size_t o = 0; o < out->size(); ++o) {
-      out_dims_[o][0] = batch;
-      (*out)[o].resize(out_dims_[o]);
-    }
+    resize_outputs(batch, &out_dims_, out);
     if (device_.kind == ort::Device::Kind::kCuda) return run_items(single_, in, out, 0, batch);
     const int64_t in_rounds = pool_ != nullptr ? items_in_rounds(batch, options_.threads) : 0;
     EDGEPOSE_RETURN_IF_ERROR(run_rounds(in, out, static_cast<int>(in_rounds)));

@@ -211,11 +211,7 @@ class OpenvinoEngine final : public InferenceEngine {
   Status run_batch(Span<const Tensor> in, std::vector<Tensor>* out) {
     EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
     const size_t batch = static_cast<size_t>(in[0].dim(0));
-    out->resize(files_.outputs.size());
-    for (size_t o = 0; o < out->size(); ++o) {
-      out_dims_[o][0] = static_cast<int64_t>(batch);
-      (*out)[o].resize(out_dims_[o]);
-    }
+    resize_outputs(static_cast<int64_t>(batch), &out_dims_, out);
     EDGEPOSE_RETURN_IF_ERROR(grow(batch, single_.get()));
     size_t in_rounds = 0;
     if (batched_ != nullptr) {

@@ -138,6 +138,15 @@ Status check_inputs(const std::vector<TensorSpec>& specs, Span<const Tensor> in)
   return {};
 }
 
+void resize_outputs(int64_t batch, std::vector<std::vector<int64_t>>* dims,
+                    std::vector<Tensor>* out) {
+  out->resize(dims->size());
+  for (size_t o = 0; o < dims->size(); ++o) {
+    (*dims)[o][0] = batch;
+    (*out)[o].resize((*dims)[o]);
+  }
+}
+
 int64_t items_in_rounds(int64_t batch, int threads) {
   // All threads together finish one item in a little more than 1/threads of the time, so a rest of
   // more than half a round is quicker as a round.

@@ -214,11 +214,7 @@ class RknnEngine final : public InferenceEngine {
   Status run_batch(Span<const Tensor> in, std::vector<Tensor>* out) {
     EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
     const int64_t batch = in[0].dim(0);
-    out->resize(outputs_.size());
-    for (size_t o = 0; o < outputs_.size(); ++o) {
-      out_dims_[o][0] = batch;
-      (*out)[o].resize(out_dims_[o]);
-    }
+    resize_outputs(batch, &out_dims_, out);
     for (int64_t item = 0; item < batch; ++item) {
       EDGEPOSE_RETURN_IF_ERROR(library_->zero_copy() ? run_shared(in, item, out)
                                                      : run_copied(in, item, out));
