@@ -15,7 +15,7 @@ from training.distil import giou
 LARGE_PX = 128.0  # persons with a larger side (root of the area) belong to the coarser map
 MIDDLE = 1.5  # strides from a person's middle within which its cells lie
 BOX_WEIGHT = 2.0
-KEYPOINT_WEIGHT = 20.0
+KEYPOINT_WEIGHT = 8.0
 VISIBILITY_WEIGHT = 1.0
 DECODED = 64  # cells of a batch whose keypoints are looked at: the classifier costs as much as the network
 

@@ -24,7 +24,7 @@ from training.loop import Training, add_options, normalise
 from training.one_stage import Labels, forget, one_stage_loss
 from training.sources import Floats, Person, Source, read_photographs, read_synthetic
 
-SIDES_PX = (256, 288, 320)
+SIDES_PX = (224, 256, 288)
 LAST_SIDE_PX = 416
 LAST_SHARE = 0.8  # from here on at the runtime's side only
 LEAST_SEEN = 0.5  # of a person's box, or its labels count for nothing
@@ -49,13 +49,17 @@ def place(person: Person, where: mosaic.Placement) -> tuple[Floats, Floats] | No
 
 
 class Scenes(IterableDataset[tuple[Tensor, Labels]]):  # type: ignore[misc]
-    """Batches (N, side, side, 3) uint8 B, G, R with their labels, without end; a third is synthetic."""
+    """Batches (N, side, side, 3) uint8 B, G, R with their labels, without end.
+
+    share: of the canvases, shows synthetic people.
+    """
 
     def __init__(
-        self, photographs: Source, synthetic: Source, *, size: int, seed: int, spent: Tensor
+        self, photographs: Source, synthetic: Source, *, size: int, share: float, seed: int, spent: Tensor
     ) -> None:
-        self._sources = [(s.pictures, _by_picture(s)) for s in (photographs, photographs, synthetic)]
-        self._size, self._seed, self._spent = size, seed, spent
+        self._photographs = photographs.pictures, _by_picture(photographs)
+        self._synthetic = synthetic.pictures, _by_picture(synthetic)
+        self._size, self._share, self._seed, self._spent = size, share, seed, spent
 
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
         """Draw batches; each process of a loader draws others."""
@@ -69,7 +73,7 @@ class Scenes(IterableDataset[tuple[Tensor, Labels]]):  # type: ignore[misc]
         """Return one batch of a side."""
         canvases, numbers, boxes, keypoints = [], [], [], []
         for number in range(self._size):
-            pictures, people = self._sources[number % len(self._sources)]
+            pictures, people = self._synthetic if random.random() < self._share else self._photographs
             canvas, placements = mosaic.compose(random, pictures, side_px)
             canvases.append(recolour(random, canvas))
             for where in placements:
@@ -99,6 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     add_options(parser, batch=16, rate=1e-3)
     parser.add_argument("--like", type=Path, required=True)
+    parser.add_argument("--synthetic-share", type=float, default=0.33)
     options = parser.parse_args()
     network = load_model(options.like).network
     assert isinstance(network, Rtmo)
@@ -110,6 +115,7 @@ def main() -> None:
             read_photographs(options.data),
             read_synthetic(options.synthetic),
             size=options.batch,
+            share=options.synthetic_share,
             seed=options.seed + training.step,
             spent=training.share,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,35 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import cases
+from e2e.board import TARGET, emulated, program
 from engine import rknn_double
 
 from edgepose import _core, errors
 from edgepose.hashing import sha256_bytes
 
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["program"]  # a fixture
+
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("EDGEPOSE_RKNN_BOARD"), reason="optional: minutes; EDGEPOSE_RKNN_BOARD=1 runs it"
+    not os.environ.get("EDGEPOSE_BOARD"), reason="optional: minutes; EDGEPOSE_BOARD=1 runs it"
 )
-TARGET = "aarch64-linux-gnu"
-
-
-@pytest.fixture(scope="module")
-def program() -> Path:
-    """Cross-build edgepose_run for a board, as docs/rockchip.md says."""
-    for tool in (f"{TARGET}-g++", "qemu-aarch64-static", "cmake", "ninja"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
-    for argv in (["--preset", "rknn-board"], ["--build", "--preset", "rknn-board"]):
-        done = subprocess.run(["cmake", *argv], cwd=ROOT, capture_output=True, text=True, timeout=3000)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return ROOT / "build" / "rknn-board" / "runtime_cpp" / "edgepose_run"
 
 
 def _run(program: Path, *arguments: object, library: Path | str) -> subprocess.CompletedProcess[str]:
-    # -L: where the loader and the C++ library of the cross compiler lie.
-    argv = ["qemu-aarch64-static", "-L", f"/usr/{TARGET}", str(program), *map(str, arguments)]
-    environment = {**os.environ, "EDGEPOSE_RKNN_LIBRARY": str(library)}
-    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300)
+    return emulated(program, *arguments, environment={"EDGEPOSE_RKNN_LIBRARY": str(library)})
 
 
 def _recorded(name: str, folder: Path) -> Path:

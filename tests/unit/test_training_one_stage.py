@@ -158,7 +158,7 @@ class TestScenes:
         picture = np.full((160, 120, 3), (10, 100, 200), dtype=np.uint8)
         source = sources.Source([picture], [self.person(training)])
         spent = torch.zeros(())
-        batches = iter(scenes.Scenes(source, source, size=4, seed=1, spent=spent))
+        batches = iter(scenes.Scenes(source, source, size=4, share=0.5, seed=1, spent=spent))
         pixels, made = next(batches)
         assert pixels.shape[0] == 4 and pixels.shape[1] in scenes.SIDES_PX and pixels.dtype == torch.uint8
         assert made.boxes.shape == (len(made.picture), 4) and made.keypoints.shape[1:] == (17, 3)
