@@ -1,4 +1,4 @@
-"""ONNX bundles on a board: the cross-built program with the real ONNX Runtime for aarch64, on the processor."""
+"""ONNX bundles on a board: the cross-built program, the real ONNX Runtime for aarch64, on the processor."""
 
 from __future__ import annotations
 
