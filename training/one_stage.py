@@ -12,10 +12,11 @@ from torch.nn import functional
 from edgepose.nets.rtmo import STRIDES, Rtmo, flatten_cells
 from training.distil import giou
 
-LARGE_PX = 128.0  # persons with a larger side (root of the area) belong to the coarser map
+LARGE_PX = 96.0  # persons with a larger side (root of the area) belong to the coarser map
 MIDDLE = 1.5  # strides from a person's middle within which its cells lie
 BOX_WEIGHT = 2.0
-KEYPOINT_WEIGHT = 8.0
+KEYPOINT_WEIGHT = 1.0
+SPREAD = 0.03  # of the person's padded side: standard deviation of a keypoint's label
 VISIBILITY_WEIGHT = 1.0
 DECODED = 64  # cells of a batch whose keypoints are looked at: the classifier costs as much as the network
 
@@ -48,8 +49,8 @@ def assign(labels: Labels, prior: Tensor, stride: Tensor) -> tuple[Tensor, Tenso
 def one_stage_loss(network: Rtmo, outputs: tuple[Tensor, ...], labels: Labels) -> Tensor:
     """Return the loss of the eight maps.
 
-    Scores: binary cross-entropy with the box's IoU as the target. Boxes: 1 - GIoU. Keypoints: the distance in
-    units of the person's side, from the coordinate classifier over the labelled box. Visibility: binary
+    Scores: binary cross-entropy with the box's IoU as the target. Boxes: 1 - GIoU. Keypoints: divergence of
+    the coordinate classifier's distribution, over the labelled box, from a Gaussian label. Visibility: binary
     cross-entropy with whether the keypoint is labelled.
     """
     outputs = tuple(output.float() for output in outputs)
@@ -69,11 +70,17 @@ def one_stage_loss(network: Rtmo, outputs: tuple[Tensor, ...], labels: Labels) -
     picture, cells, wanted, points = picture[some], cells[some], wanted[some], points[some]
     visible = flatten_cells(outputs[4:6])[picture, cells]
     seen = functional.binary_cross_entropy_with_logits(visible, (points[..., 2] > 0).float())
-    found = network.head.dcc(flatten_cells(outputs[6:8])[picture, cells], wanted, prior[cells])
-    side = (wanted[:, 2:] - wanted[:, :2]).prod(dim=1).clamp(min=1.0).sqrt()
-    away = (found - points[..., :2]).abs().sum(dim=-1) / side[:, None]
-    shift = (away * points[..., 2]).sum() / points[..., 2].sum().clamp(min=1.0)
-    return scores + BOX_WEIGHT * (1 - overlap).mean() + KEYPOINT_WEIGHT * shift + VISIBILITY_WEIGHT * seen
+    places = torch.zeros((), device=logits.device)
+    for axis, (found, bins) in enumerate(
+        network.head.dcc.classify(flatten_cells(outputs[6:8])[picture, cells], wanted, prior[cells])
+    ):
+        away = (bins[:, None] - points[..., axis, None]) / (SPREAD * (bins[:, -1] - bins[:, 0]))[
+            :, None, None
+        ]
+        label = functional.softmax(-(away**2) / 2, dim=-1)
+        divergence = functional.kl_div(functional.log_softmax(found, dim=-1), label, reduction="none").sum(-1)
+        places = places + (divergence * points[..., 2]).sum() / points[..., 2].sum().clamp(min=1.0)
+    return scores + BOX_WEIGHT * (1 - overlap).mean() + KEYPOINT_WEIGHT * places + VISIBILITY_WEIGHT * seen
 
 
 def distances(boxes: Tensor, points: Tensor) -> Tensor:

@@ -26,8 +26,9 @@ from training.sources import Floats, Person, Source, read_photographs, read_synt
 
 SIDES_PX = (224, 256, 288)
 LAST_SIDE_PX = 416
-LAST_SHARE = 0.8  # from here on at the runtime's side only
-LEAST_SEEN = 0.5  # of a person's box, or its labels count for nothing
+LAST_SHARE = 0.9  # from here on at the runtime's side only
+LEAST_SEEN = 0.5  # of a person's box, and
+LEAST_SIDE_PX = 20.0  # on the canvas, or the person is not labelled
 MEAN, STD = torch.zeros(3), torch.ones(3)
 
 
@@ -38,7 +39,8 @@ def place(person: Person, where: mosaic.Placement) -> tuple[Floats, Floats] | No
     corners = np.sort(np.array([[x, y], [x + w, y + h]]) * scale + offset, axis=0)
     low, high = np.array(where.cell[:2]), np.array(where.cell[2:])
     kept = np.clip(corners, low, high)
-    if np.prod(kept[1] - kept[0]) < LEAST_SEEN * np.prod(corners[1] - corners[0]):
+    seen = np.prod(kept[1] - kept[0])
+    if seen < LEAST_SEEN * np.prod(corners[1] - corners[0]) or seen < LEAST_SIDE_PX**2:
         return None
     points = person.keypoints.copy()
     points[:, :2] = points[:, :2] * scale + offset

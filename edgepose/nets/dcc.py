@@ -88,6 +88,15 @@ class DynamicCoordinateClassifier(nn.Module):
 
     def forward(self, pose_vectors: Tensor, boxes: Tensor, priors: Tensor) -> Tensor:
         """Map pose vectors (M, C), boxes (M, 4) x1 y1 x2 y2, priors (M, 2) to points (M, K, 2), pixels."""
+        axes = []
+        for logits, bins in self.classify(pose_vectors, boxes, priors):
+            weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
+            weights = weights / (weights.sum(dim=-1, keepdim=True) + _SOFTMAX_EPS)
+            axes.append((weights * bins.unsqueeze(1)).sum(dim=-1))
+        return torch.stack(axes, dim=-1)
+
+    def classify(self, pose_vectors: Tensor, boxes: Tensor, priors: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return for x and y the logits (M, K, bins) and where the bins are, (M, bins), pixels."""
         tokens = self.pose_to_kpts(pose_vectors).reshape(len(pose_vectors), self.keypoints, -1)
         tokens = self.gau(tokens, self.pos_enc)
         centre = (boxes[:, :2] + boxes[:, 2:]) * 0.5
@@ -97,10 +106,8 @@ class DynamicCoordinateClassifier(nn.Module):
             bins = unit * side[:, axis : axis + 1] + centre[:, axis : axis + 1]
             code = encode(self.spe(bins - priors[:, axis : axis + 1]))
             logits = torch.matmul(tokens, code.transpose(1, 2)).clamp(-_LARGEST_LOGIT, _LARGEST_LOGIT)
-            weights = torch.exp(logits - logits.amax(dim=-1, keepdim=True))
-            weights = weights / (weights.sum(dim=-1, keepdim=True) + _SOFTMAX_EPS)
-            axes.append((weights * bins.unsqueeze(1)).sum(dim=-1))
-        return torch.stack(axes, dim=-1)
+            axes.append((logits, bins))
+        return axes
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the arrays of the module's text: float32, C-contiguous, constants folded in.

@@ -163,5 +163,5 @@ class TestScenes:
         assert pixels.shape[0] == 4 and pixels.shape[1] in scenes.SIDES_PX and pixels.dtype == torch.uint8
         assert made.boxes.shape == (len(made.picture), 4) and made.keypoints.shape[1:] == (17, 3)
         assert set(made.picture.tolist()) <= set(range(4))
-        spent.fill_(0.9)
+        spent.fill_(0.95)
         assert next(batches)[0].shape[1] == scenes.LAST_SIDE_PX
