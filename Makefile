@@ -37,7 +37,7 @@ test-jni: setup
 	@bash scripts/test-jni.sh
 
 test-python: setup
-	@$(PY) -P -m pytest $(PYTEST_ARGS)
+	@bash scripts/test-python.sh $(PYTEST_ARGS)
 
 lint: setup
 	@bash scripts/lint.sh
