@@ -3,21 +3,20 @@
 # shows its output when the first is done. What builds programs or talks to emulated devices is all in the second.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-pytest() { .venv/bin/python -P -m pytest "$@"; }
+pytest=(.venv/bin/python -P -m pytest)
 if (($#)) || (($(nproc) < 2)); then
-  pytest "$@"
-  exit
+  exec "${pytest[@]}" "$@"
 fi
 second=(tests/device tests/e2e tests/engine tests/jni)
 mapfile -t first < <(printf '%s\n' tests/*/ | sed 's#/$##' | grep -vxF -f <(printf '%s\n' "${second[@]}"))
 log=build/test-python-2.log
 mkdir -p build
-pytest "${second[@]}" >"$log" 2>&1 &
+"${pytest[@]}" "${second[@]}" >"$log" 2>&1 &
 beside=$!
 trap 'kill "$beside" 2>/dev/null || true' EXIT
 failed=0
 echo "test-python: ${first[*]}; beside them ${second[*]} (log: $log)"
-pytest "${first[@]}" || failed=$?
+"${pytest[@]}" "${first[@]}" || failed=$?
 wait "$beside" || failed=$?
 cat "$log"
 exit "$failed"
