@@ -83,6 +83,11 @@ def test_cuda_takes_a_batch_at_once_and_no_cpu(network: Any, gpu: Path) -> None:
     for got, want in zip(engine.run([x]), network.expected(x), strict=True):
         np.testing.assert_allclose(got, want, atol=1e-5)
     assert gpu.read_text().count("run\n") == 2
+    for count in (2, 5, 5, 1, 3):
+        x = pictures(count)
+        for got, want in zip(engine.run([x]), network.expected(x), strict=True):
+            np.testing.assert_allclose(got, want, atol=1e-5)
+    assert gpu.read_text().count("run\n") == 7
 
 
 @both

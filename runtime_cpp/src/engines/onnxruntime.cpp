@@ -64,6 +64,7 @@ class OnnxruntimeEngine final : public InferenceEngine {
     EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
     const int64_t batch = in[0].dim(0);
     resize_outputs(batch, &out_dims_, out);
+    if (bindings_.size() < static_cast<size_t>(batch)) bindings_.resize(static_cast<size_t>(batch));
     if (device_.kind == ort::Device::Kind::kCuda) return run_items(single_, in, out, 0, batch);
     const int64_t in_rounds = pool_ != nullptr ? items_in_rounds(batch, options_.threads) : 0;
     EDGEPOSE_RETURN_IF_ERROR(run_rounds(in, out, static_cast<int>(in_rounds)));
@@ -97,43 +98,58 @@ class OnnxruntimeEngine final : public InferenceEngine {
     return {};
   }
 
-  using Values = std::vector<ort::Owned<ort::Value, ort::ReleaseValue>>;
+  // What ONNX Runtime sees of the items that run together: tensors over the caller's memory, made
+  // anew only when that is elsewhere or another number of items.
+  struct Binding {
+    std::vector<ort::Owned<ort::Value, ort::ReleaseValue>> values;  // of inputs, then of outputs
+    std::vector<ort::Value*> in;
+    std::vector<ort::Value*> out;
+    std::vector<const float*> data;
+    int64_t count = 0;
+  };
 
-  // Wraps the items `first` to first + count - 1 of a tensor without copying.
-  Status wrap(float* data, const std::vector<int64_t>& dims, int64_t first, int64_t count,
-              Values* values, std::vector<ort::Value*>* bare) const {
-    std::vector<int64_t> part = dims;
-    part[0] = count;
+  // Binds value `index` to the items `first` to first + count - 1 of a tensor.
+  Status bind(const TensorSpec& spec, float* data, int64_t first, int64_t count, size_t index,
+              Binding* binding, ort::Value** bare) const {
     int64_t item = 1;
-    for (size_t i = 1; i < dims.size(); ++i) item *= dims[i];
+    for (size_t i = 1; i < spec.dims.size(); ++i) item *= spec.dims[i];
+    data += first * item;
+    if (binding->data[index] == data) return {};
+    std::vector<int64_t> dims = spec.dims;
+    dims[0] = count;
     ort::Value* value = nullptr;
     EDGEPOSE_RETURN_IF_ERROR(library_->check(
         ort::CreateTensor::of(library_->api)(
-            library_->memory, data + first * item, static_cast<size_t>(count * item) * sizeof(float),
-            part.data(), part.size(), ort::kFloat32, &value),
+            library_->memory, data, static_cast<size_t>(count * item) * sizeof(float), dims.data(),
+            dims.size(), ort::kFloat32, &value),
         path_));
-    values->push_back(ort::own<ort::ReleaseValue>(*library_, value));
-    bare->push_back(value);
+    binding->values[index] = ort::own<ort::ReleaseValue>(*library_, value);
+    binding->data[index] = data;
+    *bare = value;
     return {};
   }
 
   Status run_items(const ort::Owned<ort::Session, ort::ReleaseSession>& session,
-                   Span<const Tensor> in, std::vector<Tensor>* out, int64_t first,
-                   int64_t count) const {
-    Values values;
-    std::vector<ort::Value*> from;
-    std::vector<ort::Value*> to;
-    for (const Tensor& tensor : in) {
+                   Span<const Tensor> in, std::vector<Tensor>* out, int64_t first, int64_t count) {
+    Binding& binding = bindings_[static_cast<size_t>(first)];
+    binding.values.resize(in.size() + out->size());
+    if (binding.count != count) binding.data.assign(in.size() + out->size(), nullptr);
+    binding.count = count;
+    binding.in.resize(in.size());
+    binding.out.resize(out->size());
+    for (size_t i = 0; i < in.size(); ++i) {
       // The API has no tensor of constant data; it does not write to inputs.
-      EDGEPOSE_RETURN_IF_ERROR(wrap(const_cast<float*>(tensor.data()), tensor.dims(), first, count,
-                                    &values, &from));
+      EDGEPOSE_RETURN_IF_ERROR(bind(files_.inputs[i], const_cast<float*>(in[i].data()), first, count,
+                                    i, &binding, &binding.in[i]));
     }
-    for (Tensor& tensor : *out) {
-      EDGEPOSE_RETURN_IF_ERROR(wrap(tensor.data(), tensor.dims(), first, count, &values, &to));
+    for (size_t o = 0; o < out->size(); ++o) {
+      EDGEPOSE_RETURN_IF_ERROR(bind(files_.outputs[o], (*out)[o].data(), first, count,
+                                    in.size() + o, &binding, &binding.out[o]));
     }
     return library_->check(
-        ort::Run::of(library_->api)(session.get(), nullptr, in_names_.data(), from.data(),
-                                    from.size(), out_names_.data(), to.size(), to.data()),
+        ort::Run::of(library_->api)(session.get(), nullptr, in_names_.data(), binding.in.data(),
+                                    binding.in.size(), out_names_.data(), binding.out.size(),
+                                    binding.out.data()),
         path_);
   }
 
@@ -148,6 +164,7 @@ class OnnxruntimeEngine final : public InferenceEngine {
   std::vector<const char*> in_names_;
   std::vector<const char*> out_names_;
   std::vector<std::vector<int64_t>> out_dims_;
+  std::vector<Binding> bindings_;  // by the first item
   std::vector<Status> statuses_;
 };
 
