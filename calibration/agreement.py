@@ -130,7 +130,7 @@ def compare(spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence
         p95_px=float(np.percentile(shifts, 95)) if shifts else float("inf"),
         max_px=max(shifts, default=float("inf")),
         similarity=float(np.mean(similarities)),
-        output_error=_output_error(references, candidates),
+        output_error=output_error(references, candidates),
     )
 
 
@@ -175,7 +175,7 @@ def _box_differences(
     return shifts, overlaps
 
 
-def _output_error(references: Sequence[Outputs], candidates: Sequence[Outputs]) -> float:
+def output_error(references: Sequence[Outputs], candidates: Sequence[Outputs]) -> float:
     """Average the relative error over the outputs; infinite where a candidate is not finite."""
     errors = []
     for index in range(len(references[0])):

@@ -42,6 +42,10 @@ class NetworkQuantiser(Protocol):
         """Return the type of a layer. Errors: UsageError."""
         ...
 
+    def work(self, name: str) -> float:
+        """Return how much a layer computes, relative to the others; 1 where that is not known."""
+        ...
+
     def layer_error(self, name: str) -> float | None:
         """Return the error of a layer's own output in int8, where that is known."""
         ...

@@ -13,6 +13,7 @@ from edgepose.calibration.ncnn_activations import BlobStatistics
 from edgepose.calibration.ncnn_layers import QuantisableLayer
 from edgepose.calibration.observers import LEVELS, Observer, threshold, weight_scales
 from edgepose.calibration.plan import Plan
+from edgepose.calibration.rounding import round_weights
 
 Floats = NDArray[np.float32]
 
@@ -32,10 +33,7 @@ _HEADROOM = 1.25
 _ZERO_POINT_GAIN = 0.8
 _EQUALISATION_GAIN = 0.8
 
-# Rounding search: columns at a time, and the damping of the second moments, as a share of their mean
-# diagonal.
-_BLOCK = 64
-_DAMPING = 0.01
+# A search of the rounding takes the cube of this.
 _MAX_FEATURES = 4096
 
 MIN_PATCHES = 32
@@ -162,33 +160,10 @@ class _Search:
         return candidates[int(np.argmin(errors))]
 
     def _searched(self, current: IntegerLayer) -> IntegerLayer:
-        """Round the weights one input at a time, each next one making up for the error so far.
-
-        Source: E. Frantar et al., GPTQ, 2022: the inverse of the input's second moments says how.
-        """
         inputs = self._quantised(current, self._fit).astype(np.float64)
-        moments = inputs.T @ inputs / len(inputs)
-        diagonal = np.diag(moments)
-        moments[np.diag_indices_from(moments)] += _DAMPING * max(float(diagonal.mean()), 1e-12)
-        try:
-            # The upper Cholesky factor of the inverse.
-            factor = np.linalg.cholesky(np.linalg.inv(moments)).T.astype(np.float32)
-        except np.linalg.LinAlgError:
-            return current
-        rest = self._exact_integers(current)
-        integers = np.empty_like(current.weight)
-        features = rest.shape[1]
-        for begin in range(0, features, _BLOCK):
-            end = min(begin + _BLOCK, features)
-            errors = np.empty((len(rest), end - begin), np.float32)
-            for column in range(begin, end):
-                rounded = np.clip(np.rint(rest[:, column]), -LEVELS, LEVELS)
-                integers[:, column] = rounded.astype(np.int8)
-                error = (rest[:, column] - rounded) / factor[column, column]
-                rest[:, column + 1 : end] -= error[:, None] * factor[column, column + 1 : end]
-                errors[:, column - begin] = error
-            rest[:, end:] -= errors @ factor[begin:end, end:]
-        return replace(current, weight=integers)
+        exact = self._exact_integers(current)
+        integers = round_weights(exact, inputs.T @ inputs / len(inputs), -LEVELS, LEVELS)
+        return current if integers is None else replace(current, weight=integers.astype(np.int8))
 
     def _exact_integers(self, current: IntegerLayer) -> Floats:
         """Return what the weights would be, in units of their steps, without rounding."""

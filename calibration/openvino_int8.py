@@ -1,4 +1,4 @@
-"""OpenVINO networks in int8, by nncf: ranges and biases are nncf's, the choice of layers is ours."""
+"""OpenVINO networks in int8: ranges are nncf's; rounding, where it helps, and the choice of layers ours."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from edgepose import __version__
 from edgepose.artifact import Artifact, LineageEntry, Precision
-from edgepose.calibration.agreement import Outputs, written_outputs
+from edgepose.calibration.agreement import Outputs, output_error, run_samples, written_outputs
 from edgepose.calibration.base import PrecisionMap
+from edgepose.calibration.openvino_layers import BetterConvolution, better_convolutions, passed_through
 from edgepose.calibration.plan import Plan
 from edgepose.converters.base import require, tool_versions
 from edgepose.converters.to_openvino import number_operations
@@ -26,6 +27,10 @@ from edgepose.hashing import sha256_file
 Floats = NDArray[np.float32]
 
 _FAKE = "FakeQuantize"
+# What a value costs to read and to write, in multiplications.
+_WRITING = 16
+# Of those of the calibration, to choose between the ways to quantise one layer.
+_DECIDING_SAMPLES = 12
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 # Behind these no values of the input are left: a shape is none.
 _ENDS = (*_CONVOLUTIONS, "ShapeOf")
@@ -71,6 +76,33 @@ class OpenvinoQuantiser:
             name: op.get_type_name() for name, op in operations.items() if _fakes(op)
         }
         self._heads = {name for name in self._kinds if _feeds_output(operations[name])}
+        self._work = {name: _work(operations[name]) for name in self._kinds}
+        # Its input is rounded in front of them.
+        self._passed = {
+            name: passed_through(operations[name]) & self._kinds.keys()
+            for name, kind in self._kinds.items()
+            if kind in _PRODUCTS
+        }
+        self._better: dict[str, BetterConvolution] = {}
+        if plan.rounding or plan.equalisation:
+            proposals = better_convolutions(self._full, self._float, self._kinds, samples, plan)
+            self._better = self._choose(proposals, samples[1::2][:_DECIDING_SAMPLES])
+
+    def _choose(
+        self, proposals: dict[str, list[BetterConvolution]], samples: Sequence[Floats]
+    ) -> dict[str, BetterConvolution]:
+        """Take what brings the network's outputs nearest: a layer's own error says too little of them."""
+        references = run_samples(self._artifact, samples)
+        chosen = {name: found[0] for name, found in proposals.items() if found}
+        for name, found in proposals.items():
+            errors = []
+            for proposal in found if len(found) > 1 else ():
+                self._better = {name: proposal}
+                (made,) = self.outputs([{name: "int8"}], samples)
+                errors.append(output_error(references, made))
+            if errors:
+                chosen[name] = found[int(np.argmin(errors))]
+        return chosen
 
     def names(self) -> list[str]:
         """List the operations that nncf quantises, in the order of execution."""
@@ -82,6 +114,10 @@ class OpenvinoQuantiser:
         A sum in int8 saves next to nothing, and costs as much accuracy as a convolution.
         """
         return [name for name, kind in self._kinds.items() if kind in _PRODUCTS and name not in self._heads]
+
+    def work(self, name: str) -> float:
+        """Return the number of multiplications, and for each value written that of 16 more."""
+        return self._work[name]
 
     def kind(self, name: str) -> str:
         """Return the type of an operation. Errors: UsageError."""
@@ -105,12 +141,15 @@ class OpenvinoQuantiser:
         for name in precision_map:
             self.kind(name)
         chosen = [name for name in self._kinds if precision_map.get(name) == "int8"]
+        rounded = {*chosen, *(other for name in chosen for other in self._passed.get(name, ()))}
         model = self._full.clone()
-        biases = {op.get_friendly_name(): op for op in self._float.get_ordered_ops()}
+        originals = {op.get_friendly_name(): op for op in self._float.get_ordered_ops()}
         for operation in model.get_ordered_ops():
             name = operation.get_friendly_name()
-            if name in self._kinds and name not in chosen:
-                _leave_float(operation, biases)
+            if name in self._kinds and name not in rounded:
+                _leave_float(operation, originals)
+            elif name in self._better:
+                _replace(operation, self._better[name], originals, bias=self._plan.bias_correction)
         model.validate_nodes_and_infer_types()
         compress_quantize_weights_transformation(model)
         if self._plan.fp16_weights:
@@ -203,11 +242,53 @@ def _fakes(operation: Any) -> list[int]:
     ]
 
 
+def _work(operation: Any) -> float:
+    """Estimate the work of a convolution or a product with weights on one sample; 1 for other operations."""
+    fake = operation.input_value(1).get_node() if operation.get_type_name() in _PRODUCTS else None
+    if fake is None or fake.get_type_name() != _FAKE or not fake.input_value(0).get_partial_shape().is_static:
+        return 1.0
+    sides = [side.get_length() for side in list(operation.get_output_partial_shape(0))[1:] if side.is_static]
+    values = float(np.prod(sides))
+    rows = int(sides[-1] if operation.get_type_name() == "MatMul" else sides[0])
+    return values * (float(np.prod(fake.input_value(0).get_shape())) / rows + _WRITING)
+
+
 def _leave_float(operation: Any, originals: dict[str, Any]) -> None:
     """Read the inputs as they were, and take back what nncf did to the bias behind the operation."""
     for index in _fakes(operation):
         fake = operation.input_value(index).get_node()
         operation.input(index).replace_source_output(fake.input_value(0))
+    for bias, original in _biases(operation, originals):
+        bias.replace_source_output(_constant(original, original.data.copy()))
+
+
+def _replace(operation: Any, better: BetterConvolution, originals: dict[str, Any], *, bias: bool) -> None:
+    """Take the integers of a search, and make up in the bias for what they lack."""
+    inputs, weights = (operation.input_value(index).get_node() for index in range(2))
+    low, high = np.float32(better.lowest), np.float32(better.highest)
+    if better.factors is not None:
+        # Dividing by the factors costs nothing: the steps of an input may differ by channel.
+        shape = (1, -1, 1, 1)
+        spans = (low * better.factors.reshape(shape), high * better.factors.reshape(shape))
+        half = (127 * better.steps).reshape(-1, 1, 1, 1)
+        _set_range(inputs, *spans, low, high)
+        _set_range(weights, -half, half, -half, half)
+    weights.input(0).replace_source_output(_constant(weights.input_value(0).get_node(), better.weight))
+    if bias:
+        for target, original in _biases(operation, originals):
+            corrected = original.data + better.missing.reshape(1, -1, 1, 1)
+            target.replace_source_output(_constant(original, corrected.astype(np.float32)))
+
+
+def _set_range(fake: Any, *ends: Any) -> None:
+    for index, values in enumerate(ends, start=1):
+        constant = _constant(fake.input_value(index).get_node(), np.asarray(values, np.float32))
+        fake.input(index).replace_source_output(constant)
+
+
+def _biases(operation: Any, originals: dict[str, Any]) -> list[tuple[Any, Any]]:
+    """Return the inputs for the bias behind an operation, each with the constant of the float network."""
+    found = []
     for reader in operation.output(0).get_target_inputs():
         after = reader.get_node()
         original = originals.get(after.get_friendly_name())
@@ -216,15 +297,17 @@ def _leave_float(operation: Any, originals: dict[str, Any]) -> None:
         for index in range(2):
             constants = after.input_value(index).get_node(), original.input_value(index).get_node()
             if all(constant.get_type_name() == "Constant" for constant in constants):
-                after.input(index).replace_source_output(_copied(constants[1]))
+                found.append((after.input(index), constants[1]))
+    return found
 
 
-def _copied(constant: Any) -> Any:
+def _constant(like: Any, values: Floats) -> Any:
+    """Make a constant with another one's name."""
     from openvino import opset13
 
-    copy = opset13.constant(constant.data.copy())
-    copy.set_friendly_name(constant.get_friendly_name())
-    return copy.output(0)
+    constant = opset13.constant(values)
+    constant.set_friendly_name(like.get_friendly_name())
+    return constant.output(0)
 
 
 def _halve_float_weights(model: Any) -> None:

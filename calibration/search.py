@@ -70,7 +70,8 @@ def search(
     *,
     advance: Callable[[], None] | None = None,
 ) -> Found:
-    """Leave layers in float, worst first, until the budget is kept; then take back what proves harmless.
+    """Leave layers in float, those first that cost most for what they compute, until the budget is kept; then
+    take back what proves harmless.
 
     report: the sensitivity of the layers to choose from. samples: the held-out ones. The result depends on
     nothing but the arguments; no layer in int8 is left where none keeps to the budget.
@@ -79,9 +80,14 @@ def search(
     tries = _Tries(artifact, quantiser, samples, advance)
     every = [layer.layer for layer in report.layers]
     bad = set(report.bad_layers())
-    worst = [layer.layer for layer in report.worst_first()]
-    # The damage of single layers adds up: steps grow, or a network of hundreds of layers takes hours.
+    # A large layer is worth more damage than a small one.
+    by_worth = sorted(
+        report.layers,
+        key=lambda layer: (-layer.alone_int8.output_error / max(quantiser.work(layer.layer), 1), layer.layer),
+    )
+    worst = [layer.layer for layer in by_worth]
     left: list[str] = [name for name in worst if name in bad]
+    given = len(left)
     chosen = [name for name in every if name not in left]
     agreement: Agreement | None = None
     while chosen:
@@ -89,12 +95,13 @@ def search(
         if budget.allows(figures):
             agreement = figures
             break
-        step = max(1, len(left) // 3)
+        # The damage of single layers adds up: steps grow, or a network of hundreds of layers takes hours.
+        step = max(1, (len(left) - given) // 4)
         rest = [name for name in worst if name not in left]
         left += rest[:step]
         chosen = [name for name in every if name not in left]
     # The least harmful of those left in float first; each is kept where the budget still holds.
-    for name in [name for name in reversed(left) if name not in bad][:_MAX_TAKEN_BACK]:
+    for name in [name for name in reversed(worst) if name in left and name not in bad][:_MAX_TAKEN_BACK]:
         wider = [other for other in every if other in chosen or other == name]
         figures = tries.measure(wider)
         if budget.allows(figures):
