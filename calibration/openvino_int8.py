@@ -30,7 +30,7 @@ _FAKE = "FakeQuantize"
 # What a value costs to read and to write, in multiplications.
 _WRITING = 16
 # Of those of the calibration, to choose between the ways to quantise one layer.
-_DECIDING_SAMPLES = 12
+_DECIDING_SAMPLES = 6
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 # Behind these no values of the input are left: a shape is none.
 _ENDS = (*_CONVOLUTIONS, "ShapeOf")

@@ -16,9 +16,12 @@ from edgepose.calibration.rounding import round_weights
 Floats = NDArray[np.float32]
 Moments = NDArray[np.float64]
 
-# Places at which a layer's input is looked at, in all samples: a first layer has tens of thousands in each.
+# Samples that are looked at, and places in all of them: a first layer has tens of thousands in each.
+_MAX_SAMPLES = 96
 _PLACES = 32768
 _KEPT_PLACES = 2048
+# Columns that are multiplied at once: one by one, wide layers wait for memory.
+_COLUMNS = 2048
 # The moments of wider layers (a 3x3 kernel over 256 channels) would take too much memory.
 _MAX_FEATURES = 2304
 # Weights of 7 bits (see openvino_int8) on the steps of 8.
@@ -80,16 +83,29 @@ class _Inputs:
         self.channel_lowest = np.zeros(layer.shape[1], np.float32)
         self.channel_highest = np.zeros(layer.shape[1], np.float32)
         self._columns: tuple[list[Floats], list[Floats]] = ([], [])
+        self._waiting: tuple[list[Floats], list[Floats]] = ([], [])
 
     def add(self, blob: Floats, half: int, random: np.random.Generator) -> None:
         """Take in the input [C, H, W] of one sample."""
         columns = _columns(self._layer, blob, self._places, random)
-        exact = columns.astype(np.float64)
-        self.moments[half] += exact.T @ exact
+        self._waiting[half].append(columns)
+        if sum(len(each) for each in self._waiting[half]) >= _COLUMNS:
+            self._multiply(half)
         self.counts[half] += len(columns)
         self.channel_lowest = np.minimum(self.channel_lowest, blob.min(axis=(1, 2)))
         self.channel_highest = np.maximum(self.channel_highest, blob.max(axis=(1, 2)))
         self._columns[half].append(columns[random.permutation(len(columns))[: self._kept]])
+
+    def _multiply(self, half: int) -> None:
+        if self._waiting[half]:
+            columns = np.concatenate(self._waiting[half])
+            self._waiting[half].clear()
+            self.moments[half] += columns.T @ columns
+
+    def finish(self) -> None:
+        """End the input."""
+        for half in range(2):
+            self._multiply(half)
 
     def columns(self, half: int) -> Floats:
         """Return columns of the even or the odd samples, [n, features]."""
@@ -103,17 +119,21 @@ def better_convolutions(
     outputs nearer, and searched ones behind an equalised input.
 
     quantised: the network by nncf, with float weights in front of their FakeQuantize. original: the float
-    one. samples [1, 3, H, W]: a layer is fitted to the even ones, and the odd ones must agree.
+    one. samples [1, 3, H, W], the first ones of which are looked at: a layer is fitted to the even ones, and
+    the odd ones must agree.
     """
     operations = {op.get_friendly_name(): op for op in quantised.get_ordered_ops()}
     layers = [layer for name in names if (layer := _geometry(operations[name])) is not None]
     if not layers or len(samples) < 2:
         return {}
+    samples = samples[:_MAX_SAMPLES]
     seen = [_Inputs(layer, len(samples)) for layer in layers]
     random = np.random.default_rng(_SEED)
     for number, blobs in enumerate(_blobs(original, [layer.name for layer in layers], samples)):
         for inputs, blob in zip(seen, blobs, strict=True):
             inputs.add(blob, number % 2, random)
+    for inputs in seen:
+        inputs.finish()
     return {
         layer.name: _Search(layer, inputs, plan).run() for layer, inputs in zip(layers, seen, strict=True)
     }

@@ -14,14 +14,12 @@ from torch.utils.data import IterableDataset, get_worker_info
 from edgepose.models.loading import load_model
 from training import crop
 from training.loop import Training, add_options, normalise
-from training.rounded import Rounded, departure
 from training.simcc import simcc_loss
 from training.sources import Source, read_photographs, read_synthetic
 
 FROZEN = ("backbone.stem", "backbone.stage1", "backbone.stage2")
 MEAN = torch.tensor([123.675, 116.28, 103.53])
 STD = torch.tensor([58.395, 57.12, 57.375])
-FLOAT_LAYERS = ("head.cls_x", "head.cls_y")  # what `edgepose calibrate` leaves in float, too
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
@@ -87,11 +85,6 @@ def main() -> None:
     parser.add_argument(
         "--all-layers", action="store_true", help="train the stem and the first two stages, too (for a GPU)"
     )
-    parser.add_argument(
-        "--for-int8",
-        action="store_true",
-        help="train with values rounded as in int8, to stay near the same network in float (at the end)",
-    )
     options = parser.parse_args()
     training = Training(prepare(options.start, () if options.all_layers else FROZEN), options, clip=5.0)
     photographs = read_photographs(options.data)
@@ -109,27 +102,13 @@ def main() -> None:
         )
     )
 
-    def next_batch() -> tuple[Tensor, Tensor]:
-        pixels, keypoints = (tensor.to(training.device, non_blocking=True) for tensor in next(batches))
-        return normalise(pixels, MEAN, STD), keypoints
-
     def loss_of_next() -> Tensor:
-        inputs, keypoints = next_batch()
+        pixels, keypoints = (tensor.to(training.device, non_blocking=True) for tensor in next(batches))
         with torch.autocast(training.device.type, dtype=torch.bfloat16):
-            outputs = training.network(inputs)
+            outputs = training.network(normalise(pixels, MEAN, STD))
         return simcc_loss(outputs, keypoints)
 
-    def int8_loss_of_next() -> Tensor:
-        inputs, keypoints = next_batch()
-        training.network.eval()  # the statistics that the artifact will have
-        with torch.autocast(training.device.type, dtype=torch.bfloat16):
-            with torch.no_grad():
-                references = training.network(inputs)
-            outputs = rounded(inputs)
-        return simcc_loss(outputs, keypoints) + departure(outputs, references)
-
-    rounded = Rounded(training.network, FLOAT_LAYERS)
-    training.run(int8_loss_of_next if options.for_int8 else loss_of_next)
+    training.run(loss_of_next)
 
 
 if __name__ == "__main__":
