@@ -93,15 +93,17 @@ class OpenvinoQuantiser:
     ) -> dict[str, BetterConvolution]:
         """Take what brings the network's outputs nearest: a layer's own error says too little of them."""
         references = run_samples(self._artifact, samples)
-        chosen = {name: found[0] for name, found in proposals.items() if found}
+        chosen: dict[str, BetterConvolution] = {}
         for name, found in proposals.items():
+            ways = [{name: proposal} for proposal in found]
+            if not any(proposal.factors is None for proposal in found):
+                ways.insert(0, {})  # as nncf has it
             errors = []
-            for proposal in found if len(found) > 1 else ():
-                self._better = {name: proposal}
+            for way in ways if len(ways) > 1 else ():
+                self._better = way
                 (made,) = self.outputs([{name: "int8"}], samples)
                 errors.append(output_error(references, made))
-            if errors:
-                chosen[name] = found[int(np.argmin(errors))]
+            chosen.update(ways[int(np.argmin(errors)) if errors else 0])
         return chosen
 
     def names(self) -> list[str]:

@@ -118,6 +118,8 @@ def test_uneven_channels_are_nearer_than_with_nncf_alone(artifact: Artifact, tmp
     rounding = errors(
         artifact, dataclasses.replace(ACCURATE, equalisation=False), "uneven", tmp_path / "rounding"
     )
+    even = errors(artifact, dataclasses.replace(ACCURATE, rounding=False), "uneven", tmp_path / "even")
+    assert even < before
     both = errors(artifact, ACCURATE, "uneven", tmp_path / "both")
     assert rounding < before
     assert both < 0.5 * before
