@@ -17,7 +17,12 @@ from edgepose import __version__
 from edgepose.artifact import Artifact, LineageEntry, Precision
 from edgepose.calibration.agreement import Outputs, output_error, run_samples, written_outputs
 from edgepose.calibration.base import PrecisionMap
-from edgepose.calibration.openvino_layers import BetterConvolution, better_convolutions, passed_through
+from edgepose.calibration.openvino_layers import (
+    HALF_STEPS,
+    BetterConvolution,
+    better_convolutions,
+    passed_through,
+)
 from edgepose.calibration.plan import Plan
 from edgepose.converters.base import require, tool_versions
 from edgepose.converters.to_openvino import number_operations
@@ -272,7 +277,7 @@ def _replace(operation: Any, better: BetterConvolution, originals: dict[str, Any
         # Dividing by the factors costs nothing: the steps of an input may differ by channel.
         shape = (1, -1, 1, 1)
         spans = (low * better.factors.reshape(shape), high * better.factors.reshape(shape))
-        half = (127 * better.steps).reshape(-1, 1, 1, 1)
+        half = (HALF_STEPS * better.steps).reshape(-1, 1, 1, 1)
         _set_range(inputs, *spans, low, high)
         _set_range(weights, -half, half, -half, half)
     weights.input(0).replace_source_output(_constant(weights.input_value(0).get_node(), better.weight))

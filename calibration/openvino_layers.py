@@ -26,7 +26,7 @@ _COLUMNS = 2048
 _MAX_FEATURES = 2304
 # Weights of 7 bits (see openvino_int8) on the steps of 8.
 _LIMIT = 64
-_HALF_STEPS = 127
+HALF_STEPS = 127
 _SEED = 20261128
 # Operations that hand on the steps of their inputs.
 _PASSING = ("Concat", "MaxPool")
@@ -40,7 +40,7 @@ _HEADROOM = 1.5
 
 @dataclass(frozen=True, slots=True)
 class BetterConvolution:
-    """A convolution on integers. Its input is divided by `factors` [C] and rounded to `levels` steps from
+    """A convolution on integers. Its input is divided by `factors` [C] and rounded to nncf's steps from
     `lowest` to `highest`; `weight`, in the constant's shape, holds the factors and is on steps of `steps`
     [rows]. missing [rows]: what the outputs lack on average. steps_kept: of the plan.
     """
@@ -205,7 +205,7 @@ class _Search:
         is_plain = bool((factors == 1).all())
         steps = layer.steps
         if not is_plain:
-            steps = (np.maximum(np.abs(weight).max(axis=1), 1e-12) / (_HALF_STEPS / 2)).astype(np.float32)
+            steps = (np.maximum(np.abs(weight).max(axis=1), 1e-12) / (HALF_STEPS / 2)).astype(np.float32)
         exact = weight / steps[:, None]
         integers = np.clip(np.rint(exact), -_LIMIT, _LIMIT)
         kept: tuple[str, ...] = () if is_plain else ("equalisation",)
