@@ -2,7 +2,7 @@
 
 python benchmarks/tracking.py identity BUNDLE        id switches on synthetic videos of crossing people
 python benchmarks/tracking.py smoothing BUNDLE       jitter at rest, lag and error in motion
-python benchmarks/tracking.py interval BUNDLE VIDEO  frames a second and agreement of two intervals
+python benchmarks/tracking.py interval BUNDLE VIDEO  frames a second and agreement of detection intervals
 
 BUNDLE is a detector with a pose network. The videos of the first two are rendered with known people and
 points, so no data is needed. Rendered frames stay in the cache folder that --frames names.
@@ -202,7 +202,7 @@ def _moving(args: argparse.Namespace, motion: str) -> list[tuple[Image, Floats]]
 
 
 def interval(args: argparse.Namespace) -> None:
-    """Run both intervals in turn and compare speed and poses."""
+    """Run the modes in turn and compare speed and poses with those of the first one."""
     import cv2
 
     capture = cv2.VideoCapture(args.video)
@@ -212,37 +212,44 @@ def interval(args: argparse.Namespace) -> None:
         if not ok:
             break
         images.append(np.ascontiguousarray(image, dtype=np.uint8))
-    seconds: dict[int, list[float]] = defaultdict(list)
-    poses: dict[int, list[Any]] = {}
-    stages: dict[int, dict[str, float]] = {}
+    seconds: dict[str, list[float]] = defaultdict(list)
+    poses: dict[str, list[Any]] = {}
+    stages: dict[str, dict[str, float]] = {}
     for _ in range(args.rounds):
-        for every in (1, args.every):
-            with PosePipeline(args.bundle, threads=args.threads, detect_every=every, track=True) as pipeline:
+        for mode in args.modes:
+            every, _, delay = mode.partition(":")
+            intervals = {"detect_every": int(every), "detect_delay": int(delay or 0)}
+            with PosePipeline(args.bundle, threads=args.threads, track=True, **intervals) as pipeline:
                 sigmas = np.asarray(pipeline.keypoint_set.sigmas)  # type: ignore[union-attr]
                 for image in images[:5]:
                     pipeline(image, time_s=time.monotonic())
                 pipeline.reset()
-                poses[every], total = [], defaultdict(float)
+                poses[mode], total = [], defaultdict(float)
                 started_s = time.perf_counter()
                 for i, image in enumerate(images):
                     frame = pipeline(image, time_s=i / 10)
-                    poses[every].append(frame)
+                    poses[mode].append(frame)
                     for stage, ms in frame.timings_ms.items():
                         total[stage] += ms / len(images)
-                seconds[every].append(time.perf_counter() - started_s)
-                stages[every] = total
-    fps = {every: len(images) / statistics.median(s) for every, s in seconds.items()}
-    for every in fps:
-        persons = statistics.mean(len(frame) for frame in poses[every])
-        detections = statistics.mean(frame.timings_ms["detector"] > 0 for frame in poses[every])
-        shown = ", ".join(f"{stage} {ms:.2f}" for stage, ms in stages[every].items())
+                seconds[mode].append(time.perf_counter() - started_s)
+                stages[mode] = total
+    fps = {mode: len(images) / statistics.median(s) for mode, s in seconds.items()}
+    for mode in fps:
+        persons = statistics.mean(len(frame) for frame in poses[mode])
+        detections = statistics.mean(frame.timings_ms["detector"] > 0 for frame in poses[mode])
+        total_ms = [frame.timings_ms["total"] for frame in poses[mode]]
+        p50, p99 = np.percentile(total_ms, [50, 99])
+        shown = ", ".join(f"{stage} {ms:.2f}" for stage, ms in stages[mode].items())
         print(
-            f"detect_every {every}: {fps[every]:.1f} frames/s, {persons:.2f} persons a frame, "
-            f"detector on {detections:.0%} of the frames; ms: {shown}"
+            f"detect_every {mode}: {fps[mode]:.1f} frames/s, a frame {p50:.1f} ms (p99 {p99:.1f}), "
+            f"{persons:.2f} persons a frame, detector on {detections:.0%} of the frames; mean ms: {shown}"
         )
-    alike, first, both = _agreement(poses[1], poses[args.every], sigmas)
-    print(f"{fps[args.every] / fps[1]:.2f} times the frames a second")
-    print(f"mean OKS {alike:.4f} on {both} matched persons ({first} with interval 1)")
+    for mode in args.modes[1:]:
+        alike, first, both = _agreement(poses[args.modes[0]], poses[mode], sigmas)
+        print(
+            f"{mode}: {fps[mode] / fps[args.modes[0]]:.2f} times the frames a second; mean OKS {alike:.4f} "
+            f"on {both} matched persons ({first} with {args.modes[0]})"
+        )
 
 
 def _agreement(first: Sequence[Any], second: Sequence[Any], sigmas: Floats) -> tuple[float, int, int]:
@@ -273,7 +280,7 @@ def main() -> None:
     parser.add_argument("--motions", nargs="+", default=["walk", "wave", "squat", "jack"])
     parser.add_argument("--rest-frames", type=int, default=120)
     parser.add_argument("--noise-levels", type=float, default=4.0)
-    parser.add_argument("--every", type=int, default=5)
+    parser.add_argument("--modes", nargs="+", default=["1", "5"], help="detect_every[:detect_delay]")
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()

@@ -102,6 +102,7 @@ class Pipeline:
         threads: int,
         device: str = "CPU",
         detect_every: int = 1,
+        detect_delay: int = 0,
         track: bool = False,
         smooth: bool = False,
         tracking_json: str | None = None,

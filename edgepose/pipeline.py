@@ -49,8 +49,10 @@ class PosePipeline:
 
     track: the pictures are the frames of one video, each with its time_s; persons keep their ids.
     smooth: One Euro filtered keypoints. detect_every: the detector runs on every n-th frame, and where a
-    person was lost or the scene changed. Both track unless told otherwise. tracking: a "tracking" member
-    in place of the bundle's; needed where the bundle has none.
+    person was lost or the scene changed. detect_delay: above 0 the detector works on a thread of its own,
+    beside the poses, and what it finds in a frame counts that many frames later, at most detect_every. These
+    three track unless told otherwise. tracking: a "tracking" member in place of the bundle's; needed where
+    the bundle has none.
 
     Errors: BundleError, EngineError, MissingDependencyError (an engine that this build lacks), UsageError.
     """
@@ -62,6 +64,7 @@ class PosePipeline:
         threads: int | None = None,
         device: str = "CPU",
         detect_every: int = 1,
+        detect_delay: int = 0,
         track: bool | None = None,
         smooth: bool = False,
         tracking: Mapping[str, Any] | None = None,
@@ -70,10 +73,15 @@ class PosePipeline:
         if not path.exists():
             raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
         self._threads = default_threads() if threads is None else threads
-        self._track = (smooth or detect_every > 1) if track is None else track
+        self._track = (smooth or detect_every > 1 or detect_delay > 0) if track is None else track
         options: dict[str, Any] = {}
-        if self._track or smooth or detect_every != 1:
-            options = {"detect_every": detect_every, "track": self._track, "smooth": smooth}
+        if self._track or smooth or detect_every != 1 or detect_delay != 0:
+            options = {
+                "detect_every": detect_every,
+                "detect_delay": detect_delay,
+                "track": self._track,
+                "smooth": smooth,
+            }
         if tracking is not None:
             options["tracking_json"] = json.dumps(dict(tracking))
         with core_errors():

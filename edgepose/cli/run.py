@@ -38,6 +38,14 @@ import click
     help="Videos and cameras: run the detector on every N-th frame, and where it is needed.",
 )
 @click.option(
+    "--detect-delay",
+    type=click.IntRange(0, 100_000),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Videos and cameras: run the detector beside the poses; what it finds counts N frames later.",
+)
+@click.option(
     "--track/--no-track",
     default=None,
     help="Videos and cameras: give persons ids that last.  [default: track]",
@@ -79,6 +87,7 @@ def run(
     threads: int | None,
     device: str,
     detect_every: int,
+    detect_delay: int,
     track: bool | None,
     smooth: bool | None,
     max_frames: int | None,
@@ -106,6 +115,7 @@ def run(
         threads=threads,
         device=device,
         detect_every=detect_every,
+        detect_delay=detect_delay,
         track=track,
         smooth=smooth,
         max_frames=max_frames,

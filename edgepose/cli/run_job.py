@@ -45,6 +45,7 @@ class RunOptions:
     threads: int | None = None
     device: str = "CPU"
     detect_every: int = 1
+    detect_delay: int = 0
     track: bool | None = None
     smooth: bool | None = None
     max_frames: int | None = None
@@ -53,6 +54,11 @@ class RunOptions:
     keypoint_threshold: float | None = None
     openpose: bool = False
     as_json: bool = False
+
+    @property
+    def follows(self) -> bool:
+        """Whether persons are followed between detections."""
+        return self.detect_every > 1 or self.detect_delay > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def run_job(options: RunOptions) -> None:
         if pipeline.tracks and pipeline.pipeline_type == "detect":
             raise UsageError(
                 f"{options.bundle} finds boxes alone, which are not tracked here",
-                hint="leave out --track, --smooth and --detect-every",
+                hint="leave out --track, --smooth, --detect-every and --detect-delay",
             )
         source = open_source(options.target)
         folder = options.output or Path("edgepose-run") / source.name
@@ -98,10 +104,10 @@ def _open_pipeline(options: RunOptions) -> PosePipeline:
     """Open the bundle; a video is tracked and smoothed unless told otherwise or the bundle cannot."""
     track, smooth = options.track, options.smooth
     if is_pictures(options.target):
-        if track or smooth or options.detect_every > 1:
+        if track or smooth or options.follows:
             raise UsageError(
                 f"{options.target}: pictures are not followed from one to the next",
-                hint="--track, --smooth and --detect-every are for videos and cameras",
+                hint="--track, --smooth, --detect-every and --detect-delay are for videos and cameras",
             )
         track = False
     if track is None:
@@ -111,6 +117,7 @@ def _open_pipeline(options: RunOptions) -> PosePipeline:
         threads=options.threads,
         device=options.device,
         detect_every=options.detect_every,
+        detect_delay=options.detect_delay,
         track=track,
         smooth=track if smooth is None else smooth,
     )
@@ -118,7 +125,7 @@ def _open_pipeline(options: RunOptions) -> PosePipeline:
 
 def _can_track(options: RunOptions) -> bool:
     """Tell whether to track where the user does not say."""
-    if options.smooth or options.detect_every > 1:
+    if options.smooth or options.follows:
         return True
     try:
         manifest = json.loads((options.bundle / MANIFEST_NAME).read_text(encoding="utf-8"))

@@ -66,9 +66,12 @@ typedef struct edgepose_options {
   int32_t detect_every;       // the detector runs on every n-th frame; above 1 it needs track
   const char* device;         // NULL: "CPU"
   const char* tracking_json;  // a "tracking" member in place of the bundle's; NULL: the bundle's
+  // Above 0 the detector works on a thread of its own, beside the poses: what it finds in a frame
+  // counts this many frames later, at most detect_every. It needs track.
+  int32_t detect_delay;
 } edgepose_options;
 
-#define EDGEPOSE_OPTIONS_INIT {sizeof(edgepose_options), 1, 0, 0, 1, NULL, NULL}
+#define EDGEPOSE_OPTIONS_INIT {sizeof(edgepose_options), 1, 0, 0, 1, NULL, NULL, 0}
 
 // An 8-bit picture that the caller owns; borrowed for the duration of one call.
 typedef struct edgepose_image {

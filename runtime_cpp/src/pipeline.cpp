@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "background_detector.h"
 #include "edgepose/tracker.h"
 #include "golden.h"
 #include "scene_change.h"
@@ -35,7 +36,11 @@ class Pipeline::Impl {
     EDGEPOSE_RETURN_IF_ERROR(open_tracker(options));
     pool_ = std::make_unique<WorkerPool>(options.threads);
     if (bundle_.model("detector") != nullptr) {
-      EDGEPOSE_ASSIGN_OR_RETURN(detector_, DetectorStage::open(bundle_, engine_options));
+      EngineOptions behind = engine_options;
+      if (options.detect_delay > 0) behind.threads = 1;
+      EDGEPOSE_ASSIGN_OR_RETURN(detector_, DetectorStage::open(bundle_, behind));
+      if (options.detect_delay > 0)
+        background_ = std::make_unique<BackgroundDetector>(detector_.get());
     }
     if (bundle_.model("pose") != nullptr) {
       EDGEPOSE_ASSIGN_OR_RETURN(pose_, PoseStage::open(bundle_, engine_options, pool_.get()));
@@ -55,14 +60,12 @@ class Pipeline::Impl {
     EDGEPOSE_RETURN_IF_ERROR(validate(image));
     if (tracker_ == nullptr) return find_all(image, out, timings);
     EDGEPOSE_RETURN_IF_ERROR(begin_frame(image, time_ns));
+    if (background_ != nullptr) return process_behind(image, out, timings);
     const bool due = frames_to_detection_ <= 0 || tracker_->wants_detection();
     if (due) {
       EDGEPOSE_RETURN_IF_ERROR(find_all(image, out, timings));
     } else {
-      const std::vector<Tracker::Prediction>& expected = tracker_->predict();
-      set_count(expected.size(), out);
-      for (size_t i = 0; i < expected.size(); ++i)
-        fill((*out)[i], expected[i].box, expected[i].box_score);
+      follow(tracker_->predict(), out);
       EDGEPOSE_RETURN_IF_ERROR(pose_->run(image, *out, timings));
     }
     frames_to_detection_ = (due ? detect_every_ : frames_to_detection_) - 1;
@@ -77,7 +80,7 @@ class Pipeline::Impl {
     EDGEPOSE_RETURN_IF_ERROR(validate(image));
     EDGEPOSE_RETURN_IF_ERROR(begin_frame(image, time_ns));
     EDGEPOSE_RETURN_IF_ERROR(find_in(image, boxes, out, timings));
-    frames_to_detection_ = 0;
+    forget_detection();
     set_count(tracker_->update(Tracker::Source::kGiven, *out), out);
     return {};
   }
@@ -85,7 +88,7 @@ class Pipeline::Impl {
   void reset() {
     if (tracker_ != nullptr) tracker_->reset();
     scene_.reset();
-    frames_to_detection_ = 0;
+    forget_detection();
   }
 
   Status detect(const ImageView& image, std::vector<Detection>* out, StageTimings* timings) {
@@ -93,6 +96,7 @@ class Pipeline::Impl {
       return Status(Code::kUnsupported, "the bundle \"" + bundle_.name() + "\" has no detector");
     }
     EDGEPOSE_RETURN_IF_ERROR(validate(image));
+    if (background_ != nullptr) forget_detection();
     return detector_ != nullptr ? detector_->run(image, out, timings)
                                 : one_stage_->run(image, out, &keypoints_, timings);
   }
@@ -127,17 +131,20 @@ class Pipeline::Impl {
       return wrong("detect_every is " + std::to_string(options.detect_every),
                    "use 1 to " + std::to_string(kMaxDetectEvery));
     }
-    if (!options.track) {
-      if (!options.smooth && options.detect_every == 1) return {};
-      return wrong(
-          options.smooth ? "smoothing needs tracking" : "detect_every above 1 needs tracking",
-          "set track as well");
+    if (options.detect_delay < 0 || options.detect_delay > options.detect_every) {
+      return wrong("detect_delay is " + std::to_string(options.detect_delay),
+                   "use 0 to detect_every, which is " + std::to_string(options.detect_every));
     }
-    if (options.detect_every > 1 && bundle_.pipeline().type != PipelineSettings::Type::kTopDown) {
-      return wrong("detect_every is " + std::to_string(options.detect_every) +
-                       ", but the bundle \"" + bundle_.name() +
-                       "\" is not a detector with a pose network",
-                   "leave it at 1");
+    const bool follows = options.detect_every > 1 || options.detect_delay > 0;
+    const std::string which = options.detect_every > 1 ? "detect_every above 1" : "detect_delay";
+    if (!options.track) {
+      if (!options.smooth && !follows) return {};
+      return wrong((options.smooth ? "smoothing" : which) + " needs tracking", "set track as well");
+    }
+    if (follows && bundle_.pipeline().type != PipelineSettings::Type::kTopDown) {
+      return wrong(which + " needs a detector with a pose network, which the bundle \"" +
+                       bundle_.name() + "\" is not",
+                   "leave it out");
     }
     const auto& settings = options.tracking.has_value() ? options.tracking : bundle_.tracking();
     if (!settings.has_value()) {
@@ -152,6 +159,7 @@ class Pipeline::Impl {
     }
     scene_change_levels_ = settings->scene_change_levels;
     detect_every_ = options.detect_every;
+    detect_delay_ = options.detect_delay;
     tracker_ = std::make_unique<Tracker>(
         *settings, std::move(sigmas), bundle_.pipeline().keypoint_score_threshold, options.smooth);
     return {};
@@ -163,9 +171,76 @@ class Pipeline::Impl {
         tracker_->begin(time_ns, upright_width_px(image), upright_height_px(image)));
     if (scene_.is_cut(image, scene_change_levels_)) {
       tracker_->end_tracks();
-      frames_to_detection_ = 0;
+      forget_detection();
     }
     return {};
+  }
+
+  // A frame while the detector works behind it.
+  Status process_behind(const ImageView& image, std::vector<Pose>* out, StageTimings* timings) {
+    const std::vector<Tracker::Prediction>& expected = tracker_->predict();
+    wants_detection_ = wants_detection_ || tracker_->wants_detection();
+    const bool due = frames_to_detection_ <= 0 || wants_detection_;
+    --frames_to_detection_;
+    --frames_to_result_;
+    // With nobody to follow there is nothing to do meanwhile.
+    const bool idle = expected.empty();
+    bool begun = false;
+    const auto begin = [&] {
+      begun = true;
+      wants_detection_ = false;
+      frames_to_detection_ = detect_every_ - 1;
+      frames_to_result_ = detect_delay_;
+      return background_->begin(image, timings);
+    };
+    if (idle && due && !background_->is_running()) EDGEPOSE_RETURN_IF_ERROR(begin());
+    const bool now = begun;
+    const bool arrived = background_->is_running() && (idle || frames_to_result_ <= 0);
+    if (arrived) {
+      EDGEPOSE_RETURN_IF_ERROR(background_->finish(&detections_, timings));
+      if (!now) tracker_->advance(detections_);
+      take_persons(out);
+    } else {
+      follow(expected, out);
+    }
+    if (due && !now && !background_->is_running()) EDGEPOSE_RETURN_IF_ERROR(begin());
+    EDGEPOSE_RETURN_IF_ERROR(pose_->run(image, *out, timings));
+    const auto source = arrived ? Tracker::Source::kDetected : Tracker::Source::kFollowed;
+    set_count(tracker_->update(source, *out), out);
+    if (background_->is_running() && begun) tracker_->remember();
+    return {};
+  }
+
+  // The next frame is one with a detection.
+  void forget_detection() {
+    if (background_ != nullptr && background_->is_running()) {
+      StageTimings unused;
+      // Whether it failed does not matter any more.
+      static_cast<void>(background_->finish(&detections_, &unused));
+    }
+    frames_to_detection_ = 0;
+    wants_detection_ = false;
+  }
+
+  void follow(const std::vector<Tracker::Prediction>& expected, std::vector<Pose>* out) {
+    set_count(expected.size(), out);
+    for (size_t i = 0; i < expected.size(); ++i)
+      fill((*out)[i], expected[i].box, expected[i].box_score);
+  }
+
+  // The detections that are persons and can be cropped.
+  void take_persons(std::vector<Pose>* out) {
+    const PipelineSettings& settings = bundle_.pipeline();
+    size_t count = 0;
+    for (const Detection& d : detections_) {
+      const bool person =
+          d.label == settings.person_label && d.score >= settings.box_score_threshold &&
+          d.box.x2 - d.box.x1 >= kMinBoxSide_px && d.box.y2 - d.box.y1 >= kMinBoxSide_px;
+      if (person) detections_[count++] = d;
+    }
+    detections_.resize(count);
+    set_count(count, out);
+    for (size_t i = 0; i < count; ++i) fill((*out)[i], detections_[i].box, detections_[i].score);
   }
 
   // The persons of a picture, whatever came before.
@@ -179,17 +254,7 @@ class Pipeline::Impl {
            1.0F);
     } else {
       EDGEPOSE_RETURN_IF_ERROR(detector_->run(image, &detections_, timings));
-      const PipelineSettings& settings = bundle_.pipeline();
-      size_t count = 0;
-      for (const Detection& d : detections_) {
-        const bool person =
-            d.label == settings.person_label && d.score >= settings.box_score_threshold &&
-            d.box.x2 - d.box.x1 >= kMinBoxSide_px && d.box.y2 - d.box.y1 >= kMinBoxSide_px;
-        if (person) detections_[count++] = d;
-      }
-      detections_.resize(count);
-      set_count(count, out);
-      for (size_t i = 0; i < count; ++i) fill((*out)[i], detections_[i].box, detections_[i].score);
+      take_persons(out);
     }
     return pose_ == nullptr ? Status() : pose_->run(image, *out, timings);
   }
@@ -253,13 +318,17 @@ class Pipeline::Impl {
   std::mutex mutex_;
   std::unique_ptr<WorkerPool> pool_;
   std::unique_ptr<DetectorStage> detector_;
+  std::unique_ptr<BackgroundDetector> background_;  // uses detector_, so it goes first
   std::unique_ptr<PoseStage> pose_;
   std::unique_ptr<OneStageStage> one_stage_;
   std::unique_ptr<Tracker> tracker_;
   SceneChange scene_;
   float scene_change_levels_ = 0;
   int detect_every_ = 1;
+  int detect_delay_ = 0;
   int frames_to_detection_ = 0;
+  int frames_to_result_ = 0;      // of the detection that runs behind
+  bool wants_detection_ = false;  // since the last one began
   std::vector<Detection> detections_;
   std::vector<Keypoint> keypoints_;
   std::vector<Pose> spare_;

@@ -51,19 +51,25 @@ Result<std::unique_ptr<DetectorStage>> DetectorStage::open(const Bundle& bundle,
 
 Status DetectorStage::run(const ImageView& image, std::vector<Detection>* detections,
                           StageTimings* timings) {
-  InputTransform transform;
-  {
-    const Stopwatch watch(&timings->detector_preprocess_ns);
-    EDGEPOSE_RETURN_IF_ERROR(
-        preprocess(image, nullptr, model_.preprocess, inputs_[0].data(), &transform));
-  }
+  EDGEPOSE_RETURN_IF_ERROR(read(image, timings));
+  return find(detections, timings);
+}
+
+Status DetectorStage::read(const ImageView& image, StageTimings* timings) {
+  const Stopwatch watch(&timings->detector_preprocess_ns);
+  width_px_ = upright_width_px(image);
+  height_px_ = upright_height_px(image);
+  return preprocess(image, nullptr, model_.preprocess, inputs_[0].data(), &transform_);
+}
+
+Status DetectorStage::find(std::vector<Detection>* detections, StageTimings* timings) {
   {
     const Stopwatch watch(&timings->detector_ns);
     EDGEPOSE_RETURN_IF_ERROR(engine_->run(inputs_, &outputs_));
   }
   const Stopwatch watch(&timings->detector_decode_ns);
-  return decode_boxes(outputs_, 0, std::get<BoxHead>(model_.head), model_.preprocess, transform,
-                      upright_width_px(image), upright_height_px(image), &scratch_, detections);
+  return decode_boxes(outputs_, 0, std::get<BoxHead>(model_.head), model_.preprocess, transform_,
+                      width_px_, height_px_, &scratch_, detections);
 }
 
 Result<std::unique_ptr<OneStageStage>> OneStageStage::open(const Bundle& bundle,

@@ -21,12 +21,17 @@ class DetectorStage {
   static Result<std::unique_ptr<DetectorStage>> open(const Bundle& bundle,
                                                      const EngineOptions& options);
   Status run(const ImageView& image, std::vector<Detection>* detections, StageTimings* timings);
+  // The two halves of run(); the picture is not needed after the first.
+  Status read(const ImageView& image, StageTimings* timings);
+  Status find(std::vector<Detection>* detections, StageTimings* timings);
 
  private:
   BundleModel model_;
   std::unique_ptr<InferenceEngine> engine_;
   std::vector<Tensor> inputs_;
   std::vector<Tensor> outputs_;
+  InputTransform transform_;
+  int width_px_ = 0, height_px_ = 0;
   BoxScratch scratch_;
 };
 

@@ -38,6 +38,7 @@ struct Track {
   Sighting clear;
   int sightings = 0;
   bool lost = false;
+  BoxXyxy remembered;  // without area: was not there
   PoseFilter filter;
 };
 
@@ -135,6 +136,31 @@ class Tracker::Impl {
     next_candidates_.clear();
     wants_detection_ = wants_detection_ || !candidates_.empty();
     return remaining;
+  }
+
+  void remember() {
+    for (Track& track : tracks_) track.remembered = track.lost ? BoxXyxy() : track.last.pose.box;
+  }
+
+  void advance(Span<Detection> detections) {
+    for (Detection& detection : detections) {
+      BoxXyxy& box = detection.box;
+      const Track* nearest = nullptr;
+      float best = kSamePlaceIou;
+      for (const Track& track : tracks_) {
+        const float alike = iou(track.remembered, box);
+        if (track.lost || alike < best) continue;
+        best = alike;
+        nearest = &track;
+      }
+      if (nearest == nullptr) continue;
+      const BoxXyxy& from = nearest->remembered;
+      const BoxXyxy to = expected(nearest->last).box;
+      const float x_px = (to.x1 + to.x2 - from.x1 - from.x2) / 2;
+      const float y_px = (to.y1 + to.y2 - from.y1 - from.y2) / 2;
+      box = {box.x1 + x_px, box.y1 + y_px, box.x2 + x_px, box.y2 + y_px};
+      clip(&box);
+    }
   }
 
   void end_tracks() {
@@ -270,6 +296,7 @@ class Tracker::Impl {
     track.last.velocity_x = track.last.velocity_y = 0;
     track.sightings = 0;
     track.lost = false;
+    track.remembered = {};
     track.filter.reset();
     return tracks_.size() - 1;
   }
@@ -382,6 +409,8 @@ Status Tracker::begin(int64_t time_ns, int width_px, int height_px) {
 bool Tracker::wants_detection() const { return impl_->wants_detection(); }
 const std::vector<Tracker::Prediction>& Tracker::predict() { return impl_->predict(); }
 size_t Tracker::update(Source source, Span<Pose> poses) { return impl_->update(source, poses); }
+void Tracker::remember() { impl_->remember(); }
+void Tracker::advance(Span<Detection> detections) { impl_->advance(detections); }
 void Tracker::end_tracks() { impl_->end_tracks(); }
 void Tracker::reset() { impl_->reset(); }
 

@@ -24,6 +24,8 @@ constexpr char kUsage[] =
     "  --track                the pictures are the frames of a video; persons get ids\n"
     "  --smooth               the same, with smoothed keypoints\n"
     "  --detect-every N       the same, with the detector on every N-th frame (1)\n"
+    "  --detect-delay N       the same, with the detector on a thread of its own: what it finds\n"
+    "                         in a frame counts N frames later (0)\n"
     "  --interval-ms N        time between two frames (33)\n"
     "  --boxes X1,Y1,X2,Y2    a person's box in pixels, instead of the detector; may be repeated\n"
     "  --threads N            (1)\n"
@@ -37,6 +39,7 @@ struct Arguments {
   bool track = false;
   bool smooth = false;
   int detect_every = 1;
+  int detect_delay = 0;
   int interval_ms = 33;
   bool raw = false;
   std::string bundle;
@@ -96,6 +99,10 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
       if (!parse_count(value, 100000, &args.detect_every))
         return wrong("--detect-every " + value + " is not a number of 1 to 100000");
       args.track = args.track || args.detect_every > 1;
+    } else if (name == "--detect-delay") {
+      if (!parse_count(value, 100000, &args.detect_delay))
+        return wrong("--detect-delay " + value + " is not a number of 1 to 100000");
+      args.track = true;
     } else if (name == "--interval-ms") {
       if (!parse_count(value, 1000000, &args.interval_ms))
         return wrong("--interval-ms " + value + " is not a number of 1 to 1000000");
@@ -194,6 +201,7 @@ Status run(const Arguments& args, Json* document, bool* verified) {
   options.track = args.track;
   options.smooth = args.smooth;
   options.detect_every = args.detect_every;
+  options.detect_delay = args.detect_delay;
   EDGEPOSE_ASSIGN_OR_RETURN(const std::unique_ptr<Pipeline> pipeline,
                             Pipeline::open(args.bundle, options));
   *document = {{"bundle", pipeline->bundle().name()}, {"digest", pipeline->bundle().digest()}};

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "edgepose/pipeline.h"
@@ -73,9 +74,9 @@ TEST(AllocationTest, ASteadyStateAllocatesNothing) {
 
 TEST(AllocationTest, TrackingAllocatesNothingOnceAllWereSeen) {
   for (const char* name : {"top_down", "detect", "pose_3d", "one_stage"}) {
-    for (const int detect_every : {1, 3}) {
+    for (const auto [detect_every, detect_delay] : {std::pair{1, 0}, {3, 0}, {3, 2}}) {
       if (detect_every > 1 && std::string(name) != "top_down") continue;
-      const auto pipeline = open_tracking(test_bundle(name), 1, true, detect_every);
+      const auto pipeline = open_tracking(test_bundle(name), 1, true, detect_every, detect_delay);
       ASSERT_NE(pipeline, nullptr);
       std::vector<TestPicture> pictures;
       pictures.reserve(6);
@@ -90,7 +91,8 @@ TEST(AllocationTest, TrackingAllocatesNothingOnceAllWereSeen) {
           if (!status.ok()) ADD_FAILURE() << status.message();
         }
       }
-      EXPECT_EQ(allocations - before, 0) << name << ", detect_every " << detect_every;
+      EXPECT_EQ(allocations - before, 0)
+          << name << ", detect_every " << detect_every << ", detect_delay " << detect_delay;
     }
   }
 }

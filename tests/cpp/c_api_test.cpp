@@ -167,6 +167,7 @@ TEST(CApiTest, OptionsReachThePipeline) {
   options.track = 1;
   options.smooth = 1;
   options.detect_every = 2;
+  options.detect_delay = 1;
   options.device = "CPU";
   edgepose_pipeline* refused = nullptr;
   EXPECT_EQ(edgepose_open(test_bundle("top_down").c_str(), &options, &refused),
@@ -183,18 +184,20 @@ TEST(CApiTest, OptionsReachThePipeline) {
           "pose_box_pull": 0.1, "scene_change_levels": 30, "smoothing": {"min_cutoff_hz": 0.6,
           "cutoff_per_speed": 6, "derivative_cutoff_hz": 1, "hold_s": 0.1}})";
   const PipelineHandle pipeline = open_c("top_down", &options);
-  const auto expected = open_tracking(test_bundle("top_down"), 1, true, 2);
+  const auto expected = open_tracking(test_bundle("top_down"), 1, true, 2, 1);
   ASSERT_TRUE(pipeline != nullptr && expected != nullptr);
   const FrameHandle frame(edgepose_frame_new());
   const TestPicture picture(64, 48, 1);
   const edgepose_image image = image_of(picture.view());
-  for (int64_t i = 1; i < 5; ++i) {
+  int tracked = 0;
+  for (int64_t i = 1; i < 9; ++i) {
     std::vector<Pose> poses;
     ASSERT_TRUE(expected->process(picture.view(), i * 33000000, &poses).ok());
     ASSERT_EQ(edgepose_process(pipeline.get(), &image, i * 33000000, frame.get()), EDGEPOSE_OK);
     expect_same(frame.get(), poses);
-    for (const Pose& pose : poses) EXPECT_GE(pose.track_id, 1);
+    for (const Pose& pose : poses) tracked += pose.track_id >= 1 ? 1 : 0;
   }
+  EXPECT_GT(tracked, 0);
   EXPECT_EQ(edgepose_process(pipeline.get(), &image, 1, frame.get()), EDGEPOSE_INVALID_ARGUMENT);
   size_t count = 9;
   edgepose_frame_persons(frame.get(), &count);

@@ -46,12 +46,13 @@ inline TrackingSettings test_tracking() {
 }
 
 inline std::unique_ptr<Pipeline> open_tracking(const std::string& folder, int threads, bool smooth,
-                                               int detect_every = 1) {
+                                               int detect_every = 1, int detect_delay = 0) {
   PipelineOptions options;
   options.threads = threads;
   options.track = true;
   options.smooth = smooth;
   options.detect_every = detect_every;
+  options.detect_delay = detect_delay;
   options.tracking = test_tracking();
   auto pipeline = Pipeline::open(folder, options);
   EXPECT_TRUE(pipeline.ok()) << pipeline.status().message();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "edgepose/pipeline.h"
@@ -66,6 +67,110 @@ TEST(TrackedPipelineTest, TheDetectorRunsOnEveryNthFrameOnly) {
   EXPECT_EQ(detections.substr(0, 1), "d");
   EXPECT_GE(std::count(detections.begin(), detections.end(), '-'), 4) << detections;
   EXPECT_GE(std::count(detections.begin(), detections.end(), 'd'), 3) << detections;
+}
+
+// 'd' for a frame that a detection counts in, '-' for one that only follows.
+std::string detections_of(Pipeline* pipeline, int frames, int64_t* time_ns,
+                          std::vector<std::vector<Pose>>* all = nullptr) {
+  const TestPicture picture(64, 48, 1);
+  std::string shown;
+  for (int i = 0; i < frames; ++i) {
+    StageTimings timings;
+    std::vector<Pose> poses;
+    const Status status =
+        pipeline->process(picture.view(), *time_ns += kFrame_ns, &poses, &timings);
+    EXPECT_TRUE(status.ok()) << status.message();
+    shown += timings.detector_ns > 0 ? 'd' : '-';
+    if (all != nullptr) all->push_back(poses);
+  }
+  return shown;
+}
+
+std::unique_ptr<Pipeline> open_delayed(int detect_every, int detect_delay) {
+  PipelineOptions options;
+  options.track = true;
+  options.detect_every = detect_every;
+  options.detect_delay = detect_delay;
+  options.tracking = test_tracking();
+  options.tracking->loss_keypoint_score = 0;  // the fake network's scores mean nothing
+  options.tracking->match_similarity = 0;
+  options.tracking->birth_box_score = 0;
+  options.tracking->nms_oks = 1;
+  auto opened = Pipeline::open(test_bundle("top_down"), options);
+  EXPECT_TRUE(opened.ok()) << opened.status().message();
+  return opened.ok() ? std::move(opened).value() : nullptr;
+}
+
+TEST(TrackedPipelineTest, ADelayedDetectionCountsInTheFrameThatWasAskedFor) {
+  // The first frame has nobody to follow and waits. With 4 and 1, 2 a second detection confirms a
+  // new person: it begins in the frame after the first one counted.
+  const std::pair<std::pair<int, int>, const char*> cases[] = {{{1, 1}, "d-ddddddd"},
+                                                               {{4, 1}, "d----d-d--"},
+                                                               {{4, 2}, "d-----d--d-"},
+                                                               {{4, 4}, "d-------d---d"}};
+  for (const auto& [options, expected] : cases) {
+    const auto pipeline = open_delayed(options.first, options.second);
+    ASSERT_NE(pipeline, nullptr);
+    int64_t time_ns = 0;
+    const int frames = static_cast<int>(std::string(expected).size());
+    EXPECT_EQ(detections_of(pipeline.get(), frames, &time_ns), expected)
+        << options.first << ", " << options.second;
+  }
+}
+
+TEST(TrackedPipelineTest, ADelayedDetectionDoesNotDependOnTheTimeItTakes) {
+  std::vector<std::vector<Pose>> runs[2];
+  for (auto& run : runs) {
+    const auto pipeline = open_tracking(test_bundle("top_down"), 2, true, 3, 2);
+    ASSERT_NE(pipeline, nullptr);
+    int64_t time_ns = 0;
+    detections_of(pipeline.get(), 20, &time_ns, &run);
+  }
+  ASSERT_EQ(runs[0].size(), runs[1].size());
+  for (size_t i = 0; i < runs[0].size(); ++i) {
+    ASSERT_EQ(runs[0][i].size(), runs[1][i].size()) << i;
+    for (size_t p = 0; p < runs[0][i].size(); ++p) {
+      EXPECT_EQ(runs[0][i][p].track_id, runs[1][i][p].track_id);
+      EXPECT_EQ(runs[0][i][p].box.x1, runs[1][i][p].box.x1);
+      EXPECT_EQ(runs[0][i][p].keypoints[0].x_px, runs[1][i][p].keypoints[0].x_px);
+    }
+  }
+}
+
+TEST(TrackedPipelineTest, ARunningDetectionIsForgottenWhereTheVideoBreaksOff) {
+  const auto pipeline = open_delayed(4, 3);
+  ASSERT_NE(pipeline, nullptr);
+  int64_t time_ns = 0;
+  const auto run_into = [&] { EXPECT_EQ(detections_of(pipeline.get(), 6, &time_ns), "d-----"); };
+  run_into();  // begun with the fifth frame
+  ASSERT_TRUE(pipeline->reset().ok());
+  run_into();
+  const TestPicture picture(64, 48, 1);
+  std::vector<Detection> detections;
+  ASSERT_TRUE(pipeline->detect(picture.view(), &detections).ok());
+  EXPECT_FALSE(detections.empty());
+  ASSERT_TRUE(pipeline->reset().ok());
+  run_into();
+  std::vector<Pose> poses;
+  const BoxXyxy box{1, 1, 20, 40};
+  ASSERT_TRUE(
+      pipeline->process_boxes(picture.view(), time_ns += kFrame_ns, {&box, 1}, &poses).ok());
+  ASSERT_EQ(poses.size(), 1U);
+  ASSERT_TRUE(pipeline->reset().ok());
+  run_into();
+  const int64_t newest = pipeline->process(picture.view(), time_ns += kFrame_ns, &poses).ok()
+                             ? poses.at(0).track_id
+                             : 0;
+  std::vector<uint8_t> white(64 * 48 * 3, 255);
+  ImageView blank = picture.view();
+  blank.data = white.data();
+  StageTimings timings;
+  ASSERT_TRUE(pipeline->process(blank, time_ns += kFrame_ns, &poses, &timings).ok());
+  EXPECT_GT(timings.detector_ns, 0) << "a cut is looked at at once";
+  ASSERT_TRUE(pipeline->process(picture.view(), time_ns += kFrame_ns, &poses).ok());
+  ASSERT_FALSE(poses.empty());
+  EXPECT_GT(poses[0].track_id, newest);
+  detections_of(pipeline.get(), 5, &time_ns);  // and closed while it runs
 }
 
 TEST(TrackedPipelineTest, ACutGivesNewIdsAndADetection) {
@@ -136,7 +241,19 @@ TEST(TrackedPipelineTest, OptionsAreChecked) {
   EXPECT_EQ(code("top_down", options), Code::kOk);
   EXPECT_EQ(code("one_stage", options), Code::kInvalidArgument);
   EXPECT_EQ(code("pose", options), Code::kInvalidArgument);
+  options.detect_delay = 2;
+  EXPECT_EQ(code("top_down", options), Code::kOk);
+  for (const int delay : {-1, 3}) {
+    options.detect_delay = delay;
+    EXPECT_EQ(code("top_down", options), Code::kInvalidArgument);
+  }
+  options.detect_every = options.detect_delay = 1;
+  EXPECT_EQ(code("top_down", options), Code::kOk);
+  EXPECT_EQ(code("one_stage", options), Code::kInvalidArgument);
   options.track = false;
+  EXPECT_EQ(code("top_down", options), Code::kInvalidArgument);
+  options.detect_delay = 0;
+  options.detect_every = 2;
   EXPECT_EQ(code("top_down", options), Code::kInvalidArgument);
   options.detect_every = 1;
   options.smooth = true;

@@ -30,6 +30,8 @@ Pose figure(float x_px, float y_px, float bend = 0, float box_score = 0.8F) {
   return pose;
 }
 
+using Ids = std::vector<int64_t>;
+
 class TrackerTest : public testing::Test {
  protected:
   std::vector<int64_t> frame(std::vector<Pose> poses,
@@ -47,7 +49,38 @@ class TrackerTest : public testing::Test {
   std::vector<Pose> poses_;
 };
 
-using Ids = std::vector<int64_t>;
+TEST_F(TrackerTest, AdvanceMovesADetectionAsItsPersonMovedSince) {
+  const auto advanced = [this](const Pose& pose) {
+    std::vector<Detection> detections(1);
+    detections[0].box = pose.box;
+    tracker_.advance(detections);
+    return detections[0].box;
+  };
+  frame({figure(100, 200), figure(400, 200)});
+  tracker_.remember();
+  EXPECT_EQ(frame({figure(110, 205), figure(400, 200)}), Ids({1, 2}));
+  ASSERT_TRUE(tracker_.begin(time_ns_ + 1, 640, 480).ok());
+  // Found in the remembered frame a little beside the person: the error stays, the motion is added.
+  const BoxXyxy moved = advanced(figure(103, 200));
+  EXPECT_NEAR(moved.x1, 103 - 30 + 10, 0.1F);
+  EXPECT_NEAR(moved.y2, 200 + 60 + 5, 0.1F);
+  const BoxXyxy resting = advanced(figure(402, 200));
+  EXPECT_NEAR(resting.x1, 402 - 30, 0.1F);
+  const BoxXyxy unknown = advanced(figure(250, 200));
+  EXPECT_EQ(unknown.x1, 220);
+  EXPECT_EQ(unknown.y1, 140);
+}
+
+TEST_F(TrackerTest, AdvanceKnowsNobodyWhoCameLater) {
+  frame({figure(100, 200)});
+  tracker_.remember();
+  EXPECT_EQ(frame({figure(100, 200), figure(400, 200)}), Ids({1, 2}));
+  EXPECT_EQ(frame({figure(100, 200), figure(420, 200)}), Ids({1, 2}));
+  std::vector<Detection> detections(1);
+  detections[0].box = figure(400, 200).box;
+  tracker_.advance(detections);
+  EXPECT_EQ(detections[0].box.x1, 370);
+}
 
 TEST_F(TrackerTest, IdsStayWhateverTheOrder) {
   EXPECT_EQ(frame({figure(100, 200), figure(400, 200)}), Ids({1, 2}));

@@ -94,13 +94,14 @@ def test_a_tracked_video_is_what_python_gives(program: Path, tmp_path: Path) -> 
     frames = [random.integers(0, 256, (48, 64, 3), np.uint8) for _ in range(3)]
     frames = [frames[i] for i in (0, 0, 1, 1, 0, 2, 2, 2)]
     paths = [_ppm(tmp_path / f"{i}.ppm", frame) for i, frame in enumerate(frames)]
-    options = ["--smooth", "--detect-every", "2", "--interval-ms", "40"]
+    options = ["--smooth", "--detect-every", "2", "--detect-delay", "1", "--interval-ms", "40"]
     outcome = _run(program, tmp_path / "bundle", *paths, *options)
     assert outcome.returncode == 0, outcome.stderr
     found = json.loads(outcome.stdout)["frames"]
     assert len(found) == len(frames)
     ids = set()
-    with PosePipeline(tmp_path / "bundle", threads=1, smooth=True, detect_every=2) as pipeline:
+    same = {"smooth": True, "detect_every": 2, "detect_delay": 1}
+    with PosePipeline(tmp_path / "bundle", threads=1, **same) as pipeline:
         for i, (frame, image) in enumerate(zip(found, frames, strict=True)):
             expected = pipeline(image, time_s=i * 0.04)
             assert [person["track_id"] for person in frame["persons"]] == expected.track_ids.tolist()
@@ -149,6 +150,7 @@ def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
         [bundle, "a", "--boxes", "1,2,3,4,5"],
         [bundle, "--verify", "--fast"],
         [bundle, "a", "--detect-every", "0"],
+        [bundle, "a", "--detect-delay", "-1"],
         [bundle, "a", "--interval-ms", "x"],
         [bundle, "a", "--track"],
     ):

@@ -104,6 +104,7 @@ Result<edgepose::PipelineOptions> to_options(const edgepose_options* given) {
   options.track = o.track != 0;
   options.smooth = o.smooth != 0;
   options.detect_every = o.detect_every;
+  options.detect_delay = o.detect_delay;
   if (o.device != nullptr) options.device = o.device;
   if (o.tracking_json != nullptr) {
     EDGEPOSE_ASSIGN_OR_RETURN(options.tracking, edgepose::parse_tracking(o.tracking_json));

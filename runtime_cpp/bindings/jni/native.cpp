@@ -17,7 +17,7 @@ namespace edgepose::jni {
 namespace {
 
 // Raised with every change of the native methods or of the result buffer; Native.java has the same.
-constexpr jint kInterfaceVersion = 2;
+constexpr jint kInterfaceVersion = 3;
 
 SessionTable& sessions() {
   static SessionTable table;
@@ -69,13 +69,14 @@ void check(JNIEnv* env, jclass, jstring folder) {
 }
 
 jlong open(JNIEnv* env, jclass, jstring bundle, jint threads, jstring device, jboolean track,
-           jboolean smooth, jint detect_every) {
+           jboolean smooth, jint detect_every, jint detect_delay) {
   return guarded<jlong>(env, 0, [&]() -> Result<jlong> {
     PipelineOptions options;
     options.threads = threads;
     options.track = track == JNI_TRUE;
     options.smooth = smooth == JNI_TRUE;
     options.detect_every = detect_every;
+    options.detect_delay = detect_delay;
     EDGEPOSE_ASSIGN_OR_RETURN(options.device, from_java(env, device, "device"));
     EDGEPOSE_ASSIGN_OR_RETURN(const std::string folder, from_java(env, bundle, "bundle"));
     EDGEPOSE_ASSIGN_OR_RETURN(std::shared_ptr<Session> session, Session::open(folder, options));
@@ -209,7 +210,7 @@ jint on_load(JNIEnv* env) {
   if (!register_methods(env, native, versions)) return JNI_ERR;
   const std::vector<JNINativeMethod> methods = {
       method("check", "(Ljava/lang/String;)V", check),
-      method("open", "(Ljava/lang/String;ILjava/lang/String;ZZI)J", open),
+      method("open", "(Ljava/lang/String;ILjava/lang/String;ZZII)J", open),
       method("close", "(J)V", close),
       method("facts", "(J)[Ljava/lang/String;", facts),
       method("keypointNames", "(J)[Ljava/lang/String;", keypoint_names),

@@ -54,13 +54,14 @@ std::pair<py::ssize_t, bool> keypoints_of(const Bundle& bundle) {
 }
 
 std::unique_ptr<Pipeline> open_pipeline(const std::string& bundle_dir, int threads,
-                                        const std::string& device, int detect_every, bool track,
-                                        bool smooth,
+                                        const std::string& device, int detect_every,
+                                        int detect_delay, bool track, bool smooth,
                                         const std::optional<std::string>& tracking_json) {
   PipelineOptions options;
   options.threads = threads;
   options.device = device;
   options.detect_every = detect_every;
+  options.detect_delay = detect_delay;
   options.track = track;
   options.smooth = smooth;
   if (tracking_json) options.tracking = value_or_raise(parse_tracking(*tracking_json));
@@ -146,8 +147,9 @@ py::dict verify_golden(Pipeline& pipeline) {
 void bind_pipeline(py::module_& module) {
   py::class_<Pipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.")
       .def(py::init(&open_pipeline), py::arg("bundle_dir"), py::kw_only(), py::arg("threads"),
-           py::arg("device") = "CPU", py::arg("detect_every") = 1, py::arg("track") = false,
-           py::arg("smooth") = false, py::arg("tracking_json") = py::none(),
+           py::arg("device") = "CPU", py::arg("detect_every") = 1, py::arg("detect_delay") = 0,
+           py::arg("track") = false, py::arg("smooth") = false,
+           py::arg("tracking_json") = py::none(),
            "Open a bundle, verify it and load its networks.\n\n"
            "tracking_json: a \"tracking\" member in place of the bundle's.")
       .def("process", &process, py::arg("image").noconvert(), py::arg("time_ns"),

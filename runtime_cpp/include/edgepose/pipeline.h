@@ -25,6 +25,11 @@ struct PipelineOptions {
   // The detector runs on every n-th frame, and where a person was lost or the scene changed; above
   // 1 it needs `track`, a detector and a pose network.
   int detect_every = 1;
+  // Above 0 the detector has a thread of its own, beside `threads` for the poses: what it is given
+  // at one frame counts this many frames later, at most detect_every; until then persons are
+  // followed. A frame waits for it only where it is not done by then, so equal frames give equal
+  // results. Needs what detect_every above 1 needs.
+  int detect_delay = 0;
   // In place of the bundle's; needed by `track` where the bundle has none.
   std::optional<TrackingSettings> tracking;
 };

@@ -54,6 +54,12 @@ class Tracker {
   // track remain without an id.
   size_t update(Source source, Span<Pose> poses);
 
+  // For a detector that works behind the frames. remember(): it was given the frame that has just
+  // ended. advance(): moves what it found by as much as the persons in these boxes have moved
+  // since; the boxes of new persons stay.
+  void remember();
+  void advance(Span<Detection> detections);
+
   // Ends every track, for example at a cut; ids and time go on.
   void end_tracks();
   // Forgets all earlier frames.

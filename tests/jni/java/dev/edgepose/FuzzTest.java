@@ -40,8 +40,8 @@ class FuzzTest {
     @Test
     void randomArgumentsGiveExceptionsOnly() throws IOException {
         Native.require();
-        long pose = Native.open(Bundles.path("pose"), 1, "CPU", false, false, 1);
-        long detect = Native.open(Bundles.path("detect"), 1, "CPU", false, false, 1);
+        long pose = Native.open(Bundles.path("pose"), 1, "CPU", false, false, 1, 0);
+        long detect = Native.open(Bundles.path("detect"), 1, "CPU", false, false, 1, 0);
         Long[] handles = {pose, pose, pose, detect, detect, 0L, -1L, 999L, Long.MAX_VALUE, Long.MIN_VALUE};
         ByteBuffer[] buffers = {
             null,
@@ -101,7 +101,13 @@ class FuzzTest {
         switch (which) {
             case 0:
                 Native.close(Native.open(
-                        one(texts), number(), one(texts), random.nextBoolean(), random.nextBoolean(), number()));
+                        one(texts),
+                        number(),
+                        one(texts),
+                        random.nextBoolean(),
+                        random.nextBoolean(),
+                        number(),
+                        number()));
                 break;
             case 1:
                 Native.facts(handle);

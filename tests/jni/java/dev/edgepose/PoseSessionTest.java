@@ -229,6 +229,8 @@ class PoseSessionTest {
             new SessionOptions().smooth(true),
             new SessionOptions().detectEvery(5),
             new SessionOptions().track(true).detectEvery(0),
+            new SessionOptions().detectDelay(1),
+            new SessionOptions().track(true).detectDelay(2),
         };
         for (SessionOptions options : wrong) {
             assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(Bundles.path("top_down"), options));

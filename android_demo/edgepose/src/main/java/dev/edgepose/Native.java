@@ -7,7 +7,7 @@ final class Native {
     /** The version of EdgePose that these classes belong to. */
     static final String VERSION = "0.1.0";
 
-    private static final int INTERFACE_VERSION = 2;
+    private static final int INTERFACE_VERSION = 3;
 
     /** Why the library cannot be used, or null. */
     private static final String PROBLEM = load();
@@ -50,7 +50,13 @@ final class Native {
     static native void check(String bundle);
 
     static native long open(
-            String bundle, int threads, String device, boolean track, boolean smooth, int detectEvery);
+            String bundle,
+            int threads,
+            String device,
+            boolean track,
+            boolean smooth,
+            int detectEvery,
+            int detectDelay);
 
     static native void close(long handle);
 

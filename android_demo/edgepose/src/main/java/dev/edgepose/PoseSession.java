@@ -57,7 +57,13 @@ public final class PoseSession implements AutoCloseable {
         }
         Native.require();
         long handle = Native.open(
-                bundleFolder, options.threads, options.device, options.track, options.smooth, options.detectEvery);
+                bundleFolder,
+                options.threads,
+                options.device,
+                options.track,
+                options.smooth,
+                options.detectEvery,
+                options.detectDelay);
         try {
             return new PoseSession(handle, maxPersons);
         } catch (RuntimeException | Error failure) {

@@ -13,6 +13,7 @@ public final class SessionOptions {
     boolean track;
     boolean smooth;
     int detectEvery = 1;
+    int detectDelay;
 
     @NonNull
     public SessionOptions threads(int count) {
@@ -51,6 +52,16 @@ public final class SessionOptions {
     @NonNull
     public SessionOptions detectEvery(int frames) {
         detectEvery = frames;
+        return this;
+    }
+
+    /**
+     * Above 0 the detector works on a thread of its own, beside the poses: what it finds in a frame counts this many
+     * frames later, at most detectEvery. Needs track.
+     */
+    @NonNull
+    public SessionOptions detectDelay(int frames) {
+        detectDelay = frames;
         return this;
     }
 }
