@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgepose.artifact import KeypointSet, ModelSpec, Preprocess
@@ -31,11 +31,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to build the network, and its description (parameters is 0 until it is built)."""
+    """How to build the network, and its description (parameters is 0 until it is built).
+
+    restored: tensors in place of the checkpoint's, where their exact values are known.
+    """
 
     make: Callable[[], nn.Module]
     spec: ModelSpec
     notes: tuple[str, ...]
+    restored: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def build(source: Source) -> tuple[ModelSpec, nn.Module, tuple[str, ...]]:
     with torch.device("meta"):
         network = plan.make()
     _check_tensors(family.title, network.state_dict(), source.tensors)
-    network.load_state_dict(source.tensors, strict=True, assign=True)
+    network.load_state_dict({**source.tensors, **plan.restored}, strict=True, assign=True)
     network.eval().requires_grad_(False)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return dataclasses.replace(plan.spec, parameters=parameters), network, plan.notes

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgepose.artifact import ModelSpec, OneStageHead, Preprocess
 from edgepose.errors import CheckpointError
 from edgepose.models.family import UNKNOWN_LICENSE, Family, Plan, Source, backbone_dims, check_input_hw
 from edgepose.models.rtmpose import gau_dims
 from edgepose.models.shapes import Shapes
 from edgepose.skeletons import choose_keypoints
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Source: mmpose 1.3.2, configs/body_2d_keypoint/rtmo/coco/rtmo-s_8xb32-600e_coco-640x640.py and
 # models/heads/hybrid_heads/rtmo_head.py. The original limits neither candidates nor detections; 640 x 640
@@ -115,7 +120,26 @@ def plan(source: Source) -> Plan:
         license=UNKNOWN_LICENSE,
         parameters=0,
     )
-    return Plan(make=lambda: Rtmo(dims, box_padding=BOX_PADDING), spec=spec, notes=notes)
+    restored = _even_bins(source)
+    if restored:
+        notes = (*notes, "the bins were rounded to half precision and are evenly spaced again")
+    return Plan(make=lambda: Rtmo(dims, box_padding=BOX_PADDING), spec=spec, notes=notes, restored=restored)
+
+
+def _even_bins(source: Source) -> dict[str, Tensor]:
+    """Return the exact positions of bins that half precision rounded: the decoder relies on even steps."""
+    import torch
+
+    restored = {}
+    for key in ("head.dcc.x_bins", "head.dcc.y_bins"):
+        bins = source.tensors[key]
+        if len(bins) < 2 or not bins.is_floating_point():
+            continue  # refused later, by name
+        even = torch.linspace(float(bins[0]), float(bins[-1]), len(bins))
+        rounded = (even.to(kind).float() for kind in (torch.float16, torch.bfloat16))
+        if not torch.equal(bins, even) and any(torch.equal(bins, other) for other in rounded):
+            restored[key] = even
+    return restored
 
 
 def _outputs(name: str) -> list[tuple[str, int]]:

@@ -233,6 +233,25 @@ def test_rtmo_crowdpose_has_14_points() -> None:
     assert plan.spec.head.points.name == "crowdpose14"
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_rtmo_bins_that_half_precision_rounded_are_even_again(kind: torch.dtype) -> None:
+    tensors = weightless(build("rtmo-t", 17, (416, 416)).state_dict())
+    shapes = Shapes({key: tuple(value.shape) for key, value in tensors.items()})
+    even = {f"head.dcc.{axis}_bins": torch.linspace(-0.5, 0.5, n) for axis, n in (("x", 192), ("y", 256))}
+
+    def restored(bins: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return next(f for f in FAMILIES if f.matches(shapes)).plan(
+            Source(tensors | bins, shapes, {}, None, None)
+        ).restored
+
+    assert restored(even) == {}
+    found = restored({key: bins.to(kind).float() for key, bins in even.items()})
+    assert found.keys() == even.keys()
+    assert all(torch.equal(found[key], even[key]) for key in even)
+    # Bins that are uneven for another reason stay, and the converter refuses them.
+    assert restored({key: bins**3 for key, bins in even.items()}) == {}
+
+
 def test_detector_input_and_distances_can_be_stated() -> None:
     state = build("rtmdet-s", 3, (640, 640)).state_dict()
     meta = {"cfg": "bbox_head=dict(\n    exp_on_reg=True,\n", "dataset_meta": {"classes": ("a", "b", "c")}}
