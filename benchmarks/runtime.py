@@ -94,6 +94,18 @@ def overhead(args: argparse.Namespace) -> None:
     )
 
 
+# A process starts with the peak memory of the one that starts it, so a small one has to.
+_MEASURE = """
+import os, sys, time
+started = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ,
+                       file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
+_, status, usage = os.wait4(child, 0)
+seconds = time.perf_counter() - started
+print(os.waitstatus_to_exitcode(status), seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+"""
+
+
 def runner(args: argparse.Namespace) -> None:
     """Run the stand-alone program in processes of its own."""
     frame = read_frames(args.video, 1)[0]
@@ -107,19 +119,16 @@ def runner(args: argparse.Namespace) -> None:
         command = [args.runner, args.bundle, str(raw), "--raw", size, "--threads", str(args.threads)]
         seconds, cpu, rss = [], [], []
         for _ in range(args.rounds):
-            started = time.perf_counter()
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            seconds.append(time.perf_counter() - started)
-            if process.returncode:
-                sys.exit(f"{args.runner} exited with {process.returncode}")
-            cpu.append(usage.ru_utime + usage.ru_stime)
-            rss.append(usage.ru_maxrss / 1024)
+            measure = [sys.executable, "-I", "-S", "-c", _MEASURE, *command]
+            answer = subprocess.run(measure, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+            if answer[0] != "0":
+                sys.exit(f"{args.runner} exited with {answer[0]}")
+            for values, number in zip((seconds, cpu, rss), answer[1:], strict=True):
+                values.append(float(number))
         print(
             f"process start to first poses: median {statistics.median(seconds) * 1e3:.0f} ms, fastest "
             f"{min(seconds) * 1e3:.0f} ms, processor time {min(cpu) * 1e3:.0f} ms; "
-            f"peak memory {max(rss):.1f} MiB; "
+            f"peak memory {max(rss) / 1024:.1f} MiB ({max(rss) * 1.024 / 1e3:.1f} MB); "
             f"{stripped.stat().st_size / 1e6:.2f} MB stripped"
         )
 

@@ -29,6 +29,7 @@ class Pipeline::Impl {
     EngineOptions engine_options;
     engine_options.threads = options.threads;
     engine_options.device = options.device;
+    engine_options.scratch = std::make_shared<EngineScratch>();
     if (options.threads < 1 || options.threads > 256) {
       return Status(Code::kInvalidArgument, "threads is " + std::to_string(options.threads),
                     "use 1 to 256");
@@ -37,7 +38,10 @@ class Pipeline::Impl {
     pool_ = std::make_unique<WorkerPool>(options.threads);
     if (bundle_.model("detector") != nullptr) {
       EngineOptions behind = engine_options;
-      if (options.detect_delay > 0) behind.threads = 1;
+      if (options.detect_delay > 0) {
+        behind.threads = 1;
+        behind.scratch = nullptr;
+      }
       EDGEPOSE_ASSIGN_OR_RETURN(detector_, DetectorStage::open(bundle_, behind));
       if (options.detect_delay > 0)
         background_ = std::make_unique<BackgroundDetector>(detector_.get());

@@ -10,9 +10,10 @@
 namespace edgepose {
 namespace {
 
-// Persons in one run of the pose network: enough to fill the threads, and a bound on the memory for
-// a crowd.
+// Persons in one run of the pose network: a bound on the memory for a crowd. A processor gains
+// nothing from more than a few for each thread.
 constexpr int kMaxBatch = 32;
+constexpr int kPersonsPerThread = 2;
 
 }  // namespace
 
@@ -130,7 +131,8 @@ Result<std::unique_ptr<PoseStage>> PoseStage::open(const Bundle& bundle,
   }
   EDGEPOSE_ASSIGN_OR_RETURN(stage->engine_, open_engine(bundle, model, options));
   stage->pool_ = pool;
-  stage->max_batch_ = model.files.inputs[0].dims[0] == 1 ? 1 : kMaxBatch;
+  const int useful = options.device == "CPU" ? kPersonsPerThread * options.threads : kMaxBatch;
+  stage->max_batch_ = model.files.inputs[0].dims[0] == 1 ? 1 : std::min(useful, kMaxBatch);
   stage->input_dims_ = {1, 3, model.preprocess.input_height_px, model.preprocess.input_width_px};
   stage->inputs_.resize(1);
   stage->transforms_.resize(kMaxBatch);

@@ -21,6 +21,12 @@ struct ModelFiles {
   std::vector<TensorSpec> outputs;
 };
 
+// Working memory of engines of one backend that run by turns, never two at a time. The first that
+// can share it fills it in.
+struct EngineScratch {
+  std::shared_ptr<void> memory;
+};
+
 struct EngineOptions {
   int threads = 1;
   // 1: run() gets single items only, and all threads serve that one. 0: any number; the items share
@@ -30,6 +36,8 @@ struct EngineOptions {
   // "fp32": exact arithmetic for parity. "fp16": what the backend does best with half-precision
   // weights.
   std::string precision = "fp32";
+  // None: the engine has its own.
+  std::shared_ptr<EngineScratch> scratch;
 };
 
 // One loaded network. An instance serves one caller at a time.

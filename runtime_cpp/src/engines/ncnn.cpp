@@ -22,47 +22,71 @@ constexpr int64_t kMaxParamBytes = int64_t{16} << 20;
 constexpr int64_t kMaxBinBytes = int64_t{4} << 30;
 constexpr size_t kMaxScaleBytes = size_t{64} << 20;
 
-Result<std::string> read_file(const std::string& path, int64_t max_bytes) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
-                                                             std::fclose);
-  if (file == nullptr || std::fseek(file.get(), 0, SEEK_END) != 0)
+struct OpenFile {
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file;
+  size_t bytes;
+};
+
+Result<OpenFile> open_file(const std::string& path, int64_t max_bytes) {
+  OpenFile opened{{std::fopen(path.c_str(), "rb"), std::fclose}, 0};
+  if (opened.file == nullptr || std::fseek(opened.file.get(), 0, SEEK_END) != 0)
     return Status(Code::kIo, path + " cannot be read");
-  const int64_t bytes = std::ftell(file.get());
+  const int64_t bytes = std::ftell(opened.file.get());
   if (bytes < 0 || bytes > max_bytes) {
     return Status(Code::kBackendFailure, path + " has " + std::to_string(bytes) + " bytes",
                   "at most " + std::to_string(max_bytes) + " are accepted");
   }
-  std::rewind(file.get());
-  std::string content(static_cast<size_t>(bytes), '\0');
-  if (std::fread(content.data(), 1, content.size(), file.get()) != content.size()) {
+  std::rewind(opened.file.get());
+  opened.bytes = static_cast<size_t>(bytes);
+  return opened;
+}
+
+Result<std::string> read_file(const std::string& path, int64_t max_bytes) {
+  EDGEPOSE_ASSIGN_OR_RETURN(const OpenFile opened, open_file(path, max_bytes));
+  std::string content(opened.bytes, '\0');
+  if (std::fread(content.data(), 1, content.size(), opened.file.get()) != content.size()) {
     return Status(Code::kIo, path + " cannot be read to its end");
   }
   return content;
 }
 
-// Copies instead of lending its memory, so that the file's bytes can go once the weights are
-// loaded. Gives zeros past the end: ncnn uses the scales of int8 layers without asking whether
-// they were there. Not for arrays that only a damaged file can ask for.
+// Reads the weights as ncnn asks for them, so that a large file never lies in memory beside them.
+// Gives zeros past the end: ncnn uses the scales of int8 layers without asking whether they were
+// there. Not for arrays that only a damaged file can ask for.
 class WeightReader final : public ncnn::DataReader {
  public:
-  explicit WeightReader(const std::string& bytes) : bytes_(bytes) {}
+  explicit WeightReader(const OpenFile& file) : file_(file), left_(file.bytes) {}
   size_t read(void* target, size_t count) const override {
-    const size_t available = std::min(count, bytes_.size() - position_);
-    std::memcpy(target, bytes_.data() + position_, available);
-    position_ += available;
-    if (available == count) return count;
+    const size_t read = std::fread(target, 1, std::min(count, left_), file_.file.get());
+    left_ -= read;
+    if (read == count) return count;
     is_short_ = true;
-    if (count > kMaxScaleBytes) return available;
-    std::memset(static_cast<char*>(target) + available, 0, count - available);
+    if (count > kMaxScaleBytes) return read;
+    std::memset(static_cast<char*>(target) + read, 0, count - read);
     return count;
   }
-  size_t left() const { return bytes_.size() - position_; }
+  size_t left() const { return left_; }
   bool is_short() const { return is_short_; }
 
  private:
-  const std::string& bytes_;
-  mutable size_t position_ = 0;
+  const OpenFile& file_;
+  mutable size_t left_;
   mutable bool is_short_ = false;
+};
+
+// What ncnn allocates while it runs, by worker: kept, so that a frame allocates nothing.
+struct Pools {
+  struct OfWorker {
+    ncnn::UnlockedPoolAllocator blobs;
+    ncnn::PoolAllocator workspace;
+  };
+  std::vector<std::shared_ptr<OfWorker>> workers;
+
+  const std::shared_ptr<OfWorker>& of(int worker) {
+    while (workers.size() <= static_cast<size_t>(worker))
+      workers.push_back(std::make_shared<OfWorker>());
+    return workers[static_cast<size_t>(worker)];
+  }
 };
 
 // One network with the threads that its kernels were packed for.
@@ -70,8 +94,7 @@ struct Network {
   // What one thread needs to run an item. The order of the members is that of their destruction,
   // backwards.
   struct Worker {
-    ncnn::UnlockedPoolAllocator blobs;
-    ncnn::PoolAllocator workspace;
+    std::shared_ptr<Pools::OfWorker> pools;
     std::vector<ncnn::Mat> inputs;
     std::vector<ncnn::Mat> outputs;
     std::unique_ptr<ncnn::Extractor> extractor;
@@ -87,10 +110,12 @@ class NcnnEngine final : public InferenceEngine {
  public:
   NcnnEngine(const ModelFiles& files, const EngineOptions& options, std::string param,
              std::string bin)
-      : files_(files),
-        options_(options),
-        param_path_(std::move(param)),
-        bin_path_(std::move(bin)) {}
+      : files_(files), options_(options), param_path_(std::move(param)), bin_path_(std::move(bin)) {
+    const std::shared_ptr<EngineScratch> own = std::make_shared<EngineScratch>();
+    EngineScratch& scratch = options.scratch != nullptr ? *options.scratch : *own;
+    if (scratch.memory == nullptr) scratch.memory = std::make_shared<Pools>();
+    pools_ = std::static_pointer_cast<Pools>(scratch.memory);
+  }
 
   const std::vector<TensorSpec>& inputs() const override { return files_.inputs; }
   const std::vector<TensorSpec>& outputs() const override { return files_.outputs; }
@@ -98,12 +123,11 @@ class NcnnEngine final : public InferenceEngine {
   Status open() {
     for (const TensorSpec& spec : files_.outputs) out_dims_.push_back(spec.dims);
     EDGEPOSE_ASSIGN_OR_RETURN(const std::string param, read_file(param_path_, kMaxParamBytes));
-    EDGEPOSE_ASSIGN_OR_RETURN(const std::string bin, read_file(bin_path_, kMaxBinBytes));
     EDGEPOSE_RETURN_IF_ERROR(check_ncnn_param(
         param, param_path_, [](const char* type) { return ncnn::layer_to_index(type) >= 0; }));
-    EDGEPOSE_ASSIGN_OR_RETURN(single_, load(param, bin, options_.threads, 1));
+    EDGEPOSE_ASSIGN_OR_RETURN(single_, load(param, options_.threads, 1));
     if (options_.max_batch != 1 && options_.threads > 1) {
-      EDGEPOSE_ASSIGN_OR_RETURN(batched_, load(param, bin, 1, options_.threads));
+      EDGEPOSE_ASSIGN_OR_RETURN(batched_, load(param, 1, options_.threads));
       pool_ = std::make_unique<WorkerPool>(options_.threads);
     }
     return {};
@@ -151,8 +175,7 @@ class NcnnEngine final : public InferenceEngine {
     return Status(Code::kBackendFailure, param_path_ + ": " + what, "convert the checkpoint again");
   }
 
-  Result<std::unique_ptr<Network>> load(const std::string& param, const std::string& bin,
-                                        int net_threads, int workers) {
+  Result<std::unique_ptr<Network>> load(const std::string& param, int net_threads, int workers) {
     auto network = std::make_unique<Network>();
     ncnn::Option& opt = network->net.opt;
     const bool half = options_.precision == "fp16";
@@ -169,6 +192,7 @@ class NcnnEngine final : public InferenceEngine {
     if (network->net.load_param(ncnn::DataReaderFromMemory(text, param.size())) != 0) {
       return failure("ncnn refuses the network");
     }
+    EDGEPOSE_ASSIGN_OR_RETURN(const OpenFile bin, open_file(bin_path_, kMaxBinBytes));
     const WeightReader weights(bin);
     const int refused = network->net.load_model(weights);
     if (weights.is_short()) return failure(bin_path_ + " ends too early");
@@ -182,6 +206,8 @@ class NcnnEngine final : public InferenceEngine {
                                    network->net.output_indexes(), &network->output_blobs));
     for (int i = 0; i < workers; ++i) {
       network->workers.push_back(std::make_unique<Network::Worker>());
+      // The two networks of an engine run by turns, too.
+      network->workers.back()->pools = pools_->of(i);
       EDGEPOSE_RETURN_IF_ERROR(prepare(network.get(), network->workers.back().get()));
     }
     return network;
@@ -227,8 +253,8 @@ class NcnnEngine final : public InferenceEngine {
 
   static void reset(Network* network, Network::Worker* worker) {
     worker->extractor = std::make_unique<ncnn::Extractor>(network->net.create_extractor());
-    worker->extractor->set_blob_allocator(&worker->blobs);
-    worker->extractor->set_workspace_allocator(&worker->workspace);
+    worker->extractor->set_blob_allocator(&worker->pools->blobs);
+    worker->extractor->set_workspace_allocator(&worker->pools->workspace);
   }
 
   Status forward(Network* network, Network::Worker* worker) const {
@@ -308,6 +334,7 @@ class NcnnEngine final : public InferenceEngine {
   std::string bin_path_;
   std::vector<std::vector<int64_t>> out_dims_;
   std::shared_ptr<ShortOpenmpWaits> waits_;
+  std::shared_ptr<Pools> pools_;
   std::unique_ptr<Network> single_;   // all threads in one item
   std::unique_ptr<Network> batched_;  // one thread in each of several items
   std::unique_ptr<WorkerPool> pool_;
