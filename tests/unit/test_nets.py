@@ -240,9 +240,11 @@ def test_rtmo_bins_that_half_precision_rounded_are_even_again(kind: torch.dtype)
     even = {f"head.dcc.{axis}_bins": torch.linspace(-0.5, 0.5, n) for axis, n in (("x", 192), ("y", 256))}
 
     def restored(bins: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return next(f for f in FAMILIES if f.matches(shapes)).plan(
-            Source(tensors | bins, shapes, {}, None, None)
-        ).restored
+        return (
+            next(f for f in FAMILIES if f.matches(shapes))
+            .plan(Source(tensors | bins, shapes, {}, None, None))
+            .restored
+        )
 
     assert restored(even) == {}
     found = restored({key: bins.to(kind).float() for key, bins in even.items()})
