@@ -18,6 +18,9 @@ from training.simcc import simcc_loss
 from training.sources import Source, read_photographs, read_synthetic
 
 FROZEN = ("backbone.stem", "backbone.stage1", "backbone.stage2")
+# Shares of the crops: persons whose picture ends inside them, and persons of few pixels. The photographs show
+# people whole and large, those of COCO often are not.
+CUT_OFF, COARSE = 0.3, 0.3
 MEAN = torch.tensor([123.675, 116.28, 103.53])
 STD = torch.tensor([58.395, 57.12, 57.375])
 
@@ -56,10 +59,14 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
             else:
                 source = self._photographs
                 person = source.persons[self._next_photograph()]
-            view = crop.random_view(random, person.box_xywh, person.keypoints)
-            picture = crop.recolour(random, crop.cut(source.pictures[person.picture], view))
+            whole = source.pictures[person.picture], person.box_xywh, person.keypoints
+            picture, box, keypoints = crop.cut_off(random, *whole) if random.random() < CUT_OFF else whole
+            view = crop.random_view(random, box, keypoints)
+            picture = crop.recolour(random, crop.cut(picture, view))
+            if random.random() < COARSE:
+                picture = crop.coarsen(random, picture)
             crops.append(np.ascontiguousarray(picture))
-            labels.append(crop.move_keypoints(person.keypoints, view))
+            labels.append(crop.move_keypoints(keypoints, view))
         for number in range(self._size):
             if random.random() < 0.25:
                 crop.cover(random, crops[number], crops[int(random.integers(self._size))])

@@ -78,6 +78,42 @@ class TestCrop:
         moved = crop.move_keypoints(person(), crop.View((1000.0, 1000.0), 100.0))
         assert not moved[:, 2].any()
 
+    def test_a_person_cut_off_by_the_end_of_the_picture(self, training: Any) -> None:
+        crop = training("crop")
+        picture = np.full((300, 200, 3), 9, np.uint8)
+        points, box = person(), np.array([50, 30, 100, 240], np.float32)
+        cut_off = 0
+        for seed in range(40):
+            ended, left, kept = crop.cut_off(np.random.default_rng(seed), picture, box, points)
+            assert ended.shape == picture.shape and (picture == 9).all()
+            if left is box:  # too few points would have stayed
+                assert ended is picture and kept is points
+                continue
+            cut_off += 1
+            assert np.prod(left[2:]) < 0.9 * np.prod(box[2:])
+            weights = points[:, 2] > 0
+            stays = kept[:, 2] > 0
+            assert 4 <= np.count_nonzero(stays) <= np.count_nonzero(weights)
+            inside = (points[:, :2] >= left[:2]).all(axis=1) & (points[:, :2] < left[:2] + left[2:]).all(
+                axis=1
+            )
+            np.testing.assert_array_equal(stays, weights & inside)
+            np.testing.assert_array_equal(kept[:, :2], points[:, :2])
+            columns, rows = points[stays, :2].astype(int).T
+            assert np.count_nonzero(ended[rows, columns, 0] == 0) <= 1  # an edge lies between two pixels
+            assert not ended.all()
+        assert cut_off >= 10
+
+    def test_a_coarse_picture_keeps_shape_and_place(self, training: Any) -> None:
+        crop = training("crop")
+        picture = np.zeros((256, 192, 3), np.uint8)
+        picture[100:156, 60:132] = 200
+        coarse = crop.coarsen(np.random.default_rng(0), picture)
+        assert coarse.shape == picture.shape and coarse.dtype == np.uint8
+        rows, columns = np.nonzero(coarse[..., 0] > 100)
+        assert abs(rows.mean() - 127.5) < 1.5 and abs(columns.mean() - 95.5) < 1.5
+        assert not np.array_equal(coarse, picture)
+
     def test_recolouring_keeps_the_shape(self, training: Any) -> None:
         crop = training("crop")
         picture = np.full((256, 192, 3), 90, dtype=np.uint8)
