@@ -208,7 +208,11 @@ class Pipeline::Impl {
       follow(expected, out);
     }
     if (due && !now && !background_->is_running()) EDGEPOSE_RETURN_IF_ERROR(begin());
-    EDGEPOSE_RETURN_IF_ERROR(pose_->run(image, *out, timings));
+    const Status posed = pose_->run(image, *out, timings);
+    if (!posed.ok()) {
+      forget_detection();  // the tracker would not know the frame that it was begun with
+      return posed;
+    }
     const auto source = arrived ? Tracker::Source::kDetected : Tracker::Source::kFollowed;
     set_count(tracker_->update(source, *out), out);
     if (background_->is_running() && begun) tracker_->remember();

@@ -111,10 +111,9 @@ class NcnnEngine final : public InferenceEngine {
   NcnnEngine(const ModelFiles& files, const EngineOptions& options, std::string param,
              std::string bin)
       : files_(files), options_(options), param_path_(std::move(param)), bin_path_(std::move(bin)) {
-    const std::shared_ptr<EngineScratch> own = std::make_shared<EngineScratch>();
-    EngineScratch& scratch = options.scratch != nullptr ? *options.scratch : *own;
-    if (scratch.memory == nullptr) scratch.memory = std::make_shared<Pools>();
-    pools_ = std::static_pointer_cast<Pools>(scratch.memory);
+    if (options_.scratch == nullptr) options_.scratch = std::make_shared<EngineScratch>();
+    if (options_.scratch->memory == nullptr) options_.scratch->memory = std::make_shared<Pools>();
+    pools_ = std::static_pointer_cast<Pools>(options_.scratch->memory);
   }
 
   const std::vector<TensorSpec>& inputs() const override { return files_.inputs; }
