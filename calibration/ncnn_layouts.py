@@ -69,10 +69,6 @@ def _depthwise(layer: LayerLine) -> _Layout:
     return slots + _int8_scales(layer, layer.integer(7, 1) if layer.integer(8) % 100 == 1 else 1)
 
 
-def _convolution_1d(layer: LayerLine) -> _Layout:
-    return [("weight", layer.integer(6), True)] + [("bias", layer.integer(0), False)] * _is_set(layer, 5)
-
-
 def _inner_product(layer: LayerLine) -> _Layout:
     outputs = layer.integer(0)
     slots = [("weight", layer.integer(2), True)] + [("bias", outputs, False)] * _is_set(layer, 1)
@@ -129,9 +125,8 @@ def _attention(layer: LayerLine) -> _Layout:
     return slots + scales * bool(term)
 
 
-def _normalisation(layer: LayerLine) -> _Layout:
-    names = ("gamma", "beta") if layer.type == "LayerNorm" else ("gamma",)
-    return [(name, layer.integer(0), False) for name in names] * _is_set(layer, 2, 1)
+def _layer_norm(layer: LayerLine) -> _Layout:
+    return [(name, layer.integer(0), False) for name in ("gamma", "beta")] * _is_set(layer, 2, 1)
 
 
 def _batch_norm(layer: LayerLine) -> _Layout:
@@ -166,17 +161,15 @@ _LAYOUTS: dict[str, Callable[[LayerLine], _Layout]] = {
     "BatchNorm": _batch_norm,
     "Bias": _first_is_count("bias"),
     "Convolution": _convolution,
-    "Convolution1D": _convolution_1d,
     "ConvolutionDepthWise": _depthwise,
     "Dequantize": _dequantize,
     "Gemm": _gemm,
     "InnerProduct": _inner_product,
-    "LayerNorm": _normalisation,
+    "LayerNorm": _layer_norm,
     "MemoryData": _memory_data,
     "MultiHeadAttention": _attention,
     "PReLU": _first_is_count("slope"),
     "Quantize": _quantize,
-    "RMSNorm": _normalisation,
     "Scale": _scale,
 }
 
@@ -202,7 +195,6 @@ _WEIGHTLESS = frozenset(
         "Interp",
         "Log",
         "MatMul",
-        "Mish",
         "Noop",
         "Packing",
         "Padding",
@@ -213,11 +205,9 @@ _WEIGHTLESS = frozenset(
         "Reduction",
         "ReLU",
         "Reshape",
-        "SDPA",
         "Sigmoid",
         "Slice",
         "Softmax",
-        "Softplus",
         "Split",
         "Squeeze",
         "Swish",
@@ -226,3 +216,6 @@ _WEIGHTLESS = frozenset(
         "UnaryOp",
     ]
 )
+
+# The layers of a model that can be read: those that the runtime is built with.
+KNOWN_LAYERS = frozenset(_LAYOUTS) | _WEIGHTLESS

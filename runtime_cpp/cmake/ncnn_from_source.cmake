@@ -89,11 +89,10 @@ endif()
 
 # What RTMPose, RTMDet, RTMW and RTMO need after pnnx, with the layers that these create themselves, and int8.
 set(EDGEPOSE_NCNN_LAYERS
-    absval batchnorm bias binaryop cast clip concat convolution convolution1d convolutiondepthwise copyto crop deepcopy
-    dequantize dropout eltwise exp expanddims flatten flip gelu gemm hardsigmoid hardswish innerproduct input interp
-    layernorm log matmul memorydata mish multiheadattention noop normalize packing padding permute pixelshuffle pooling
-    power prelu quantize reduction relu requantize reshape rmsnorm scale sdpa sigmoid slice softmax softplus split
-    squeeze swish tanh tile unaryop)
+    absval batchnorm bias binaryop cast clip concat convolution convolutiondepthwise copyto crop deepcopy dequantize
+    dropout eltwise exp expanddims flatten gelu gemm hardsigmoid hardswish innerproduct input interp layernorm log
+    matmul memorydata multiheadattention noop packing padding permute pixelshuffle pooling power prelu quantize
+    reduction relu requantize reshape scale sigmoid slice softmax split squeeze swish tanh tile unaryop)
 
 function(edgepose_add_ncnn)
   file(STRINGS "${EDGEPOSE_NCNN_SOURCE_DIR}/src/CMakeLists.txt" lines REGEX "^ncnn_add_layer\\(")

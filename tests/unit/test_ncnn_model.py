@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgepose.calibration.ncnn_layouts import NcnnModelError
+from edgepose.calibration.ncnn_layouts import KNOWN_LAYERS, NcnnModelError
 from edgepose.calibration.ncnn_model import (
     TAG_FP16,
     TAG_FP32,
@@ -129,3 +131,11 @@ def test_arrays_that_do_not_fit_their_line_are_not_written() -> None:
     del model.layer("conv_0").weights["bias"]
     with pytest.raises(NcnnModelError, match="its parameters ask for weight, bias"):
         model.bin_bytes()
+
+
+def test_the_runtime_has_every_layer_that_may_be_converted() -> None:
+    recipe = Path(__file__, "../../../runtime_cpp/cmake/ncnn_from_source.cmake").resolve().read_text()
+    found = re.search(r"set\(EDGEPOSE_NCNN_LAYERS\s([^)]*)\)", recipe)
+    assert found is not None
+    made_at_run_time = {"requantize"}  # by ncnn itself, between two layers in int8
+    assert set(found.group(1).split()) - made_at_run_time == {name.lower() for name in KNOWN_LAYERS}
