@@ -30,7 +30,8 @@ class Reference:
 class DeviceProfile:
     """What is known about a device. big and little: numbers of its processors, empty where there is one kind.
 
-    abi is None for "as this machine"; features are those that the processor must have, as Linux names them.
+    abi is None for "as this machine"; folder is the one in which EdgePose makes its own on the device.
+    features are those that the processor must have, as Linux names them.
     socs is what Android calls the chip (ro.soc.model, ro.board.platform). verified: whether a result measured
     with EdgePose on this device is recorded.
     """
@@ -130,7 +131,8 @@ def parse_profile(text: str, *, name: str, where: str) -> DeviceProfile:
     reader.finish()
     if ".." in Path(profile.folder).parts or profile.folder in ("/", ""):
         raise ConfigurationError(
-            f"{where}: folder is {profile.folder!r}", hint="it is removed after a run: name one of its own"
+            f"{where}: folder is {profile.folder!r}",
+            hint="name one in which EdgePose may make a folder of its own",
         )
     return profile
 

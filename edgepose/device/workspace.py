@@ -11,15 +11,17 @@ from edgepose.device.transport import Transport
 from edgepose.errors import DeviceError
 from edgepose.hashing import sha256_file
 
+# Its own name inside the folder of the profile, which may hold files of the user's: only this is removed.
+NAME = "edgepose-workspace"
 _SUM = re.compile(r"^\\?([0-9a-f]{64}) [ *](.+)$")
 
 
 class Workspace:
-    """A folder on a device, made when it is first needed."""
+    """A folder of EdgePose's own, inside a given one on a device; made when it is first needed."""
 
-    def __init__(self, transport: Transport, root: str) -> None:
+    def __init__(self, transport: Transport, parent: str) -> None:
         self._transport = transport
-        self._root = PurePosixPath(root)
+        self._root = PurePosixPath(parent, NAME)
 
     def make(self) -> None:
         """Make the folder, for this user alone, and learn its full path: a relative one begins at home."""
@@ -72,7 +74,7 @@ class Workspace:
         return folder
 
     def remove(self) -> None:
-        """Remove the folder and everything in it."""
+        """Remove the folder and everything in it; never the one that it lies in."""
         self._transport.run(["rm", "-rf", "--", self.root])
 
     def end_process(self, pid: int, program: str) -> None:

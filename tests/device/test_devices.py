@@ -20,7 +20,10 @@ from edgepose.bundle.manifest import preprocess_member
 from edgepose.calibration.agreement import run_samples
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.core import load_core
+from edgepose.device.adb import AdbTransport
 from edgepose.device.kernels import count_kernels
+from edgepose.device.ssh import SshTransport
+from edgepose.device.workspace import Workspace
 from edgepose.pipeline import PosePipeline
 
 BUNDLES = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "v1"
@@ -115,7 +118,7 @@ def test_a_phone_through_adb(
     document = _check(outcome, {"asimdhp", "asimddp"})
     _same_as_here(document, bundle, "fp16")
     assert document["device"]["serial"] == phone.serial
-    assert not phone.path("/data/local/tmp/edgepose-bench").exists()
+    assert list(phone.path("/data/local/tmp").iterdir()) == []
 
 
 def test_a_board_through_ssh(
@@ -150,10 +153,10 @@ def test_what_can_go_wrong_with_a_phone(
     own_profile(
         "double",
         "title: D\ntransport: adb\nabi: aarch64-linux\nengines: [fake, onnx]\nthreads: [1]\n"
-        "folder: /data/local/tmp/edgepose-bench\n",
+        "folder: /data/local/tmp\n",
     )
     pose, out = BUNDLES / "pose", ("-o", tmp_path / "o")
-    folder = phone.path("/data/local/tmp/edgepose-bench")
+    folder = phone.path("/data/local/tmp/edgepose-workspace")
     stand_in = tmp_path / "runner"
     path = {"EDGEPOSE_RUNNER": str(stand_in)}
 
@@ -213,6 +216,28 @@ def test_what_can_go_wrong_with_a_phone(
     fails("no Android device is attached", "--device", "double")
 
 
+def test_what_lies_beside_the_workspace_stays(phone: AdbDouble, board: SshDouble, tmp_path: Path) -> None:
+    own = tmp_path / "runner"
+    own.write_text("#!/bin/sh\n")
+    host = SshTransport("board", config=str(board.config))
+    # Results that were measured on the board itself lie in edgepose-bench.
+    for transport, home, folder in (
+        (host, board.home, "."),
+        (host, board.home / "edgepose-bench", "edgepose-bench"),
+        (host, board.home / "new", "new"),
+        (AdbTransport(phone.serial), phone.path("/data/local/tmp"), "/data/local/tmp"),
+    ):
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "result.json").write_text("{}")
+        workspace = Workspace(transport, folder)
+        workspace.make()
+        place = workspace.put("runner", {"edgepose_bench": own})
+        assert place.endswith("/edgepose-workspace/runner")
+        assert (home / "edgepose-workspace/runner/edgepose_bench").is_file()
+        Workspace(transport, folder).remove()  # as remove_files() does after --keep-files
+        assert (home / "result.json").is_file() and not (home / "edgepose-workspace").exists()
+
+
 def test_several_devices_at_once(
     phone: AdbDouble,
     board: SshDouble,
@@ -221,10 +246,10 @@ def test_several_devices_at_once(
     tmp_path: Path,
 ) -> None:
     text = "title: D\nabi: aarch64-linux\nengines: [fake]\nthreads: [1]\n"
-    own_profile("mobile", f"{text}transport: adb\nfolder: /data/local/tmp/edgepose-bench\nsocs: [SM8250]\n")
+    own_profile("mobile", f"{text}transport: adb\nfolder: /data/local/tmp\nsocs: [SM8250]\n")
     own_profile(
         "remote",
-        f"{text}transport: ssh\nfolder: e\naddress: board\nssh_config: {json.dumps(str(board.config))}\n",
+        f"{text}transport: ssh\nfolder: .\naddress: board\nssh_config: {json.dumps(str(board.config))}\n",
     )
     phone.install("getprop", 'case "$1" in ro.soc.model) echo sm8250;; esac')
     phone.install("cmd", f'echo "$@" >> {tmp_path}/modes')
@@ -255,7 +280,7 @@ def test_several_devices_at_once(
     assert outcome.returncode == 0 and json.loads(outcome.stdout)["plan"]["fixed_performance"]
     mode = "power set-fixed-performance-mode-enabled"
     assert (tmp_path / "modes").read_text().splitlines() == [f"{mode} true", f"{mode} false"]
-    assert not phone.path("/data/local/tmp/edgepose-bench").exists() and list(board.home.iterdir()) == []
+    assert list(phone.path("/data/local/tmp").iterdir()) == list(board.home.iterdir()) == []
 
 
 def test_what_can_go_wrong_with_a_board(

@@ -87,8 +87,8 @@ def test_adb(
     seed: int,
 ) -> None:
     monkeypatch.setenv("EDGEPOSE_RUNNER", str(aarch64_runner))
-    own_profile("double", PROFILE.format(transport="adb", folder="/data/local/tmp/edgepose-bench"))
-    journal = phone.path("/data/local/tmp/edgepose-bench/run/journal.jsonl")
+    own_profile("double", PROFILE.format(transport="adb", folder="/data/local/tmp"))
+    journal = phone.path("/data/local/tmp/edgepose-workspace/run/journal.jsonl")
 
     def mend() -> None:
         adb_server("disconnect", phone.serial)
@@ -116,7 +116,7 @@ def test_ssh(
     monkeypatch.setenv("EDGEPOSE_RUNNER", str(aarch64_runner))
     text = PROFILE.format(transport="ssh", folder="edgepose-bench")
     own_profile("double", f"{text}address: board\nssh_config: {json.dumps(str(board.config))}\n")
-    journal = board.home / "edgepose-bench/run/journal.jsonl"
+    journal = board.home / "edgepose-bench/edgepose-workspace/run/journal.jsonl"
     rng = random.Random(seed)
     hits = [
         _cut_and_resume(
