@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,18 +19,32 @@ if TYPE_CHECKING:
 
 _SPACE_CHECK_FRAMES = 32
 _SPACE_KEPT_BYTES = 4 << 20
+# Behind these names may lie a regular file, opened by the shell, that must not get another one in its place.
+_OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+
+
+def is_stream(path: Path) -> bool:
+    """Say whether a path is a device, a pipe or one of this process's open files: it is written in place."""
+    if _OPEN_FILE.fullmatch(os.path.abspath(path)):  # noqa: PTH100  # resolve() would follow the link
+        return True
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, which becomes `path` at the end, or vanishes after an error.
 
+    A link is followed: what it names is replaced. A device or a pipe cannot be replaced and is given itself.
     The suffix is kept, since encoders choose the format by it. An OSError without a file name gets this one.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    if is_stream(path):
+        yield path
+        return
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         if error.filename is None or str(error.filename) == str(temporary):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
@@ -64,6 +79,11 @@ def open_video(path: Path, *, fps: float) -> Iterator[VideoWriter]:
 
     After an error or Ctrl-C nothing is left. Raises ConfigurationError when the file lacks a frame.
     """
+    if is_stream(path):
+        raise UsageError(
+            f"{path}: a video needs a file, this is a device or a pipe",
+            hint="name a file that ends with .mp4",
+        )
     with atomic_path(path) as temporary:
         temporary.touch()
         writer = VideoWriter(path, temporary, fps)

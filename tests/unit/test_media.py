@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import struct
 from collections.abc import Iterator
@@ -265,6 +266,37 @@ def test_an_existing_file_survives_a_failed_write(tmp_path: Path) -> None:
     with writers.atomic_path(target) as path:
         path.write_text("new")
     assert target.read_text() == "new" and list(tmp_path.iterdir()) == [target]
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("old.txt", "new.txt"):
+        (tmp_path / name).symlink_to(f"data/{name}")
+    (tmp_path / "data" / "old.txt").write_text("old")
+    for name in ("old.txt", "new.txt"):
+        writers.write_text(tmp_path / name, "new")
+        assert (tmp_path / name).is_symlink() and (tmp_path / "data" / name).read_text() == "new"
+    assert len(list((tmp_path / "data").iterdir())) == 2
+
+
+def test_devices_and_pipes_are_written_in_place(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mp4"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    (tmp_path / "link").symlink_to(pipe)
+    for name in (pipe, tmp_path / "link"):
+        writers.write_text(name, "through")
+        assert os.read(reader, 99) == b"through" and pipe.is_fifo()
+    assert (tmp_path / "link").is_symlink()
+    with pytest.raises(UsageError, match="a device or a pipe"), writers.open_video(pipe, fps=10):
+        raise AssertionError
+    os.close(reader)
+    # As "> file" opens it: what was written there by name must be the file that the shell holds.
+    with (tmp_path / "file").open("w+") as stream:
+        writers.write_text(Path(f"/dev/fd/{stream.fileno()}"), "through")
+        assert stream.read() == "through"
+    assert writers.is_stream(Path(os.devnull)) and not writers.is_stream(Path("/dev/shm/none"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "link", "pipe.mp4"]
 
 
 def test_a_full_disk_stops_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
