@@ -49,13 +49,11 @@ def limits_for(precision: str, *, file: Path | None = None, budgets: Sequence[st
     A budget is "NAME=VALUE", or a number alone, which is the AP that may be lost. Errors: UsageError.
     """
     own = Path(__file__).with_name("gate_limits.json")
-    defaults = _row(own, json.loads(own.read_text(encoding="utf-8")), precision)
-    limits = GateLimits(name=precision, **defaults)
+    table = json.loads(own.read_text(encoding="utf-8"))
+    limits = GateLimits(name=precision, **_row(own, table, precision))
     if file is not None:
-        document = _read(file)
-        if precision in document or any(isinstance(value, dict) for value in document.values()):
-            document = document.get(precision, {})
-        limits = _with(limits, _checked(str(file), document), name="file")
+        values = _section(file, _read(file), precision, known=tuple(table))
+        limits = _with(limits, _checked(str(file), values), name="file")
     for budget in budgets:
         name, mark, value = budget.rpartition("=")
         values = {name if mark else "ap_loss": _number(budget, value)}
@@ -79,6 +77,24 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UsageError(f"{file}: not an object of limits", hint="see docs/accuracy.md")
     return document
+
+
+def _section(file: Path, document: dict[str, Any], precision: str, *, known: Sequence[str]) -> Any:
+    """Return the limits of a precision from a file of sections, or the file where it has none."""
+    if not any(name in known or isinstance(value, dict) for name, value in document.items()):
+        return document
+    for name in document:
+        # A misspelt one would leave its precision with the default limits, unnoticed.
+        if name not in known:
+            raise UsageError(
+                f"{file}: {name!r} is no precision", hint=f"sections are named {', '.join(known)}"
+            )
+    if precision not in document:
+        raise UsageError(
+            f"{file}: has no limits for the precision {precision!r}, only for {', '.join(document)}",
+            hint=f"add them; an empty section takes the defaults: {json.dumps({precision: {}})}",
+        )
+    return document[precision]
 
 
 def _row(file: Path, document: dict[str, Any], precision: str) -> dict[str, float]:

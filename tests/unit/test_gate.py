@@ -173,6 +173,9 @@ def test_the_traces_of_defects() -> None:
         ('{"ap_los": 1}', "there is no limit 'ap_los'"),
         ('{"fp16": {"ap_loss": -1}}', "ap_loss is -1"),
         ('{"fp16": {"ap_loss": "1"}}', "ap_loss is '1'"),
+        ('{"int8": {"ap_loss": 1}}', "has no limits for the precision 'fp16', only for int8"),
+        ('{"ftp16": {"ap_loss": 1}}', "'ftp16' is no precision"),
+        ('{"fp16": {}, "ap_loss": 1}', "'ap_loss' is no precision"),
     ],
 )
 def test_bad_limits_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -189,6 +192,8 @@ def test_limits_of_a_file_and_budgets(tmp_path: Path) -> None:
     assert (found.ap_loss, found.joint_mean_input_px, found.name) == (2.5, 3.0, "file")
     assert found.drift_mean_input_px == limits_for("fp16").drift_mean_input_px
     assert limits_for("fp32", budgets=("1.5",)).ap_loss == 1.5
+    path.write_text('{"ap_loss": 4}')
+    assert limits_for("int8", file=path).ap_loss == 4
     for budget in ("x", "ap_loss=", "none=1", "0"):
         with pytest.raises(UsageError, match="--budget"):
             limits_for("fp32", budgets=(budget,))
