@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections import deque
@@ -20,6 +21,7 @@ TARGETS = {"aarch64-linux": "aarch64-linux-gnu-g++"}
 _PACKAGES = {"aarch64-linux": "g++-aarch64-linux-gnu"}
 _LIMIT_SECONDS = 3600.0
 _KEPT_LINES = 200
+_REASON_CHARACTERS = 400
 
 
 def find_sources(given: Path | None) -> Path:
@@ -95,17 +97,33 @@ def _run(argv: list[str], report: Callable[[str], None]) -> None:
     last: deque[str] = deque(maxlen=_KEPT_LINES)
 
     def take(line: str) -> None:
-        last.append(line)
+        last.append(line.rstrip())
         report(line)
 
+    # One stream: CMake's errors, which go to stderr, reach the report in their place among the other lines.
+    merged = ["/bin/sh", "-c", 'exec "$@" 2>&1', "sh", *argv]
     try:
-        ended: Ended = run_lines(argv, timeout_s=_LIMIT_SECONDS, on_line=take)
+        ended: Ended = run_lines(merged, timeout_s=_LIMIT_SECONDS, on_line=take)
     except TimeLimit:
         raise EngineError(f"building the runner took longer than {_LIMIT_SECONDS / 60:.0f} minutes") from None
     if ended.exit_code != 0:
-        text = [*last, *ended.stderr.splitlines()]
-        errors = [line.strip() for line in text if "error" in line.lower() and line.strip()]
-        reason = (errors or [line for line in text if line.strip()] or ["no message"])[0].strip()
         raise EngineError(
-            f"the runner cannot be built: {reason}", hint="run it again with -vv to see everything"
+            f"the runner cannot be built: {_reason(list(last))}",
+            hint="run it again with -vv to see everything",
         )
+
+
+def _reason(lines: list[str]) -> str:
+    """Return what CMake, the compiler or the linker complains about first, in one line."""
+    for number, line in enumerate(lines):
+        if line.startswith("CMake Error"):
+            told = [line.partition(": ")[2]]  # nothing in "CMake Error at FILE:LINE (message):"
+            for following in lines[number + 1 :]:
+                if following.strip() and not following[0].isspace():
+                    break
+                told.append(following)
+            text = " ".join(" ".join(told).split()) or line
+            return text if len(text) <= _REASON_CHARACTERS else text[:_REASON_CHARACTERS].rstrip() + " ..."
+    said = [line.strip() for line in lines if line.strip() and "Configuring incomplete" not in line]
+    errors = [line for line in said if re.search(r"\berror: ", line, re.IGNORECASE)]
+    return (errors or [line for line in said if "error" in line.lower()] or said or ["no message"])[0]
