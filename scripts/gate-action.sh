@@ -14,7 +14,11 @@ list() { grep -v '^[[:space:]]*$' <<<"$1" || true; }
 mapfile -t checkpoints < <(list "$CHECKPOINT")
 mapfile -t budgets < <(list "${BUDGET:-}")
 
-edgepose convert "${checkpoints[@]}" --to "$TARGET" --precision "$PRECISION" -o "$folder/bundles" ||
+conversion=(--to "$TARGET" --precision "$PRECISION")
+[[ -z "${CALIB:-}" ]] || conversion+=(--calib "$CALIB")
+[[ -z "${KEYPOINTS:-}" ]] || conversion+=(--keypoints "$KEYPOINTS")
+[[ -z "${INPUT_SIZE:-}" ]] || conversion+=(--input-size "$INPUT_SIZE")
+edgepose convert "${checkpoints[@]}" "${conversion[@]}" -o "$folder/bundles" ||
   { code=$?; echo "verdict=ERROR" >>"$GITHUB_OUTPUT"; exit "$code"; }
 bundles=("$folder"/bundles/*)
 

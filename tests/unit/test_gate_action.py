@@ -17,7 +17,9 @@ exit "$STUB_GATE"
 """
 
 
-def run_action(tmp_path: Path, *, convert: int = 0, gate: int = 0) -> tuple[int, dict[str, str], str]:
+def run_action(
+    tmp_path: Path, *, convert: int = 0, gate: int = 0, **inputs: str
+) -> tuple[int, dict[str, str], str]:
     (tmp_path / "bin").mkdir()
     stub = tmp_path / "bin" / "edgepose"
     stub.write_text(STUB)
@@ -28,7 +30,7 @@ def run_action(tmp_path: Path, *, convert: int = 0, gate: int = 0) -> tuple[int,
         "GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
         "CHECKPOINT": "det.pth\npose file.pth\n", "TARGET": "ncnn", "PRECISION": "fp16",
         "REFERENCE": "base.json", "IMAGES": "images", "DATA": "labels.json",
-        "BUDGET": "0.5\njoint_mean_input_px=2\n",
+        "BUDGET": "0.5\njoint_mean_input_px=2\n", "CALIB": "", "KEYPOINTS": "", "INPUT_SIZE": "", **inputs,
     }  # fmt: skip
     script = ROOT / "scripts" / "gate-action.sh"
     done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
@@ -51,6 +53,21 @@ def test_the_gate_decides_the_job(tmp_path: Path, code: int, verdict: str) -> No
     assert "### the comment" in (tmp_path / "summary").read_text()
 
 
+def test_a_calibrated_candidate(tmp_path: Path) -> None:
+    inputs = {"CALIB": "gate/calib pictures", "KEYPOINTS": "coco17", "INPUT_SIZE": "256x192"}
+    _, _, calls = run_action(tmp_path, PRECISION="mixed", **inputs)
+    assert calls.startswith(
+        "convert det.pth pose file.pth --to ncnn --precision mixed --calib gate/calib pictures "
+        "--keypoints coco17 --input-size 256x192 -o "
+    )
+
+
+def test_calibration_installs_what_it_needs() -> None:
+    action = (ROOT / "action.yml").read_text()
+    assert "EXTRAS: ${{ inputs.calib != '' && 'convert,eval,calibrate' || 'convert,eval' }}" in action
+    assert '"$GITHUB_ACTION_PATH[$EXTRAS]"' in action
+
+
 def test_a_refused_conversion_ends_the_job(tmp_path: Path) -> None:
     returned, outputs, calls = run_action(tmp_path, convert=5)
     assert (returned, outputs["verdict"]) == (5, "ERROR")
@@ -60,9 +77,13 @@ def test_a_refused_conversion_ends_the_job(tmp_path: Path) -> None:
 def test_every_input_reaches_the_script() -> None:
     """The action hands its inputs over as variables: text of a pull request never becomes code."""
     action, script = (ROOT / "action.yml").read_text(), (ROOT / "scripts" / "gate-action.sh").read_text()
-    names = ("checkpoint", "target", "precision", "reference", "images", "data", "limits", "budget")
+    names = (
+        "checkpoint", "target", "precision", "calib", "keypoints", "input-size", "reference", "images",
+        "data", "video", "limits", "budget",
+    )  # fmt: skip
     for name in names:
-        assert f"{name.upper()}: ${{{{ inputs.{name} }}}}" in action
-        assert f"${{{name.upper()}:" in script
+        variable = name.upper().replace("-", "_")
+        assert f"{variable}: ${{{{ inputs.{name} }}}}" in action
+        assert f"${{{variable}:" in script
     for line in action.splitlines():
         assert "${{" not in line or "run:" not in line
