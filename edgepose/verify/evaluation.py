@@ -19,7 +19,7 @@ from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
 from edgepose.verify.figures import drift_member, errors_member, number, worst_member
 from edgepose.verify.oks import match
 from edgepose.verify.overlap import refuse_calibration_pictures
-from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict
+from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, require_boxes
 from edgepose.verify.run_info import CREATED_BY, bundle_member, constants_of, data_member, skeleton_member
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ def open_data(subject: Subject, images: Path, data: Path | None, *, max_images: 
 
 
 def box_source(subject: Subject, data: Dataset, asked: BoxSource | None) -> BoxSource:
-    """Decide where the boxes come from. Errors: UsageError for labelled boxes that there are not."""
+    """Decide where the boxes come from. Errors: UsageError for labelled boxes that cannot be."""
     if asked == "labelled" and not len(data.boxed):
         raise UsageError(f"{data.path}: holds no boxes", hint="give --data, or --boxes detected")
     if asked is not None:
+        require_boxes(subject.path, subject.member["pipeline"], asked)
         return asked
     return "detected" if subject.member["pipeline"] == "one_stage" or not len(data.boxed) else "labelled"
 
@@ -107,6 +108,8 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
     if reference is not None:
         require_same_points(subject, reference)
     boxes = box_source(subject, data, request.boxes)
+    if reference is not None:
+        require_boxes(reference.path, reference.member["pipeline"], boxes)
     recipe = Recipe(boxes=boxes, device=request.device)
     if not len(data.labelled) and reference is None:
         raise UsageError(

@@ -28,7 +28,7 @@ from edgepose.verify.figures import worst_member
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.gate_members import accuracy_of, scores_of, summary_of
 from edgepose.verify.overlap import refuse_calibration_pictures
-from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, subset
+from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, require_boxes, subset
 from edgepose.verify.run_info import CREATED_BY, data_member, skeleton_member
 from edgepose.verify.video import Tracks, compare, frame_count, track, video_checks, video_member
 
@@ -128,6 +128,8 @@ def gate(request: GateRequest) -> dict[str, Any]:
     if asked is None and reference.recorded:
         asked = reference.recorded.document["settings"]["boxes"]
     recipe = Recipe(boxes=box_source(candidate, data, asked), device=request.device)
+    if reference.path:  # before the candidate runs, which may take long
+        require_boxes(reference.path, reference.member["pipeline"], recipe.boxes)
     settings = {
         "boxes": recipe.boxes, "flip_test": False, "device": request.device,
         "confidence": request.confidence, "samples": request.samples, "seed": request.seed,

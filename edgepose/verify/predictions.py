@@ -103,6 +103,14 @@ class _Result:
     cached: bool = False
 
 
+def require_boxes(bundle: Path, pipeline: str, boxes: BoxSource) -> None:
+    """Refuse labelled boxes for a pipeline that takes none. Errors: UsageError."""
+    if boxes == "labelled" and pipeline == "one_stage":
+        raise UsageError(
+            f"{bundle}: the pipeline is 'one_stage' and takes no boxes", hint="give --boxes detected"
+        )
+
+
 def predict(
     bundle: Path,
     data: Dataset,
@@ -167,7 +175,7 @@ def _run_all(bundle: Path, recipe: Recipe, chunks: Sequence[_Chunk], processes: 
         return
     import multiprocessing
 
-    PosePipeline(bundle, threads=1, device=recipe.device).close()  # its errors belong to this process
+    _Runner(bundle, recipe).pipeline.close()  # its errors belong to this process
     pool = ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),
@@ -212,10 +220,7 @@ class _Runner:
             raise UsageError(
                 f"{bundle}: finds boxes, not keypoints", hint="give a bundle with a pose network or RTMO"
             )
-        if recipe.boxes == "labelled" and self.pipeline.pipeline_type == "one_stage":
-            raise UsageError(
-                f"{bundle}: the pipeline is 'one_stage' and takes no boxes", hint="give --boxes detected"
-            )
+        require_boxes(bundle, self.pipeline.pipeline_type, recipe.boxes)
         self._recipe = recipe
         self._cache = Cache("predictions")
 

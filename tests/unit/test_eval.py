@@ -14,8 +14,9 @@ import pytest
 
 from edgepose import writers
 from edgepose.cli.main import main
+from edgepose.errors import UsageError
 from edgepose.skeletons import KEYPOINT_SETS
-from edgepose.verify import bootstrap
+from edgepose.verify import baseline_job, bootstrap, evaluation, gate, predictions
 from edgepose.verify.coco_library import STATISTICS, average_precision
 from edgepose.verify.dataset import Dataset, read_dataset
 from edgepose.verify.oks import match
@@ -83,17 +84,53 @@ def test_figures_and_document(
     assert again["accuracy"] == document["accuracy"] and again["data"] == document["data"]
 
 
-def test_several_processes_give_the_same(labelled: Path, bundles_v1: Path) -> None:
+def test_several_processes_give_the_same(
+    labelled: Path, bundles_v1: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from edgepose.verify.predictions import Recipe, predict
 
-    points = KEYPOINT_SETS["coco17"]
-    data = read_dataset(labelled, labelled.parent / "images", points)
+    monkeypatch.setattr(predictions, "_CHUNK_PICTURES", 1)  # else there is work for one process only
+    data = read_dataset(labelled, labelled.parent / "images", POINTS)
     one = predict(bundles_v1 / "pose", data, Recipe(), processes=1)
     import shutil
 
     shutil.rmtree(labelled.parent / "cache")
     many = predict(bundles_v1 / "pose", data, Recipe(), processes=2)
     assert np.array_equal(one.keypoints, many.keypoints) and one.picture_digests == many.picture_digests
+    assert (one.processes, many.processes) == (1, 2)
+    with pytest.raises(UsageError, match="'one_stage' and takes no boxes"):
+        predict(bundles_v1 / "one_stage", data, Recipe(), processes=2)
+
+
+@pytest.mark.parametrize("names", ["one_stage pose", "pose one_stage", "one_stage"])
+def test_boxes_for_rtmo_are_refused_before_anything_runs(
+    labelled: Path,
+    bundles_v1: Path,
+    names: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    def three_points(document: dict[str, Any]) -> None:
+        manifest = json.loads((bundles_v1 / "pose" / "bundle.json").read_text())
+        document["categories"][0]["keypoints"] = manifest["models"]["pose"]["head"]["points"]["keypoints"]
+        for item in document["annotations"]:
+            item["keypoints"] = item["keypoints"][:9]
+
+    change(labelled, three_points)
+    first, *second = (str(bundles_v1 / name) for name in names.split())
+    reference = ["--reference", *second] if second else []
+    data = ["--data", str(labelled), "--images", str(labelled.parent / "images"), "--boxes", "labelled"]
+    commands = [["eval", first, *reference]]
+    commands += [["gate", first, *reference]] if second else [["baseline", "record", first, "-o", "b.json"]]
+    for module in (evaluation, gate, baseline_job):
+        monkeypatch.setattr(module, "predict", never)
+    for command in commands:
+        assert main([*command, *data]) == 2
+        err = capsys.readouterr().err
+        assert "one_stage: the pipeline is 'one_stage' and takes no boxes\nhint: give --boxes detected" in err
 
 
 @pytest.fixture
