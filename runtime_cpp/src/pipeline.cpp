@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "background_detector.h"
+#include "edgepose/boxes.h"
 #include "edgepose/tracker.h"
+#include "engines/engines.h"
 #include "golden.h"
 #include "scene_change.h"
 #include "stages.h"
@@ -15,8 +17,6 @@
 namespace edgepose {
 namespace {
 
-// A box that cannot be cropped is not a person: clipping to the picture can leave a sliver.
-constexpr float kMinBoxSide_px = 1.0F;
 constexpr int kMaxDetectEvery = 100000;
 
 }  // namespace
@@ -64,7 +64,12 @@ class Pipeline::Impl {
     EDGEPOSE_RETURN_IF_ERROR(validate(image));
     if (tracker_ == nullptr) return find_all(image, out, timings);
     EDGEPOSE_RETURN_IF_ERROR(begin_frame(image, time_ns));
-    if (background_ != nullptr) return process_behind(image, out, timings);
+    if (background_ != nullptr) {
+      Status done = process_behind(image, out, timings);
+      // The tracker would not know the frame that a detection was begun with.
+      if (!done.ok()) forget_detection();
+      return done;
+    }
     const bool due = frames_to_detection_ <= 0 || tracker_->wants_detection();
     if (due) {
       EDGEPOSE_RETURN_IF_ERROR(find_all(image, out, timings));
@@ -142,8 +147,9 @@ class Pipeline::Impl {
     const bool follows = options.detect_every > 1 || options.detect_delay > 0;
     const std::string which = options.detect_every > 1 ? "detect_every above 1" : "detect_delay";
     if (!options.track) {
-      if (!options.smooth && !follows) return {};
-      return wrong((options.smooth ? "smoothing" : which) + " needs tracking", "set track as well");
+      if (!options.smooth && !follows && !options.tracking.has_value()) return {};
+      const std::string what = options.smooth ? "smoothing" : follows ? which : "tracking settings";
+      return wrong(what + " without tracking", "set track as well");
     }
     if (follows && bundle_.pipeline().type != PipelineSettings::Type::kTopDown) {
       return wrong(which + " needs a detector with a pose network, which the bundle \"" +
@@ -169,10 +175,12 @@ class Pipeline::Impl {
     return {};
   }
 
-  // At a cut everybody is somebody new.
+  // At a cut everybody is somebody new. After a gap, what the detector found before it is old.
   Status begin_frame(const ImageView& image, int64_t time_ns) {
+    const bool wanted = tracker_->wants_detection();
     EDGEPOSE_RETURN_IF_ERROR(
         tracker_->begin(time_ns, upright_width_px(image), upright_height_px(image)));
+    if (!wanted && tracker_->wants_detection()) forget_detection();
     if (scene_.is_cut(image, scene_change_levels_)) {
       tracker_->end_tracks();
       forget_detection();
@@ -208,11 +216,7 @@ class Pipeline::Impl {
       follow(expected, out);
     }
     if (due && !now && !background_->is_running()) EDGEPOSE_RETURN_IF_ERROR(begin());
-    const Status posed = pose_->run(image, *out, timings);
-    if (!posed.ok()) {
-      forget_detection();  // the tracker would not know the frame that it was begun with
-      return posed;
-    }
+    EDGEPOSE_RETURN_IF_ERROR(pose_->run(image, *out, timings));
     const auto source = arrived ? Tracker::Source::kDetected : Tracker::Source::kFollowed;
     set_count(tracker_->update(source, *out), out);
     if (background_->is_running() && begun) tracker_->remember();
@@ -368,10 +372,12 @@ Pipeline::~Pipeline() = default;
 
 Result<std::unique_ptr<Pipeline>> Pipeline::open(const std::string& bundle_dir,
                                                  const PipelineOptions& options) {
-  EDGEPOSE_ASSIGN_OR_RETURN(Bundle bundle, Bundle::open(bundle_dir));
-  auto impl = std::make_unique<Impl>(std::move(bundle));
-  EDGEPOSE_RETURN_IF_ERROR(impl->open(options));
-  return std::unique_ptr<Pipeline>(new Pipeline(std::move(impl)));
+  return guarded("the pipeline", [&]() -> Result<std::unique_ptr<Pipeline>> {
+    EDGEPOSE_ASSIGN_OR_RETURN(Bundle bundle, Bundle::open(bundle_dir));
+    auto impl = std::make_unique<Impl>(std::move(bundle));
+    EDGEPOSE_RETURN_IF_ERROR(impl->open(options));
+    return std::unique_ptr<Pipeline>(new Pipeline(std::move(impl)));
+  });
 }
 
 const Bundle& Pipeline::bundle() const { return impl_->bundle(); }

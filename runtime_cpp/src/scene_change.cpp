@@ -14,7 +14,8 @@ bool SceneChange::is_cut(const ImageView& image, float threshold_levels) {
   const int channels = channels_of(image.format);
   // Green is the second byte of every order, and most of the brightness.
   const uint8_t* green = image.data + (channels > 1 ? 1 : 0);
-  const bool same_shape = image.width_px == width_px_ && image.height_px == height_px_;
+  const bool same_view = image.width_px == width_px_ && image.height_px == height_px_ &&
+                         image.rotation_deg == rotation_deg_ && image.mirrored == mirrored_;
   const bool first = width_px_ == 0;
   std::array<ptrdiff_t, static_cast<size_t>(kColumns) * kSamples> offsets;
   for (size_t i = 0; i < offsets.size(); ++i) {
@@ -38,10 +39,12 @@ bool SceneChange::is_cut(const ImageView& image, float threshold_levels) {
   }
   width_px_ = image.width_px;
   height_px_ = image.height_px;
+  rotation_deg_ = image.rotation_deg;
+  mirrored_ = image.mirrored;
   if (first) return false;
   const float levels =
       static_cast<float>(difference) / (static_cast<float>(grid_.size()) * kSamples * kSamples);
-  return !same_shape || levels > threshold_levels;
+  return !same_view || levels > threshold_levels;
 }
 
 }  // namespace edgepose

@@ -12,7 +12,8 @@ namespace edgepose {
 class SceneChange {
  public:
   // Whether the picture differs from the last one by more than threshold_levels (mean over the
-  // grid, 0..255); a picture of another shape does, too. The picture must be valid.
+  // grid, 0..255); a picture of another shape, or turned or mirrored in another way, does, too. The
+  // picture must be valid.
   bool is_cut(const ImageView& image, float threshold_levels);
   void reset() { width_px_ = 0; }
 
@@ -23,6 +24,8 @@ class SceneChange {
   std::array<uint16_t, static_cast<size_t>(kColumns) * kRows> grid_{};
   int width_px_ = 0;  // 0: no picture yet
   int height_px_ = 0;
+  int rotation_deg_ = 0;
+  bool mirrored_ = false;
 };
 
 }  // namespace edgepose

@@ -63,8 +63,6 @@ Sha256::Sha256(Path path) : compress_(sha256_compress_scalar), state_(kInitialSt
   }
 }
 
-bool Sha256::accelerated() { return sha256_compress_accelerated() != nullptr; }
-
 void Sha256::update(const void* data, size_t bytes) {
   if (bytes == 0) return;
   const uint8_t* next = static_cast<const uint8_t*>(data);

@@ -107,8 +107,8 @@ Status OneStageStage::run(const ImageView& image, std::vector<Detection>* person
     EDGEPOSE_RETURN_IF_ERROR(engine_->run(inputs_, &outputs_));
   }
   const Stopwatch watch(&timings->detector_decode_ns);
-  return decoder_->decode(outputs_, 0, model_.preprocess, transform, image.width_px,
-                          image.height_px, persons, keypoints);
+  return decoder_->decode(outputs_, 0, model_.preprocess, transform, upright_width_px(image),
+                          upright_height_px(image), persons, keypoints);
 }
 
 Result<std::unique_ptr<PoseStage>> PoseStage::open(const Bundle& bundle,

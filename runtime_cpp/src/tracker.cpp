@@ -14,7 +14,6 @@
 namespace edgepose {
 namespace {
 
-constexpr float kMinBoxSide_px = 1.0F;
 // From this share of a box on, another person's pose may be found in it.
 constexpr float kCoveredShare = 0.2F;
 // A person who first appears near others is often a box around two of them, seen once: it gets a
@@ -81,6 +80,7 @@ class Tracker::Impl {
     now_ns_ = time_ns;
     width_px_ = width_px;
     height_px_ = height_px;
+    expire();
     return {};
   }
 
@@ -98,7 +98,11 @@ class Tracker::Impl {
       if (visible_x < kMinBoxSide_px || visible_y < kMinBoxSide_px) {
         lose(&track);
       } else {
-        predictions_.push_back({box, track.last.pose.box_score});
+        const float score = track.last.pose.box_score;
+        const auto after = std::upper_bound(
+            predictions_.begin(), predictions_.end(), score,
+            [](float value, const Prediction& other) { return value > other.box_score; });
+        predictions_.insert(after, {box, score});
       }
     }
     return predictions_;
@@ -108,7 +112,6 @@ class Tracker::Impl {
     started_ = true;
     time_ns_ = now_ns_;
     wants_detection_ = false;
-    expire();
     choose(source, poses);
     track_of_.assign(poses.size(), kNoTrack);
     associate(/*lost=*/false, poses);
@@ -132,9 +135,11 @@ class Tracker::Impl {
       wants_detection_ = source == Source::kFollowed;
     }
     started_tracks_ = started_tracks_ || !tracks_.empty();
-    std::swap(candidates_, next_candidates_);
-    next_candidates_.clear();
-    wants_detection_ = wants_detection_ || !candidates_.empty();
+    if (source != Source::kFollowed) {  // those of a followed frame were not looked for
+      std::swap(candidates_, next_candidates_);
+      next_candidates_.clear();
+      wants_detection_ = wants_detection_ || !candidates_.empty();
+    }
     return remaining;
   }
 
@@ -196,10 +201,14 @@ class Tracker::Impl {
     tracks_.erase(at);
   }
 
+  // Removes those who were not seen for too long. Who was still followed, before a gap between two
+  // frames, only a detection can find again.
   void expire() {
     for (size_t t = tracks_.size(); t-- > 0;) {
       const Track& track = tracks_[t];
-      if (seconds(now_ns_ - track.last.seen_ns) > settings_.max_lost_s) remove(t);
+      if (seconds(now_ns_ - track.last.seen_ns) <= settings_.max_lost_s) continue;
+      wants_detection_ = wants_detection_ || !track.lost;
+      remove(t);
     }
   }
 
@@ -389,7 +398,7 @@ class Tracker::Impl {
 
   Pose moved_;
   std::vector<Prediction> predictions_;
-  std::vector<Candidate> candidates_, next_candidates_;  // of the last frame, and of this one
+  std::vector<Candidate> candidates_, next_candidates_;  // of the last detection, and of this one
   std::vector<char> keep_, found_, near_;
   std::vector<float> quality_, gains_;
   std::vector<size_t> order_, rows_, columns_, track_of_;

@@ -14,7 +14,7 @@ namespace edgepose {
 // Starting a round allocates nothing.
 class WorkerPool {
  public:
-  explicit WorkerPool(int threads);
+  explicit WorkerPool(int threads);  // std::system_error where the system gives no more threads
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -29,6 +29,7 @@ class WorkerPool {
  private:
   void serve(int worker);
   void work(int worker);
+  void stop();
 
   std::vector<std::thread> threads_;
   std::mutex mutex_;

@@ -140,6 +140,44 @@ TEST(PipelineTest, AOneStageNetworkGivesItsBestPersons) {
             Code::kUnsupported);
 }
 
+TEST(PipelineTest, ATurnedPictureGivesWhatTheUprightOneGives) {
+  for (const char* name : {"top_down", "detect", "pose", "one_stage"}) {
+    const auto pipeline = open_pipeline(test_bundle(name), 1);
+    ASSERT_NE(pipeline, nullptr);
+    size_t low = 0;
+    for (unsigned seed = 0; seed < 8; ++seed) {
+      const TestPicture upright(40, 96, seed);
+      const ImageView& view = upright.view();
+      std::vector<uint8_t> pixels(3 * 96 * 40);
+      for (int y = 0; y < 40; ++y) {
+        for (int x = 0; x < 96; ++x) {
+          const uint8_t* from = view.data + x * view.row_stride_bytes + 3 * (39 - y);
+          std::copy(from, from + 3, pixels.begin() + 3 * (96 * y + x));
+        }
+      }
+      ImageView turned = view;
+      turned.data = pixels.data();
+      turned.width_px = 96;
+      turned.height_px = 40;
+      turned.row_stride_bytes = 3 * 96;
+      turned.rotation_deg = 90;
+      std::vector<Pose> expected, poses;
+      ASSERT_TRUE(pipeline->process(view, 0, &expected).ok());
+      ASSERT_TRUE(pipeline->process(turned, 0, &poses).ok());
+      ASSERT_EQ(poses.size(), expected.size()) << name;
+      for (size_t i = 0; i < poses.size(); ++i) {
+        low += poses[i].box.y2 > 40 ? 1 : 0;
+        EXPECT_EQ(poses[i].box.x1, expected[i].box.x1) << name;
+        EXPECT_EQ(poses[i].box.y2, expected[i].box.y2) << name;
+        ASSERT_EQ(poses[i].keypoints.size(), expected[i].keypoints.size());
+        for (size_t k = 0; k < poses[i].keypoints.size(); ++k)
+          EXPECT_EQ(poses[i].keypoints[k].y_px, expected[i].keypoints[k].y_px) << name;
+      }
+    }
+    EXPECT_GT(low, 0U) << name << ": nobody where the sides of the stored picture would end";
+  }
+}
+
 TEST(PipelineTest, NoBoxesGiveNoPoses) {
   const auto pipeline = open_pipeline(test_bundle("pose"), 1);
   ASSERT_NE(pipeline, nullptr);

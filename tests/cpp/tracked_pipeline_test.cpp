@@ -197,6 +197,19 @@ TEST(TrackedPipelineTest, ACutGivesNewIdsAndADetection) {
   EXPECT_GT(poses[0].track_id, first);
 }
 
+TEST(TrackedPipelineTest, AfterAPauseThePersonsAreLookedForAtOnce) {
+  for (const int delay : {0, 2}) {
+    const auto pipeline = open_delayed(100, delay);
+    ASSERT_NE(pipeline, nullptr);
+    int64_t time_ns = 0;
+    detections_of(pipeline.get(), 8, &time_ns);
+    time_ns += 2'000'000'000;
+    std::vector<std::vector<Pose>> all;
+    EXPECT_EQ(detections_of(pipeline.get(), 2, &time_ns, &all).substr(0, 1), "d") << delay;
+    for (const std::vector<Pose>& poses : all) EXPECT_FALSE(poses.empty()) << delay;
+  }
+}
+
 TEST(TrackedPipelineTest, GivenBoxesComeBackInTheirOrderWithIds) {
   const auto pipeline = open_tracking(test_bundle("pose"), 1, true);
   ASSERT_NE(pipeline, nullptr);
@@ -262,6 +275,10 @@ TEST(TrackedPipelineTest, OptionsAreChecked) {
   options.detect_every = 1;
   options.smooth = true;
   EXPECT_EQ(code("top_down", options), Code::kInvalidArgument);
+  options.smooth = false;
+  EXPECT_EQ(code("top_down", options), Code::kInvalidArgument) << "settings alone";
+  options.tracking.reset();
+  EXPECT_EQ(code("top_down", options), Code::kOk);
 }
 
 }  // namespace

@@ -172,6 +172,43 @@ TEST_F(TrackerTest, AFollowedBoxGrowsAndMovesWithThePose) {
   EXPECT_NEAR(box.y2 - box.y1, 144, 15);
 }
 
+TEST_F(TrackerTest, ThoseExpectedComeBestBoxFirst) {
+  frame({figure(100, 200, 0, 0.5F), figure(300, 200, 0, 0.9F), figure(500, 200, 0, 0.7F)});
+  ASSERT_TRUE(tracker_.begin(time_ns_ += kFrame_ns, 640, 480).ok());
+  std::vector<float> scores;
+  for (const Tracker::Prediction& expected : tracker_.predict())
+    scores.push_back(expected.box_score);
+  EXPECT_EQ(scores, std::vector<float>({0.9F, 0.7F, 0.5F}));
+}
+
+TEST_F(TrackerTest, AGapBetweenTwoFramesAsksForADetection) {
+  frame({figure(100, 200), figure(400, 200)});
+  frame({figure(400, 200)});  // the first one is lost
+  ASSERT_FALSE(tracker_.wants_detection());
+  ASSERT_TRUE(tracker_.begin(time_ns_ += 25 * kFrame_ns, 640, 480).ok());
+  EXPECT_FALSE(tracker_.wants_detection());
+  ASSERT_TRUE(tracker_.begin(time_ns_ += 10 * kFrame_ns, 640, 480).ok());
+  EXPECT_TRUE(tracker_.wants_detection()) << "somebody was followed until the gap";
+  EXPECT_TRUE(tracker_.predict().empty());
+  EXPECT_EQ(frame({figure(400, 200)}), Ids({3}));
+  EXPECT_FALSE(tracker_.wants_detection());
+}
+
+TEST_F(TrackerTest, FollowedFramesDoNotHideANewPersonNearOthers) {
+  const Pose old = figure(300, 200);
+  const Pose newcomer = figure(335, 200, 3);
+  EXPECT_EQ(frame({old}), Ids({1}));
+  for (const int64_t id : {int64_t{-1}, int64_t{-1}, int64_t{2}}) {
+    EXPECT_EQ(frame({old, newcomer}), Ids({1, id}));
+    EXPECT_EQ(tracker_.wants_detection(), id < 0);
+    const Ids followed = id < 0 ? Ids({1}) : Ids({1, id});
+    const std::vector<Pose> poses =
+        id < 0 ? std::vector<Pose>{old} : std::vector<Pose>{old, newcomer};
+    EXPECT_EQ(frame(poses, Tracker::Source::kFollowed), followed);
+    EXPECT_FALSE(tracker_.wants_detection()) << "asked for already";
+  }
+}
+
 TEST_F(TrackerTest, TimeMustRiseAndAnErrorChangesNothing) {
   EXPECT_EQ(frame({figure(100, 200)}), Ids({1}));
   for (const int64_t wrong : {time_ns_, time_ns_ - 1, std::numeric_limits<int64_t>::min()}) {
@@ -237,6 +274,11 @@ TEST(SceneChangeTest, SeesCutsAndNothingElse) {
   EXPECT_FALSE(scene.is_cut(view, 30));
   view.height_px = 40;
   EXPECT_TRUE(scene.is_cut(view, 30)) << "another shape";
+  view.rotation_deg = 180;
+  EXPECT_TRUE(scene.is_cut(view, 30)) << "turned";
+  view.mirrored = true;
+  EXPECT_TRUE(scene.is_cut(view, 30)) << "mirrored";
+  EXPECT_FALSE(scene.is_cut(view, 30));
   view.width_px = view.height_px = 1;
   EXPECT_TRUE(scene.is_cut(view, 30));
   scene.reset();

@@ -1,8 +1,12 @@
 #include "worker_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
+#include <system_error>
 #include <vector>
 
 namespace edgepose {
@@ -38,6 +42,26 @@ TEST(WorkerPoolTest, RunsEveryItemOnceInEveryRound) {
       ASSERT_FALSE(round.overlapped.load());
     }
   }
+}
+
+// The limit counts the threads of a user, and root has none: the process becomes one who has no
+// other.
+void open_too_many_threads() {
+  const rlimit few{4, 4};
+  if (setrlimit(RLIMIT_NPROC, &few) != 0 || (geteuid() == 0 && setuid(54321) != 0)) std::_Exit(2);
+  try {
+    WorkerPool pool(64);
+  } catch (const std::system_error&) {
+    std::_Exit(0);
+  }
+  std::_Exit(1);
+}
+
+TEST(WorkerPoolTest, WhereTheSystemGivesNoMoreThreadsItThrowsAndEndsThoseItHas) {
+#ifdef __SANITIZE_THREAD__
+  GTEST_SKIP() << "ThreadSanitizer follows no process that was forked off";
+#endif
+  EXPECT_EXIT(open_too_many_threads(), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

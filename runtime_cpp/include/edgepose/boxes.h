@@ -13,6 +13,9 @@
 
 namespace edgepose {
 
+// A smaller box cannot be cropped and is not a person: clipping to the picture can leave a sliver.
+constexpr float kMinBoxSide_px = 1.0F;
+
 // Intersection over union, areas without the + 1 pixel; 0 where the boxes do not overlap.
 float iou(const BoxXyxy& a, const BoxXyxy& b);
 

@@ -19,9 +19,6 @@ class Sha256 {
   // Returns the 64 lower-case hex digits. The object is used up afterwards.
   std::string hex_digest();
 
-  // True where this processor has SHA instructions and the library was built with code for them.
-  static bool accelerated();
-
  private:
   using Compress = void (*)(uint32_t* state, const uint8_t* blocks, size_t count);
 

@@ -41,12 +41,14 @@ class Tracker {
   Tracker(const Tracker&) = delete;
   Tracker& operator=(const Tracker&) = delete;
 
-  // Begins a frame. Error: kInvalidArgument where time_ns is not after the last updated frame; the
-  // tracks are unchanged then.
+  // Begins a frame. Tracks that were not seen for too long end. Error: kInvalidArgument where
+  // time_ns is not after the last updated frame; the tracks are unchanged then.
   Status begin(int64_t time_ns, int width_px, int height_px);
-  // Whether a person was lost in the last frame, which only a detection can find again.
+  // Whether a person was lost, in the last frame or in the gap before this one, whom only a
+  // detection can find again.
   bool wants_detection() const;
-  // The persons that are expected in this frame, by id. One that has left the picture is lost.
+  // The persons that are expected in this frame, best box first. One that has left the picture is
+  // lost.
   const std::vector<Prediction>& predict();
   // Ends the frame with its poses, keypoints filled in: gives ids, and moves the persons that
   // remain to the front, in their order. Of poses that are alike the best remains, of followed ones

@@ -137,23 +137,26 @@ final class LivePoses implements Camera.Listener {
         }
     }
 
-    /** Tracked and smoothed; a bundle that cannot be tracked is run frame by frame, and says so. */
+    /**
+     * Tracked and smoothed, with the detection interval where the bundle has a detector to run less often; one that
+     * cannot be tracked is run frame by frame, and says so.
+     */
     private PoseSession open(String folder, Settings settings) {
-        SessionOptions options = new SessionOptions()
-                .threads(settings.threads)
-                .track(true)
-                .smooth(true)
-                .detectEvery(settings.interval);
-        try {
-            note = "";
-            return PoseSession.open(folder, options);
-        } catch (EdgePoseException error) {
-            if (error.code() != EdgePoseException.Code.INVALID_ARGUMENT) {
-                throw error;
+        SessionOptions options = new SessionOptions().threads(settings.threads).track(true).smooth(true);
+        String reason = "";
+        for (int interval : new int[] {settings.interval, 1}) {
+            try {
+                note = "";
+                return PoseSession.open(folder, options.detectEvery(interval));
+            } catch (EdgePoseException error) {
+                if (error.code() != EdgePoseException.Code.INVALID_ARGUMENT) {
+                    throw error;
+                }
+                reason = error.getMessage();
             }
-            note = "\n" + context.getString(R.string.not_tracked) + " (" + error.getMessage() + ")";
-            return PoseSession.open(folder, settings.threads);
         }
+        note = "\n" + context.getString(R.string.not_tracked) + " (" + reason + ")";
+        return PoseSession.open(folder, settings.threads);
     }
 
     private void release() {
