@@ -223,6 +223,11 @@ def _check_combination(requests: Sequence[steps.Request], roles: Sequence[str]) 
         raise UsageError(
             f"{what} do not make a pipeline", hint="give a detector and a pose network, or one network"
         )
+    if requests[0].keypoints is not None and set(roles) == {"detector"}:
+        raise UsageError(
+            f"keypoints are named, but {requests[0].checkpoint.name} finds boxes alone",
+            hint="leave --keypoints out",
+        )
 
 
 def _convert_targets(

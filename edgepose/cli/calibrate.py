@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from edgepose.calibration.calibrate import CalibratedBundle, CalibrationRequest
     from edgepose.calibration.network import CalibratedNetwork
 
+CALIBRATION_OPTIONS = ("source", "samples", "seed", "plan", "evaluation", "sensitivity")
+
 
 def calibration_options(command: Any) -> Any:
     """Add the options that calibrate and convert share."""

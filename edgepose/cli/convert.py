@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from edgepose import log
-from edgepose.cli.calibrate import calibration_options, make_request, print_result
+from edgepose.cli.calibrate import CALIBRATION_OPTIONS, calibration_options, make_request, print_result
 from edgepose.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep earlier results.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
 @click.option("--json", "as_json", is_flag=True, help="Write the report as one JSON document.")
+@click.pass_context
 def convert(
+    context: click.Context,
     checkpoints: tuple[str, ...],
     targets: tuple[str, ...],
     soc: str | None,
@@ -103,11 +106,8 @@ def convert(
     calibration: CalibrationRequest | None = None
     if precision in CALIBRATED_PRECISIONS:
         calibration = make_request(precision, source, samples, seed, plan, evaluation, sensitivity)
-    elif source is not None:
-        raise UsageError(
-            f"--calib has no effect with --precision {precision}",
-            hint=f"choose from: {', '.join(CALIBRATED_PRECISIONS)}; or leave --calib out",
-        )
+    else:
+        _refuse_calibration_options(context, precision)
     paths = [resolve(text) for text in checkpoints]  # a download draws its own progress bar
     keypoints = keypoints or known_keypoints(checkpoints)
     options: dict[str, Any] = {
@@ -153,6 +153,16 @@ def convert(
     _print(bundles, seconds, paths=calibration is None)
     for bundle in calibrated:
         print_result(bundle)
+
+
+def _refuse_calibration_options(context: click.Context, precision: str) -> None:
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name in CALIBRATION_OPTIONS and context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise UsageError(
+                f"{parameter.opts[0]} has no effect with --precision {precision}",
+                hint=f"choose from: {', '.join(CALIBRATED_PRECISIONS)}; or leave {parameter.opts[0]} out",
+            )
 
 
 def _calibrated(bundles: Sequence[CalibratedBundle]) -> list[dict[str, Any]]:

@@ -66,6 +66,11 @@ def test_a_bad_checkpoint_is_one_line_and_no_bundle(
         (["--to", "ncnn", "--input-size", "0x192"], ["not an input size"]),
         (["--to", "ncnn", "--name", "../up"], ["cannot be a bundle's name"]),
         (["--to", "ncnn", "--pictures", "absent"], ["absent is not a folder"]),
+        (["--to", "ncnn", "--plan", "plain"], ["--plan has no effect with --precision fp32", "int8, mixed"]),
+        (["--to", "ncnn", "--not-in", "x", "--precision", "fp16"], ["--not-in has no effect", "fp16"]),
+        (["--to", "ncnn", "--sensitivity"], ["--sensitivity has no effect"]),
+        (["--to", "ncnn", "--samples", "128"], ["--samples has no effect"]),
+        (["--to", "ncnn", "--calib", "x"], ["--calib has no effect"]),
         ([], ["--to"]),
     ],
 )
@@ -90,6 +95,14 @@ def test_contradictory_checkpoints_are_refused(
     ):
         outcome = edgepose(*given, "--to", "ncnn", "-o", tmp_path / "out", env=shared_cache)
         refused(outcome, 2, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_keypoints_of_a_detector_are_refused(
+    detector: Path, temporary: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = (detector, "--keypoints", "coco17", "--to", "ncnn", "-o", tmp_path / "out")
+    refused(edgepose(*arguments, env=temporary), 2, f"{detector.name} finds boxes alone", "--keypoints")
     assert not (tmp_path / "out").exists()
 
 
