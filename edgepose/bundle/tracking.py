@@ -5,6 +5,7 @@ They were chosen on synthetic videos with `benchmarks/tracking.py`; docs/bundle-
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -30,3 +31,16 @@ def tracking_member() -> dict[str, Any]:
             "hold_s": 0.1,
         },
     }
+
+
+def flat_tracking(tracking: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a "tracking" member, flat: {"tracking.smoothing.min_cutoff_hz": 1.0, ...}."""
+    return dict(_flat("tracking", tracking))
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}", inner)
+    else:
+        yield name, value

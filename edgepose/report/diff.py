@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgepose import __version__
+from edgepose.bundle.tracking import flat_tracking
 from edgepose.report.bundles import OpenedBundle
 from edgepose.report.inventory import Inventory, Layer
 
@@ -59,7 +60,7 @@ def constants(manifest: Mapping[str, Any]) -> dict[str, Any]:
                     found[f"{role}.{part}.{name}"] = value
         for side in ("inputs", "outputs"):
             found.update({f"{role}.{side}.{tensor['name']}": tensor["dims"] for tensor in model[side]})
-    return found
+    return found | flat_tracking(manifest.get("tracking", {}))
 
 
 def _changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:

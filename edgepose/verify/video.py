@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgepose.bundle.tracking import flat_tracking
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
 from edgepose.media import ReadAhead, Source, open_source
@@ -51,7 +51,7 @@ class Tracks:
 
     def constants(self) -> dict[str, Any]:
         """Return the tracking constants, flat: {"tracking.smoothing.min_cutoff_hz": 1.0, ...}."""
-        return dict(_flat("tracking", self.tracking))
+        return flat_tracking(self.tracking)
 
     @property
     def seconds(self) -> int:
@@ -118,14 +118,6 @@ def track(bundle: Path, video: Path, *, device: str, progress: Progress | None =
             hint=f"give {MIN_SECONDS} seconds or more; 30 decide better",
         )
     return tracks
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(f"{name}.{key}", inner)
-    else:
-        yield name, value
 
 
 def frame_count(video: Path) -> int | None:

@@ -13,6 +13,7 @@ import pytest
 from bundles.make_bundles import sign
 
 from edgepose.bundle.manifest import encode
+from edgepose.bundle.tracking import tracking_member
 from edgepose.calibration.ncnn_model import Layer as NcnnLayer
 from edgepose.calibration.ncnn_model import NcnnModel, raw, tagged, write_model
 from edgepose.cli.main import main
@@ -20,7 +21,7 @@ from edgepose.report.diff_text import value_text
 from edgepose.report.inventory import read_inventory
 
 V1 = Path(__file__).resolve().parent.parent / "bundles" / "v1"
-Change = Callable[[dict[str, Any]], None]
+Change = Callable[[dict[str, Any]], object]
 
 
 def changed(tmp_path: Path, change: Change, kind: str = "top_down") -> Path:
@@ -60,6 +61,26 @@ def test_changed_constants_are_named(tmp_path: Path, capsys: pytest.CaptureFixtu
         "pose.points.keypoints": (["nose", "left_eye", "right_eye"], ["muzzle", "left_eye", "right_eye"]),
     }
     assert "pose.preprocess.box_padding   1.25" in diff(V1 / "top_down", other, capsys)
+
+
+def test_tracking_constants_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two bundles that differ only in how they track are not "the same"."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["tracking"]["max_lost_s"] = 2.5
+        manifest["tracking"]["smoothing"]["min_cutoff_hz"] = 0.9
+
+    def fill(manifest: dict[str, Any]) -> None:
+        manifest["tracking"] = tracking_member()
+
+    plain = changed(tmp_path / "a", fill)
+    other = changed(tmp_path / "b", lambda manifest: (fill(manifest), change(manifest)))
+    document = json.loads(diff(plain, other, capsys, "--json"))
+    assert {c["name"]: (c["a"], c["b"]) for c in document["constants"]} == {
+        "tracking.max_lost_s": (1.0, 2.5),
+        "tracking.smoothing.min_cutoff_hz": (0.6, 0.9),
+    }
+    assert "tracking.max_lost_s" in diff(plain, other, capsys)
 
 
 def test_figures_tools_and_licence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
