@@ -24,16 +24,16 @@ class CalibrationPicture:
 def read_pictures(source: Path) -> list[CalibrationPicture]:
     """List the pictures of a set, in an order that does not depend on the file system.
 
-    The pictures of annotations lie beside the file, or in a folder "images" there; those of a list relative
-    to it. Errors: UsageError that names what is missing.
+    The pictures of annotations lie where their file_name says, seen from the file or from a folder "images"
+    there, or in one of these two without sub-folders; those of a list relative to it. Errors: UsageError that
+    names what is missing.
     """
     if source.is_dir():
         return [CalibrationPicture(path, None) for path in list_pictures(source)]
     if not source.is_file():
         raise UsageError(f"{source}: no such file or folder", hint=_FORMS)
     if source.suffix.lower() == ".json":
-        boxes = read_coco_boxes(source)
-        return [CalibrationPicture(_located(source, name), tuple(boxes[name])) for name in sorted(boxes)]
+        return _annotated(source)
     if source.suffix.lower() in PICTURE_SUFFIXES:
         raise UsageError(f"{source} is one picture, which is too few", hint=_FORMS)
     return _listed(source)
@@ -44,11 +44,25 @@ def digests(source: Path) -> dict[str, str]:
     return {sha256_file(picture.path): picture.path.name for picture in read_pictures(source)}
 
 
+def _annotated(annotations: Path) -> list[CalibrationPicture]:
+    boxes = read_coco_boxes(annotations)
+    names: dict[Path, str] = {}
+    for name in sorted(boxes):
+        other = names.setdefault(_located(annotations, name), name)
+        if other != name:
+            raise UsageError(
+                f"{annotations}: {other} and {name} are one file, {_located(annotations, name)}",
+                hint="keep the sub-folders that the annotations name",
+            )
+    return [CalibrationPicture(path, tuple(boxes[name])) for path, name in names.items()]
+
+
 def _located(annotations: Path, name: str) -> Path:
     folder = annotations.parent
-    for path in (folder / name, folder / "images" / name):
-        if path.is_file():
-            return path
+    for part in (name, Path(name).name):
+        for path in (folder / part, folder / "images" / part):
+            if path.is_file():
+                return path
     raise UsageError(
         f"{annotations}: the picture {name} is neither in {folder} nor in {folder / 'images'}",
         hint="put the pictures beside the annotations",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -58,14 +59,14 @@ def read_person_boxes(path: Path) -> PersonBoxes:
         return PersonBoxes(path, by_frame={}, for_all=_boxes(path, data, "the list"))
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds {type(data).__name__}, not boxes", hint=_FORMS)
-    by_frame = _coco(path, data) if "annotations" in data else _mapping(path, data)
+    by_frame = _by_name(path, _coco(path, data) if "annotations" in data else _mapping(path, data))
     if not by_frame:
         raise UsageError(f"{path}: holds no boxes", hint=_FORMS)
     return PersonBoxes(path, by_frame=by_frame, for_all=())
 
 
 def read_coco_boxes(path: Path) -> dict[str, list[Box]]:
-    """Read COCO annotations: the boxes of the persons by picture name, none for a picture without people.
+    """Read COCO annotations: the boxes of the persons by file_name, none for a picture without people.
 
     Errors: UsageError; OSError when the file cannot be read.
     """
@@ -79,12 +80,24 @@ def read_coco_boxes(path: Path) -> dict[str, list[Box]]:
 
 
 def _mapping(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
-    return {PurePath(key).name: _boxes(path, value, repr(key)) for key, value in data.items()}
+    return {key: _boxes(path, value, repr(key)) for key, value in data.items()}
+
+
+def _by_name(path: Path, boxes: Mapping[str, list[Box]]) -> dict[str, list[Box]]:
+    """Leave out the folders, which frames do not have. Errors: UsageError where that makes two names one."""
+    found: dict[str, str] = {}
+    for key in boxes:
+        other = found.setdefault(PurePath(key).name, key)
+        if other != key:
+            raise UsageError(
+                f"{path}: {other!r} and {key!r} are one frame's name", hint="give a file for each folder"
+            )
+    return {name: boxes[key] for name, key in found.items()}
 
 
 def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
     try:
-        names = {image["id"]: PurePath(image["file_name"]).name for image in data["images"]}
+        names = {image["id"]: PurePath(image["file_name"]).as_posix() for image in data["images"]}
         persons = {c["id"] for c in data.get("categories", ()) if c["name"] == "person"}
         found: dict[str, list[Box]] = {name: [] for name in names.values()}
         for annotation in data["annotations"]:
@@ -95,6 +108,9 @@ def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
             found[name] += _boxes(path, [[x, y, x + width, y + height]], name)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path}: incomplete COCO annotations ({error!r})", hint=_FORMS) from error
+    if len(found) < len(names):
+        twice = next(name for name, count in Counter(names.values()).items() if count > 1)
+        raise UsageError(f"{path}: two pictures are called {twice}", hint="list every picture once")
     return found
 
 

@@ -145,6 +145,34 @@ def test_lists_are_read(tmp_path: Path) -> None:
     assert [picture.path.name for picture in read_pictures(text)] == ["2.png", "0.png"]
 
 
+def test_pictures_lie_where_the_annotations_say(tmp_path: Path) -> None:
+    boxes: dict[str, list[list[float]]] = {
+        "a/0.png": [[1, 2, 3, 4]],
+        "b/0.png": [],
+        "b/1.png": [[5, 6, 7, 8]],
+    }
+    coco = write_coco(tmp_path / "boxes.json", boxes)
+    write_pictures(tmp_path / "a", 1)
+    write_pictures(tmp_path / "images" / "b", 1)
+    with pytest.raises(UsageError, match=r"the picture b/1\.png is neither in"):
+        read_pictures(coco)
+    write_pictures(tmp_path, 2)  # only 1.png is not found elsewhere
+    assert [(picture.path, picture.boxes) for picture in read_pictures(coco)] == [
+        (tmp_path / "a/0.png", ((1, 2, 4, 6),)),
+        (tmp_path / "images/b/0.png", ()),
+        (tmp_path / "1.png", ((5, 6, 12, 14),)),
+    ]
+    (tmp_path / "a/0.png").unlink()
+    (tmp_path / "images/b/0.png").unlink()
+    with pytest.raises(UsageError, match=r"boxes\.json: a/0\.png and b/0\.png are one file, .*/0\.png"):
+        read_pictures(coco)
+    document = json.loads(coco.read_text())
+    document["images"][1]["file_name"] = "./a/0.png"
+    coco.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"two pictures are called a/0\.png"):
+        read_pictures(coco)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -50,6 +50,14 @@ def test_coco_annotations(tmp_path: Path) -> None:
     assert boxes.of("a.jpg", 0) == [BOX] and boxes.of("b.jpg", 1) == []
 
 
+def test_two_entries_for_one_frame_are_refused(tmp_path: Path) -> None:
+    names = ("x/a.jpg", "y/a.jpg")
+    coco = {"images": [{"id": n, "file_name": name} for n, name in enumerate(names)], "annotations": []}
+    for data in (coco, {name: [BOX] for name in names}):
+        with pytest.raises(UsageError, match=r"boxes\.json: 'x/a\.jpg' and 'y/a\.jpg' are one frame's name"):
+            read(tmp_path, data)
+
+
 def test_a_file_for_other_frames_is_noticed(tmp_path: Path) -> None:
     boxes = read(tmp_path, {"a.jpg": [BOX]})
     assert boxes.of("b.jpg", 0) == []
