@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class EdgePoseError(Exception):
     """Report a failure that the user can act on: one line, a hint and an exit code."""
@@ -101,6 +104,17 @@ CORE_CODES: dict[int, tuple[str, type[EdgePoseError] | None]] = {
     6: ("io", ConfigurationError),
     7: ("internal", None),
 }
+
+
+@contextmanager
+def reading(source: str, form: str, *, hint: str) -> Iterator[None]:
+    """Report what a document of that form lacks, or holds in its place, as a wrong file, not as a bug."""
+    try:
+        yield
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"{source}: is no complete {form} document ({type(error).__name__}: {error})", hint=hint
+        ) from error
 
 
 def from_core(code: int, message: str, hint: str | None = None) -> Exception:

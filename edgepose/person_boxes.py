@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
@@ -106,7 +106,7 @@ def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
             x, y, width, height = annotation["bbox"]
             name = names[annotation["image_id"]]
             found[name] += _boxes(path, [[x, y, x + width, y + height]], name)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{path}: incomplete COCO annotations ({error!r})", hint=_FORMS) from error
     if len(found) < len(names):
         twice = next(name for name, count in Counter(names.values()).items() if count > 1)
@@ -120,7 +120,8 @@ def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
     boxes: list[Box] = []
     for row in rows:
         numbers = isinstance(row, list) and all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in row
+            isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= sys.float_info.max
+            for v in row
         )
         if not numbers or len(row) != 4 or row[2] <= row[0] or row[3] <= row[1]:
             raise UsageError(f"{path}: {where} has a wrong box: {json.dumps(row)[:80]}", hint=_FORMS)

@@ -13,13 +13,20 @@ from edgepose.bench.journal import Journal, PhaseSamples, phase_seconds
 from edgepose.bench.statistics import PERCENTILES, summarise
 from edgepose.bench.validity import check
 from edgepose.device.profile import DeviceProfile
-from edgepose.errors import UsageError
+from edgepose.errors import UsageError, reading
 from edgepose.writers import atomic_path
 
 FORMAT = "edgepose-bench-result"
 FORMAT_VERSION = 1
 
 Document = dict[str, Any]
+
+# What comparing results and histories need of every document.
+_MEMBERS = {
+    "bundle": ("name", "backend", "precision", "digest"),
+    "device": ("name", "address"),
+    "engine": ("threads", "affinity"),
+}
 
 
 def make_document(
@@ -112,7 +119,26 @@ def read_document(path: Path) -> Document:
             f"{path}: format_version is {version!r}, this EdgePose reads {FORMAT_VERSION}",
             hint="use the EdgePose that wrote it, or a newer one",
         )
+    with reading(str(path), FORMAT, hint="measure again with edgepose bench"):
+        _check_members(document)
     return document
+
+
+def _check_members(document: Document) -> None:
+    """Look at what comparisons read. Errors: those that errors.reading() reports."""
+    for member, names in _MEMBERS.items():
+        for name in names:
+            document[member][name]
+    if not isinstance(document["created"], str):
+        raise TypeError("created is no text")
+    document["valid"] or document["invalid"][0]["message"]
+    document["emulated"]
+    columns = document["columns"]
+    for phase in document["phases"]:
+        phase["name"], phase["persons"]
+        for row in phase["samples"]:
+            if len(row) != len(columns) or not all(isinstance(value, int) for value in row):
+                raise ValueError(f"a sample of {phase['name']} is not {len(columns)} whole numbers")
 
 
 def samples(document: Document, phase: str, column: str = "total_ns") -> list[int]:

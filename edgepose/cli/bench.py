@@ -19,8 +19,8 @@ class _BundleFirst(click.Group):
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Read "1,2,4" or "4-7" as numbers."""
-    if value is None or value in ("all", "big", "little"):
+    """Read "1,2,4" or "4-7" as numbers; the names of --cpus stay as they are."""
+    if value is None or (parameter.name == "cpus" and value in ("all", "big", "little")):
         return value
     numbers: list[int] = []
     for part in str(value).split(","):

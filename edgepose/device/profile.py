@@ -70,16 +70,22 @@ def is_name(name: str) -> bool:
 
 
 def profile_names() -> list[str]:
-    """List the profiles, the user's own among them."""
+    """List the profiles, the user's own among them; a file whose name is none of a device is passed over."""
     own = [path.stem for path in user_folder().glob("*.yaml")] if user_folder().is_dir() else []
-    return sorted({*_shipped(), *own})
+    return sorted({*_shipped(), *filter(is_name, own)})
 
 
 def load_profile(name: str) -> DeviceProfile:
     """Read a profile by name; the user's own come first. Errors: UsageError, ConfigurationError."""
     own = user_folder() / f"{name}.yaml"
     if _NAME.fullmatch(name) and own.is_file():
-        return parse_profile(own.read_text(encoding="utf-8"), name=name, where=str(own))
+        try:
+            text = own.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(
+                f"{own}: not UTF-8 ({error.reason} at byte {error.start})", hint="save it as UTF-8"
+            ) from error
+        return parse_profile(text, name=name, where=str(own))
     shipped = _shipped()
     if name not in shipped:
         import difflib

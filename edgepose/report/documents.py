@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgepose import errors
 from edgepose.errors import UsageError
 
 Kind = str
@@ -67,13 +68,6 @@ def owner_of(kind: Kind, document: Document, digests: Sequence[str]) -> int:
     return list(digests).index(digest)
 
 
-@contextmanager
-def reading(kind: Kind, document: Document) -> Iterator[None]:
+def reading(kind: Kind, document: Document) -> AbstractContextManager[None]:
     """Report what a document lacks as a wrong file, not as a bug."""
-    try:
-        yield
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"{document.source}: is no complete {KINDS[kind][0]} document ({type(error).__name__}: {error})",
-            hint=f"make it again with edgepose {kind}",
-        ) from error
+    return errors.reading(document.source, KINDS[kind][0], hint=f"make it again with edgepose {kind}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +89,8 @@ def read_dataset(
     index_of = {picture.id: index for index, picture in enumerate(pictures)}
     chosen: list[Mapping[str, Any]] = []
     for item in _annotations(path, document):
-        if item["image_id"] not in known:
+        # A list or an object is no picture either, and cannot be looked up.
+        if isinstance(item["image_id"], (list, dict)) or item["image_id"] not in known:
             raise UsageError(
                 f"{path}: annotation {item['id']} is of picture {item['image_id']!r}, which is not listed",
                 hint="list the picture under images, or drop the annotation",
@@ -144,6 +145,10 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
         persons = [c for c in categories if c.get("name") == "person"]
         return persons[0]["id"] if persons else 1
     category = with_points[0]
+    if not isinstance(category["keypoints"], list):
+        raise UsageError(
+            f"{path}: keypoints of the category {category['id']!r} is no list of names", hint=_HINT
+        )
     names = [str(name) for name in category["keypoints"]]
     # COCO-WholeBody files name the 17 body points only; the others are in members of their own.
     whole = points.name == "wholebody133" and len(names) == 17
@@ -175,7 +180,7 @@ def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[
             )
         name = image["file_name"]
         pictures.append(Picture(image["id"], name, _locate(image_dir, name)))
-    _refuse_twice(path, "picture", [picture.id for picture in pictures])
+    _check_ids(path, "picture", [picture.id for picture in pictures])
     if not image_dir.is_dir():
         raise UsageError(f"{image_dir}: no such folder", hint="--images takes the folder of the pictures")
     missing = [picture.name for picture in pictures if not picture.file.is_file()]
@@ -201,7 +206,7 @@ def _annotations(path: Path, document: Mapping[str, Any]) -> list[dict[str, Any]
             raise UsageError(f"{path}: an annotation lacks image_id: {json.dumps(item)[:80]}", hint=_HINT)
         if not _is_id(item.get("id")):
             raise UsageError(f"{path}: an annotation of picture {item['image_id']} lacks its id", hint=_HINT)
-    _refuse_twice(path, "annotation", [item["id"] for item in items])
+    _check_ids(path, "annotation", [item["id"] for item in items])
     return list(items)
 
 
@@ -209,7 +214,10 @@ def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _refuse_twice(path: Path, what: str, ids: Sequence[int]) -> None:
+def _check_ids(path: Path, what: str, ids: Sequence[int]) -> None:
+    large = next((identity for identity in ids if not -(2**63) <= identity < 2**63), None)
+    if large is not None:
+        raise UsageError(f"{path}: {what} id {str(large)[:24]} has more than 64 bits", hint=_HINT)
     twice = [identity for identity, count in Counter(ids).items() if count > 1]
     if twice:
         raise UsageError(
@@ -245,7 +253,8 @@ def _keypoints(path: Path, item: Mapping[str, Any], count: int) -> list[list[flo
     if values is None:
         return [[0.0, 0.0, 0.0]] * count
     if isinstance(values, list) and count == 133 and len(values) == 51:
-        values = [*values, *(v for part in _WHOLEBODY_PARTS for v in item.get(part, ()))]
+        parts = (item.get(part) for part in _WHOLEBODY_PARTS)
+        values = [*values, *(v for part in parts if isinstance(part, list) for v in part)]
     if not isinstance(values, list) or len(values) != 3 * count or not all(_is_number(v) for v in values):
         found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
         raise UsageError(
@@ -256,7 +265,8 @@ def _keypoints(path: Path, item: Mapping[str, Any], count: int) -> list[list[flo
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def picture_folder(folder: Path, points: KeypointSet, *, max_pictures: int | None = None) -> Dataset:

@@ -16,6 +16,7 @@ from edgepose.bench.plan import Phase, Plan, plan_phases, remaining
 from edgepose.bench.result import make_document
 from edgepose.bench.statistics import median_of_few, median_ratio, summarise
 from edgepose.bench.validity import check
+from edgepose.cli.main import main
 from edgepose.device.profile import load_profile
 from edgepose.errors import DeviceError, UsageError
 
@@ -259,6 +260,39 @@ def test_the_median_of_a_few_rounds() -> None:
     assert 0.95 <= inside / 400 <= 1.0
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        None,
+        {"phases": [{"name": "burst", "persons": 1, "samples": [[1, 2]]}]},
+        {"phases": [{"name": "burst", "persons": 1, "samples": [[1, "2", 3]]}]},
+        {"engine": 3},
+        {"created": 2026},
+        {"valid": False},
+    ],
+)
+def test_an_incomplete_document_is_named(
+    members: dict[str, Any] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _dated(tmp_path, 1, [1000] * 50)
+    good, bad = tmp_path / "1.json", tmp_path / "2.json"
+    if members is None:
+        bad.write_text('{"format": "edgepose-bench-result", "format_version": 1}')
+    else:
+        _dated(tmp_path, 2, [1000] * 50)
+        bad.write_text(json.dumps({**json.loads(bad.read_text()), **members}))
+    assert main(["bench", "compare", str(good), str(bad)]) == 2
+    assert f"error: {bad}: is no complete edgepose-bench-result document" in capsys.readouterr().err
+    assert main(["bench", "history", str(tmp_path)]) == 0
+    assert "left out: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("persons", ["all", "big", "little"])
+def test_persons_are_numbers(persons: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "bundle", "--persons", persons]) == 2
+    assert f"'{persons}' is not a list such as 1,2,4" in capsys.readouterr().err
+
+
 def _energy_of(*states: dict[str, Any]) -> dict[str, Any]:
     manifest = {
         "name": "n",
@@ -305,7 +339,7 @@ def test_a_history_finds_the_change_also_where_it_creeps(
 ) -> None:
     for day, total in enumerate([1000, 1030, 1060, 1060, 1061], 1):  # never 5 % from one day to the next
         _dated(tmp_path, day, [total] * 50)
-    _dated(tmp_path, 6, [5000] * 50, valid=False)
+    _dated(tmp_path, 6, [5000] * 50, valid=False, invalid=[{"rule": "busy", "message": "others work"}])
     (tmp_path / "other.json").write_text("{}")
     (series,) = read_history(tmp_path, phase="burst", margin=0.05)
     assert "other.json" in capsys.readouterr().err

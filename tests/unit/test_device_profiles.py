@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgepose.cli.main import main
 from edgepose.device.profile import load_profile, parse_profile, profile_names, user_folder
 from edgepose.errors import ConfigurationError, UsageError
 
@@ -72,3 +73,16 @@ def test_own_profiles_and_unknown_names(tmp_path: Path, monkeypatch: pytest.Monk
     assert caught.value.hint == "did you mean host?"
     with pytest.raises(UsageError):
         load_profile("../mine")
+
+
+def test_what_stands_in_the_folder_of_own_profiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    user_folder().mkdir(parents=True)
+    (user_folder() / "My-Board.yaml").write_text(GOOD)  # no name of a device
+    assert main(["devices", "list"]) == 0
+    assert "My-Board" not in capsys.readouterr().out
+    (user_folder() / "mine.yaml").write_bytes(GOOD.replace("A board", "Köln").encode("latin-1"))
+    assert main(["devices", "list"]) == 3
+    assert f"error: {user_folder() / 'mine.yaml'}: not UTF-8" in capsys.readouterr().err

@@ -148,6 +148,10 @@ BAD = [
     (lambda d: d["annotations"][0]["keypoints"].pop(), "annotation 11 has keypoints of 50 values, not 17"),
     (lambda d: d["annotations"][1].update(id=11), "annotation id 11 is there twice"),
     (lambda d: d["images"][1].update(id=1), "picture id 1 is there twice"),
+    (lambda d: d["annotations"][1].update(id=2**63), "annotation id 9223372036854775808 has more than 64"),
+    (lambda d: d["annotations"][0].update(image_id=[1]), "annotation 11 is of picture [1], which is not"),
+    (lambda d: d["categories"][0].update(keypoints=17), "keypoints of the category 1 is no list of names"),
+    (lambda d: d["annotations"][0].update(area=10**400), "annotation 11 has the area 1000"),
     (
         lambda d: d["annotations"][0].update(image_id=77),
         "annotation 11 is of picture 77, which is not listed",

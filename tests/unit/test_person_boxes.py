@@ -91,6 +91,13 @@ def test_a_file_for_other_frames_is_noticed(tmp_path: Path) -> None:
         {"annotations": [{"image_id": 1, "bbox": [1, 2, 3, 4]}], "images": []},
         {"annotations": [{"image_id": 1, "bbox": [1, 2, 3]}], "images": [{"id": 1, "file_name": "a"}]},
         {"annotations": 3, "images": [{"id": 1, "file_name": "a"}]},
+        {"annotations": [1], "images": []},
+        [[1, 2, 3, 10**400]],
+        {"a.jpg": [[-(10**400), 2, 3, 4]]},
+        {
+            "annotations": [{"image_id": 1, "bbox": [0.5, 2, 10**400, 4]}],
+            "images": [{"id": 1, "file_name": "a"}],
+        },
     ],
 )
 def test_wrong_files(data: Any, tmp_path: Path) -> None:
