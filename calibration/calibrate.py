@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgepose import __version__
 from edgepose.artifact import Precision
+from edgepose.bundle.folder import read_manifest
 from edgepose.bundle.manifest import MANIFEST_NAME, lineage_member
 from edgepose.bundle.pack import refuse_existing, stage_bundle
 from edgepose.calibration.base import Calibrator, calibrator
@@ -25,7 +25,6 @@ from edgepose.calibration.samples import Samples, make_samples
 from edgepose.converters.assemble import check_bundle
 from edgepose.converters.base import require
 from edgepose.converters.limits import LIMITS
-from edgepose.core import core_errors, load_core
 from edgepose.errors import CalibrationError, ConversionError, UsageError
 from edgepose.hashing import sha256_file
 from edgepose.person_boxes import Box
@@ -80,8 +79,7 @@ def calibrate(
     Errors: UsageError, BundleError, CalibrationError, EngineError, MissingDependencyError, OSError.
     """
     check_request(request)
-    with core_errors():
-        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(bundle_dir)).manifest_json)
+    manifest = read_manifest(bundle_dir)
     maker = maker or calibrator(manifest["backend"])
     if maker.source != manifest["backend"]:
         raise UsageError(
@@ -99,7 +97,7 @@ def calibrate(
             f"{bundle_dir}: one-stage networks are not calibrated yet", hint="use --precision fp16"
         )
     require(maker.tools, purpose=f"calibrate {maker.format} networks")
-    target = out_dir / f"{manifest['name']}.{maker.label}.{request.mode}"
+    target = target_folder(out_dir, manifest["name"], maker, request)
     refuse_existing(target, force=force)
     pictures = read_pictures(request.source)
     evaluation = digests(request.evaluation) if request.evaluation else {}
@@ -144,6 +142,11 @@ def calibrate(
         stage("write the bundle", None)
         precision, digest = _write(bundle_dir, manifest, networks, target, maker.format)
     return CalibratedBundle(target, precision, digest, networks, samples)
+
+
+def target_folder(out_dir: Path, name: str, maker: Calibrator, request: CalibrationRequest) -> Path:
+    """Return where calibrate() writes the bundle."""
+    return out_dir / f"{name}.{maker.label}.{request.mode}"
 
 
 def check_request(request: CalibrationRequest) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from edgepose.artifact import Artifact, LineageEntry
+from edgepose.bundle.folder import read_manifest
 from edgepose.bundle.manifest import spec_from_json
-from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
 
 
@@ -17,10 +15,9 @@ def artifact_of(bundle_dir: Path, role: str) -> Artifact:
 
     role: "detector", "pose" or "one_stage". Its lineage is the bundle's; the number of parameters is not
     recorded there and is 0.
-    Errors: BundleError, UsageError (no such role).
+    Errors: BundleError, UsageError (no bundle, no such role).
     """
-    with core_errors():
-        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(bundle_dir)).manifest_json)
+    manifest = read_manifest(bundle_dir)
     if role not in manifest["models"]:
         raise UsageError(f"{bundle_dir} has no {role}", hint=f"it has: {', '.join(manifest['models'])}")
     model = manifest["models"][role]

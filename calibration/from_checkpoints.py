@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgepose.bundle.pack import refuse_existing
 from edgepose.calibration.base import calibrator
-from edgepose.calibration.calibrate import CalibratedBundle, CalibrationRequest, calibrate, check_request
+from edgepose.calibration.calibrate import (
+    CalibratedBundle,
+    CalibrationRequest,
+    calibrate,
+    check_request,
+    target_folder,
+)
 from edgepose.converters import ConvertedBundle, convert
 from edgepose.converters.base import SOC_TARGETS, require
 from edgepose.errors import UsageError
@@ -59,6 +66,10 @@ def convert_calibrated(
             **options,
         )
         by_backend = {bundle.backend: bundle for bundle in floats}
+        # All before the first: a calibration takes minutes, and its bundle would be in the way next time.
+        for maker in makers:
+            name = by_backend[maker.source].name
+            refuse_existing(target_folder(out_dir, name, maker, request), force=force)
         made = []
         for maker in makers:
             bundle = by_backend[maker.source]

@@ -8,9 +8,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edgepose.core import core_errors, load_core
+from edgepose.bundle.folder import read_manifest
 from edgepose.errors import BundleError, ConfigurationError, DeviceError, UsageError
 from edgepose.hashing import sha256_file
 
@@ -40,17 +39,10 @@ class AppBundle:
 
 def check(folders: Sequence[Path]) -> list[AppBundle]:
     """Open and verify bundles for the app. Errors: UsageError (absent, same name, engine), BundleError."""
-    import json
-
     found: list[AppBundle] = []
     for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(
-                f"{folder}: no such bundle", hint="a bundle is a folder made by edgepose convert"
-            )
         try:
-            with core_errors():
-                manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(folder)).manifest_json)
+            manifest = read_manifest(folder)
         except BundleError as error:
             raise BundleError(f"{folder}: {error.message}", hint=error.hint) from error
         backend = str(manifest["backend"])

@@ -1,4 +1,4 @@
-"""Where EdgePose keeps files between runs."""
+"""Where EdgePose keeps files between runs, and the permissions of folders."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ def cache_dir(*parts: str) -> Path:
     xdg = Path(os.environ.get("XDG_CACHE_HOME") or "")
     root = xdg if xdg.is_absolute() else Path.home() / ".cache"
     return root.joinpath("edgepose", *parts)
+
+
+def usual_mode() -> int:
+    """Return the permissions of a folder as mkdir would make it; a temporary folder has narrower ones."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return 0o777 & ~mask

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgepose.artifact import KeypointSet
+from edgepose.bundle.folder import require_bundle
 from edgepose.bundle.manifest import head_from_json
 from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
@@ -70,8 +71,7 @@ class PosePipeline:
         tracking: Mapping[str, Any] | None = None,
     ) -> None:
         path = Path(bundle)
-        if not path.exists():
-            raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
+        require_bundle(path)
         self._threads = default_threads() if threads is None else threads
         self._track = (smooth or detect_every > 1 or detect_delay > 0) if track is None else track
         options: dict[str, Any] = {}

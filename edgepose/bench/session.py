@@ -17,6 +17,7 @@ from edgepose.bench.frames import RawPicture, raw_pictures
 from edgepose.bench.journal import Journal, read_journal
 from edgepose.bench.plan import Phase, Picture, Plan, plan_phases, remaining
 from edgepose.bench.result import Document, make_document, write_document
+from edgepose.bundle.folder import require_bundle
 from edgepose.core import core_errors, load_core
 from edgepose.device.profile import DeviceProfile
 from edgepose.device.runner import PROGRAM, find_runner
@@ -64,10 +65,7 @@ class Session:
         label: str | None = None,
     ) -> None:
         """Check bundle and device against each other. label: tells this device from others of its profile."""
-        if not bundle.exists():
-            raise UsageError(
-                f"{bundle}: no such bundle", hint="a bundle is a folder made by edgepose convert"
-            )
+        require_bundle(bundle)
         with core_errors():
             opened = load_core().Bundle.open(str(bundle))
         self._bundle = Path(opened.path)

@@ -6,8 +6,8 @@ import ctypes
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from typing import Any
 from edgepose.bundle.manifest import MANIFEST_NAME, encode
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
+from edgepose.paths import usual_mode
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -101,27 +102,42 @@ def stage_bundle(
     made = _make_parents(target.parent)
     staged = StagedBundle(target, None, made)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
-        staged.folder = folder
-        listed = {}
-        for name, content in sorted(files.items()):
-            path = folder / name
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            else:
-                shutil.copyfile(content, path)
-            listed[name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-            _flush(path)
-        (folder / MANIFEST_NAME).write_bytes(encode({**manifest, "files": listed}))
-        _flush(folder / MANIFEST_NAME)
-        folder.chmod(0o777 & ~_umask())
-        _flush(folder)
+        with _named_after(target, {str(content) for content in files.values() if isinstance(content, Path)}):
+            folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+            staged.folder = folder
+            listed = {}
+            for name, content in sorted(files.items()):
+                path = folder / name
+                if isinstance(content, bytes):
+                    path.write_bytes(content)
+                else:
+                    shutil.copyfile(content, path)
+                listed[name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+                _flush(path)
+            (folder / MANIFEST_NAME).write_bytes(encode({**manifest, "files": listed}))
+            _flush(folder / MANIFEST_NAME)
+            folder.chmod(usual_mode())
+            _flush(folder)
         if check is not None:
             check(folder)
     except BaseException:
         staged.__exit__(None, None, None)
         raise
     return staged
+
+
+@contextmanager
+def _named_after(target: Path, sources: set[str]) -> Iterator[None]:
+    """Let an OSError of writing name the target: copyfile names its source, others the temporary folder.
+
+    One that names a source and no second file is about reading it, and stays.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename2 is None and str(error.filename) in sources:
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(target)) from error
 
 
 def _make_parents(folder: Path) -> tuple[Path, ...]:
@@ -157,9 +173,3 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

@@ -17,14 +17,9 @@ def info(bundle: Path, as_json: bool) -> None:
 
     Every file is checked against its checksum first.
     """
-    from edgepose.core import core_errors, load_core
-    from edgepose.errors import UsageError
+    from edgepose.bundle.folder import read_manifest
 
-    if not bundle.exists():
-        raise UsageError(f"{bundle}: no such bundle", hint="a bundle is a folder made by edgepose convert")
-    with core_errors():
-        opened = load_core().Bundle.open(str(bundle))
-    manifest: dict[str, Any] = json.loads(opened.manifest_json)
+    manifest = read_manifest(bundle)
     if as_json:
         click.echo(json.dumps(manifest, indent=1, ensure_ascii=False))
         return

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepose.core import core_errors, load_core
-from edgepose.errors import UsageError
+from edgepose.bundle.folder import read_manifest
 from edgepose.report.inventory import Inventory, read_inventory
 
 
@@ -58,11 +56,8 @@ class OpenedBundle:
 
 
 def open_bundle(path: Path) -> OpenedBundle:
-    """Open a bundle and list its layers. Errors: UsageError (no such folder), BundleError."""
-    if not path.exists():
-        raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
-    with core_errors():
-        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)
+    """Open a bundle and list its layers. Errors: UsageError (no bundle), BundleError."""
+    manifest = read_manifest(path)
     inventories = {
         role: read_inventory(manifest["backend"], {k: path / name for k, name in model["files"].items()})
         for role, model in manifest["models"].items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.errors import ConfigurationError, UsageError
+from edgepose.paths import usual_mode
 from edgepose.progress import Progress
 from edgepose.synth.annotate import coco_annotation, coco_document
 from edgepose.synth.scene import SyntheticImage, render_scene
@@ -155,7 +155,7 @@ def _staged(out: Path) -> Iterator[Path]:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=parent))
         yield folder
-        folder.chmod(0o777 & ~_umask())
+        folder.chmod(usual_mode())
         if out.is_dir():
             out.rmdir()  # it is empty: rename() needs the name free on some systems
         folder.rename(out)
@@ -174,9 +174,3 @@ def _staged(out: Path) -> Iterator[Path]:
         for path in made:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose import log
-from edgepose.core import core_errors, load_core
+from edgepose.bundle.folder import read_manifest
 from edgepose.errors import UsageError
 from edgepose.pipeline import keypoint_set_of
 from edgepose.progress import Progress
@@ -60,11 +59,8 @@ class Subject:
 
 
 def open_subject(path: Path) -> Subject:
-    """Check a bundle to learn what it is. Errors: BundleError; UsageError without keypoints."""
-    if not path.exists():
-        raise UsageError(f"{path}: no such bundle", hint="a bundle is a folder made by edgepose convert")
-    with core_errors():
-        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)
+    """Check a bundle to learn what it is. Errors: BundleError; UsageError (none, or without keypoints)."""
+    manifest = read_manifest(path)
     points = keypoint_set_of(manifest)
     if points is None:
         raise UsageError(

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgepose.cli.main import main
+from edgepose.writers import write_picture
 
 GOOD = {
     "passed": True,
@@ -54,14 +56,44 @@ def test_a_missing_bundle(command: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'none'}: no such bundle\nhint: ")
 
 
-@pytest.mark.parametrize("command", ["info", "verify"])
-def test_a_broken_bundle(
-    command: str, fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+COMMANDS = [
+    ["info", "PATH"],
+    ["verify", "PATH"],
+    ["run", "PATH", "picture.png"],
+    ["diff", "PATH", "PATH"],
+    ["report", "PATH"],
+    ["eval", "PATH", "--images", "pictures", "--reference", "PATH"],
+    ["gate", "PATH", "--reference", "PATH", "--images", "pictures"],
+    ["bench", "PATH"],
+    ["calibrate", "PATH", "--calib", "pictures"],
+    ["android", "install", "PATH", "--push"],
+]
+
+
+@pytest.mark.parametrize("kind", ["none", "file", "folder"])
+@pytest.mark.parametrize("command", COMMANDS, ids=[command[0] for command in COMMANDS])
+def test_a_path_that_is_no_bundle(
+    command: list[str],
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    bundle = fake_bundle()
-    (bundle / "bundle.json").unlink()
-    assert main([command, str(bundle)]) == 7
-    assert "no bundle.json\nhint: make it with edgepose convert\n" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    write_picture(tmp_path / "picture.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "pictures").mkdir()
+    write_picture(tmp_path / "pictures" / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "file").write_text("no bundle")
+    (tmp_path / "folder").mkdir()
+    assert main([word.replace("PATH", kind) for word in command]) == 2
+    said = "no such bundle" if kind == "none" else "is no bundle, it has no bundle.json"
+    assert capsys.readouterr().err.startswith(f"error: {kind}: {said}\nhint: a bundle is a folder")
+
+
+def test_a_damaged_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bundle.json").write_text("{")
+    assert main(["info", str(tmp_path)]) == 7
+    assert "bundle.json" in capsys.readouterr().err
 
 
 def test_verify(fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -48,6 +49,25 @@ def test_parents_that_were_there_stay(tmp_path: Path) -> None:
     with _stage(tmp_path / "out" / "bundle"):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_full_disk_names_the_target_and_an_unreadable_source_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "a.bin", tmp_path / "out" / "bundle"
+    with pytest.raises(FileNotFoundError) as unreadable:
+        pack.stage_bundle(target, {"files": {}}, {"a.bin": source})
+    assert unreadable.value.filename == str(source)
+    source.write_bytes(b"1")
+
+    def full(source: Path, to: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(to))  # as copyfile does
+
+    monkeypatch.setattr(pack.shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        pack.stage_bundle(target, {"files": {}}, {"a.bin": source})
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(target))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

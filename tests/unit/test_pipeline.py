@@ -120,7 +120,7 @@ def test_core_errors_become_ours(code: int, fake_bundle: MakeBundle, fake_core: 
 def test_missing_and_broken_bundles(tmp_path: Path, fake_core: ModuleType) -> None:
     with pytest.raises(errors.UsageError, match="no such bundle"):
         PosePipeline(tmp_path / "none")
-    with pytest.raises(errors.BundleError, match=r"no bundle\.json"):
+    with pytest.raises(errors.UsageError, match=r"is no bundle, it has no bundle\.json"):
         PosePipeline(tmp_path)
 
 

@@ -1,0 +1,29 @@
+"""A bundle that somebody names: is the path one at all, and what does its manifest say?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgepose.bundle.manifest import MANIFEST_NAME
+from edgepose.core import core_errors, load_core
+from edgepose.errors import UsageError
+
+_HINT = "a bundle is a folder made by edgepose convert"
+
+
+def require_bundle(path: Path) -> None:
+    """Check that a path is a bundle's folder, be it a damaged one. Errors: UsageError; OSError."""
+    if not path.exists():
+        raise UsageError(f"{path}: no such bundle", hint=_HINT)
+    if not (path / MANIFEST_NAME).is_file():
+        raise UsageError(f"{path}: is no bundle, it has no {MANIFEST_NAME}", hint=_HINT)
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Check all files of a bundle and return its manifest. Errors: UsageError (no bundle), BundleError."""
+    require_bundle(path)
+    with core_errors():
+        manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)
+    return manifest
