@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgepose import errors
+from edgepose.coco_json import open_results
+from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import gate_limits
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,3 +59,32 @@ def test_the_codes_of_the_core() -> None:
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
         assert (document.parent / target).exists(), target
+
+
+def test_the_options_of_edgepose_run() -> None:
+    source = (ROOT / "runtime_cpp" / "tools" / "edgepose_run.cpp").read_text(encoding="utf-8")
+    usage = re.findall(r'^ +"  (--\w.*?)  +\S', source, re.MULTILINE)
+    assert usage == [row[0].strip("`") for row in rows("run.md", "| option |")]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_snippets_can_be_read(document: Path) -> None:
+    for snippet in re.findall(r"```python\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
+        ast.parse(snippet)
+
+
+def test_the_members_of_results_json(tmp_path: Path) -> None:
+    points = KEYPOINT_SETS["coco17"]
+    with open_results(tmp_path / "results.json", info={}, points=points) as results:
+        image = results.add_image("a.mp4#0", width_px=8, height_px=6, time_ns=0)
+        persons = np.ones((17, 3), np.float32), np.array([0, 0, 1, 1, 1], np.float32)
+        results.add_person(image, *persons, track_id=1, z_m=np.ones(17, np.float32))
+    document = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert set(document) == _named(rows("run.md", "| member | |\n|---|---|\n| `info`"))
+    assert set(document["annotations"][0]) == _named(rows("run.md", "| member of an annotation |"))
+    (described,) = [row[1] for row in rows("run.md", "| member | |\n") if row[0] == "`images`"]
+    assert all(f"`{name}`" in described for name in document["images"][0])
+
+
+def _named(table: list[list[str]]) -> set[str]:
+    return {name for row in table for name in re.findall(r"`(\w+)`", row[0])}
