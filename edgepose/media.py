@@ -154,7 +154,8 @@ class VideoSource:
         with path.open("rb"):
             pass  # a permission problem becomes an OSError that names the file
         self._path = path
-        self._capture = cv2.VideoCapture(str(path))
+        # Absolute: of a relative 12:30.avi ffmpeg takes "12" for a protocol.
+        self._capture = cv2.VideoCapture(str(path.absolute()))
         if not self._capture.isOpened():
             raise UsageError(
                 f"{path}: cannot be read as a video",

@@ -34,7 +34,10 @@ Event = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What to measure. cpus None: the profile's big processors; empty: all of them."""
+    """What to measure. cpus None: the profile's big processors; empty: all of them.
+
+    given: the options that somebody chose, by their names; what goes on must have been asked for the same.
+    """
 
     threads: int | None = None
     engine_device: str = "CPU"
@@ -48,6 +51,7 @@ class BenchOptions:
     input: str | None = None
     keep_files: bool = False
     fixed_performance: bool = False
+    given: tuple[str, ...] = ()
     command: list[str] = field(default_factory=lambda: list(sys.argv))
 
 
@@ -102,6 +106,8 @@ class Session:
         with tempfile.TemporaryDirectory(prefix="edgepose-bench-") as scratch:
             pictures = self._prepare(Path(scratch), resume)
             self._transport.connect()
+            if not resume:
+                self._keep_request()
             root = scratch if self._local else self._profile.folder
             workspace = Workspace(self._transport, root)
             try:
@@ -111,14 +117,14 @@ class Session:
                 if resume:
                     self._recover(workspace)
                 facts = self._install(workspace, runner)
-                if self._options.fixed_performance:
+                if self._request["plan"]["fixed_performance"]:
                     self._fix_performance(True)
                 self._measure(workspace, pictures)
             except DeviceLostError as error:
                 raise self._lost(error) from error
             except BaseException:
                 self._clean(workspace)
-                if not self._journal.phases:
+                if not self._journal.phases and not resume:
                     shutil.rmtree(self._partial, ignore_errors=True)
                 raise
             self._clean(workspace)
@@ -132,7 +138,7 @@ class Session:
 
     def _prepare(self, scratch: Path, resume: bool) -> list[RawPicture]:
         """Decide what is measured: anew, or what an interrupted run was asked for."""
-        options, profile = self._options, self._profile
+        options = self._options
         pictures = raw_pictures(options.input, scratch) if options.input else []
         if resume:
             self._request = self._read_request()
@@ -140,7 +146,29 @@ class Session:
                 raise UsageError(
                     "the interrupted run used other pictures", hint="give the same --input, or start anew"
                 )
+            if options.given and self._request["plan"] != self._plan():
+                raise UsageError(
+                    f"the interrupted run had other options than {', '.join(options.given)}",
+                    hint="leave them out, give all that it had, or start anew without --resume",
+                )
             return pictures
+        self._request = {
+            "digest": self._manifest["manifest_sha256"],
+            "address": self._transport.address,
+            "plan": self._plan(),
+            "pictures": [{**asdict(picture), "file": picture.file.name} for picture in pictures],
+        }
+        return pictures
+
+    def _keep_request(self) -> None:
+        """Keep what is measured for --resume, in place of an earlier interrupted run."""
+        shutil.rmtree(self._partial, ignore_errors=True)
+        self._partial.mkdir(parents=True)
+        (self._partial / _REQUEST).write_text(json.dumps(self._request), encoding="utf-8")
+
+    def _plan(self) -> dict[str, Any]:
+        """Return what the options ask for, as it is kept for a later --resume."""
+        options, profile = self._options, self._profile
         cpus = options.cpus
         if cpus is None:
             cpus = () if self._local else profile.big
@@ -158,16 +186,7 @@ class Session:
             cpus=cpus,
             warmup_seconds=options.warmup_seconds,
         )
-        self._request = {
-            "digest": self._manifest["manifest_sha256"],
-            "address": self._transport.address,
-            "plan": {**plan.to_json(), "fixed_performance": options.fixed_performance},
-            "pictures": [{**asdict(picture), "file": picture.file.name} for picture in pictures],
-        }
-        shutil.rmtree(self._partial, ignore_errors=True)
-        self._partial.mkdir(parents=True)
-        (self._partial / _REQUEST).write_text(json.dumps(self._request), encoding="utf-8")
-        return pictures
+        return {**plan.to_json(), "fixed_performance": options.fixed_performance}
 
     def _read_request(self) -> dict[str, Any]:
         try:
@@ -357,11 +376,15 @@ def _read_sessions(files: list[Path]) -> Journal:
 
 
 def with_address(profile: DeviceProfile, address: str | None) -> DeviceProfile:
-    """Return the profile for one device: its serial, or its host and port ("user@board:2222")."""
+    """Return the profile for one device: its serial, or its host and port (board:2222, [fe80::1]:2222)."""
     if address is None:
         return profile
     if profile.transport == "ssh":
-        host, colon, port = address.rpartition(":")
-        if colon and port.isdigit() and 0 < int(port) < 65536 and not address.endswith("]"):
-            return replace(profile, address=host, port=int(port))
+        host, _, port = address.rpartition(":")
+        # An IPv6 address has colons of its own: only behind brackets, which ssh does not take, comes a port.
+        whole = ":" not in host or host.endswith("]")
+        bare = str.maketrans("", "", "[]")
+        if host and whole and port.isdecimal() and 0 < int(port) < 65536:
+            return replace(profile, address=host.translate(bare), port=int(port))
+        return replace(profile, address=address.translate(bare))
     return replace(profile, address=address)

@@ -6,16 +6,30 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+_MEASURING = (
+    *("threads", "cpus", "engine_device", "persons", "frames", "seconds", "fps", "no_paced"),
+    *("soak", "warmup_seconds", "quick", "fixed_performance"),
+)
 
 
 class _BundleFirst(click.Group):
     """A group whose first word is a bundle unless it is a sub-command."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = {name for parameter in self.params for name in (*parameter.opts, *ctx.help_option_names)}
-        if args and args[0] not in self.commands and args[0] not in own:
-            args = ["run", *args]
+        flags = {name for parameter in self.params for name in parameter.opts}  # -v and -q
+        first = next((n for n, word in enumerate(args) if not _is_flag(word, flags)), len(args))
+        if args[first:] and args[first] not in self.commands and args[first] not in ctx.help_option_names:
+            args = [*args[:first], "run", *args[first:]]
         return super().parse_args(ctx, args)
+
+
+def _is_flag(word: str, flags: set[str]) -> bool:
+    """Tell whether a word is one of the flags, or short ones in one word: -vv."""
+    return word in flags or (
+        len(word) > 1 and word[0] == "-" and all(f"-{letter}" in flags for letter in word[1:])
+    )
 
 
 def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
@@ -30,6 +44,16 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         except ValueError:
             raise click.BadParameter(f"{value!r} is not a list such as 1,2,4 or 4-7") from None
     return tuple(numbers)
+
+
+def _given(context: click.Context) -> tuple[str, ...]:
+    """List the options in the command line that say what is measured."""
+    return tuple(
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in _MEASURING
+        and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+    )
 
 
 @click.group(
@@ -114,7 +138,9 @@ def bench() -> None:
     "--fixed-performance", is_flag=True, help="Android: hold the clocks at a level that it can keep up."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+@click.pass_context
 def run(
+    context: click.Context,
     bundle: Path,
     devices: tuple[str, ...],
     every_device: bool,
@@ -145,6 +171,8 @@ def run(
     from edgepose.bench.session import BenchOptions
     from edgepose.cli.bench_job import bench_job
 
+    if quick and soak:
+        raise click.UsageError("--quick takes no --soak")
     if every_device and devices:
         raise click.UsageError("--all takes no --device")
     options = BenchOptions(
@@ -160,6 +188,7 @@ def run(
         input=input,
         keep_files=keep_files,
         fixed_performance=fixed_performance,
+        given=_given(context),
     )
     bench_job(
         bundle,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,14 @@ def bench_job(
             if len(named) == 1:
                 raise
             failed[name] = error
+    made = [folder for folder in (output, *output.parents) if not folder.exists()]
     output.mkdir(parents=True, exist_ok=True)
-    documents = _run(sessions, failed, resume=resume, alone=len(named) == 1, as_json=as_json)
+    try:
+        documents = _run(sessions, failed, resume=resume, alone=len(named) == 1, as_json=as_json)
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()  # a folder with a result in it, or with samples to go on from, stays
     if as_json and documents:
         click.echo(json.dumps(documents[0] if len(named) == 1 else documents))
     if failed:

@@ -127,6 +127,10 @@ def _add(name: str, base: str, address: str, ssh: dict[str, str | None], replace
             f"{name!r} is no name for a device", hint="lower-case letters, digits, dots and dashes"
         )
     profile = load_profile(base)
+    if profile.transport == "local":
+        raise UsageError(
+            f"{base} is this machine and has no address", hint=f"measure on it with --device {base}"
+        )
     given = {key: value for key, value in ssh.items() if value is not None}
     if given and profile.transport != "ssh":
         raise UsageError(f"{base} is not reached by ssh, --{next(iter(given)).replace('_', '-')} has no use")

@@ -63,7 +63,9 @@ import click
     help="Show a result of edgepose bench.",
 )
 @click.option("--no-run", is_flag=True, help="Run nothing: show what the bundles and files say.")
+@click.pass_context
 def report(
+    context: click.Context,
     bundles: tuple[Path, ...],
     output: Path,
     images: Path | None,
@@ -79,12 +81,20 @@ def report(
 
     The page loads nothing from the network. Files of --eval, --gate and --bench find their bundle by digest.
     """
+    from click.core import ParameterSource
+
     from edgepose.errors import UsageError
     from edgepose.report.build import ReportRequest, build_report
     from edgepose.writers import write_text
 
     if data is not None and images is None:
         raise UsageError("--data needs --images", hint="--images names the folder of the annotated pictures")
+    if no_run:
+        for option, name in (("--data", "data"), ("--max-images", "max_images")):
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                raise UsageError(
+                    f"{option} has no effect with --no-run", hint="nothing is measured: leave one of them out"
+                )
     if output.is_dir():
         raise UsageError(f"{output}: is a folder", hint="-o names the file, for example -o report.html")
     page = build_report(

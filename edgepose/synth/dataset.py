@@ -143,22 +143,32 @@ def _write_json(path: Path, document: dict[str, Any]) -> None:
 
 @contextmanager
 def _staged(out: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `out`, which becomes `out` at the end, or vanishes."""
+    """Give a temporary folder beside `out`, which becomes `out` at the end, or vanishes.
+
+    An empty folder `out` is kept and filled: it may be the one somebody works in, or a mounted disk.
+    """
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UsageError(f"{out} exists and is not a folder", hint="give another -o")
     if out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty", hint="give another -o, or remove it first")
-    parent = out.absolute().parent
+    there = out.is_dir()
+    parent = out if there else out.absolute().parent
+    if out.name == ".." and not there:
+        raise UsageError(f"{out}: no such folder", hint="give another -o")
     made = [p for p in (parent, *parent.parents) if not p.exists()]
     folder: Path | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=parent))
         yield folder
-        folder.chmod(usual_mode())
-        if out.is_dir():
-            out.rmdir()  # it is empty: rename() needs the name free on some systems
-        folder.rename(out)
+        if there:
+            # The annotations come last: where they are, the rest is too.
+            for path in sorted(folder.iterdir(), key=lambda path: path.suffix == ".json"):
+                path.rename(out / path.name)
+            folder.rmdir()
+        else:
+            folder.chmod(usual_mode())
+            folder.rename(out)
         folder, made = None, []
     except NotADirectoryError as error:
         raise ConfigurationError(f"{error.filename}: not a folder", hint="give another -o") from error

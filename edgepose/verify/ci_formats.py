@@ -64,7 +64,7 @@ def markdown(document: Mapping[str, Any]) -> str:
     lines += [
         f"{_escaped(describe(document['candidate']))} against {_escaped(describe(document['reference']))} "
         f"({document['reference']['kind']}) on {data['images']} pictures, {document['drift']['persons']} "
-        f"persons; intervals at {document['settings']['confidence']:.0%}, "
+        f"persons; intervals at {100 * document['settings']['confidence']:g}%, "
         f"{document['settings']['samples']} resamplings.",
         "",
         *([_escaped(video_line(document["video"])), ""] if document["video"] else []),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edgepose.bench.session import with_address
 from edgepose.cli.main import main
 from edgepose.device.profile import load_profile, parse_profile, profile_names, user_folder
 from edgepose.errors import ConfigurationError, UsageError
@@ -73,6 +74,31 @@ def test_own_profiles_and_unknown_names(tmp_path: Path, monkeypatch: pytest.Monk
     assert caught.value.hint == "did you mean host?"
     with pytest.raises(UsageError):
         load_profile("../mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "address", "port"),
+    [
+        ("board", "board", None),
+        ("me@board:2222", "me@board", 2222),
+        ("board:99999", "board:99999", None),
+        ("2001:db8::10", "2001:db8::10", None),
+        ("me@[2001:db8::10]:2222", "me@2001:db8::10", 2222),
+        ("[2001:db8::10]", "2001:db8::10", None),
+    ],
+)
+def test_host_and_port(given: str, address: str, port: int | None) -> None:
+    profile = with_address(parse_profile(GOOD, name="b", where="b.yaml"), given)
+    assert (profile.address, profile.port) == (address, port)
+
+
+def test_this_machine_takes_no_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert main(["devices", "add", "mine", "--like", "host", "--address", "me@board"]) == 2
+    assert "error: host is this machine and has no address" in capsys.readouterr().err
+    assert not user_folder().exists()
 
 
 def test_what_stands_in_the_folder_of_own_profiles(

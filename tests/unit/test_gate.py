@@ -340,5 +340,8 @@ def test_names_cannot_break_the_comment() -> None:
         "drift": {"persons": 1, "per_keypoint": []}, "settings": {"confidence": 0.95, "samples": 10},
         "video": None,
     }  # fmt: skip
+    assert "intervals at 95%, 10" in markdown(document)
+    document["settings"]["confidence"] = 0.999
     text = markdown(document)
+    assert "intervals at 99.9%, 10" in text
     assert "<script>" not in text and "<b>" not in text and "fine \\| &lt;script&gt;" in text

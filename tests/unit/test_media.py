@@ -177,6 +177,12 @@ def test_a_video_has_frames_and_times(tmp_path: Path) -> None:
     assert all(abs(value - 10 * index) < 6 for index, value in enumerate(left))
 
 
+def test_a_colon_in_a_relative_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video(Path("12:30.mp4"), 3)
+    assert len(list(open_source("12:30.mp4"))) == 3
+
+
 def test_an_odd_size_loses_its_last_row_and_column(tmp_path: Path) -> None:
     source = open_source(str(write_video(tmp_path / "v.mp4", 3, size=(65, 49))))
     assert next(iter(source)).image.shape == (48, 64, 3)

@@ -238,6 +238,8 @@ def test_a_wrong_document_is_refused(
         (["BUNDLE"] * 7, 2, "7 bundles are too many"),
         (["BUNDLE", "--images", "none"], 2, "none: no such folder"),
         (["BUNDLE", "--data", "x.json"], 2, "--data needs --images"),
+        (["BUNDLE", "--no-run", "--images", ".", "--data", "x"], 2, "--data has no effect with --no-run"),
+        (["BUNDLE", "--no-run", "--max-images", "24"], 2, "--max-images has no effect with --no-run"),
         (["BUNDLE", "--eval", "none.json"], 2, "none.json: no such file"),
         (["BUNDLE", "--bench", "BUNDLE/golden.bgr"], 2, "golden.bgr: not JSON"),
         ([], 2, "Missing argument"),

@@ -144,6 +144,18 @@ def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     assert (tmp_path / "empty" / "annotations.json").is_file()
 
 
+def test_the_working_folder_is_filled_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inode = tmp_path.stat().st_ino
+    assert main(["synth", "--images", "1", "-o", ".", *_SMALL]) == 0
+    assert tmp_path.stat().st_ino == inode
+    assert capsys.readouterr().out.split() == ["annotations.json"]
+    assert _left_in(tmp_path) == ["annotations.json", "images", "images/000000.png"]
+    assert main(["synth", "--images", "1", "-o", "none/..", *_SMALL]) == 2
+
+
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["synth", "--images", "1", "-o", str(tmp_path / "file" / "out"), *_SMALL]) in (2, 3)

@@ -1,0 +1,90 @@
+"""The command line of `edgepose bench`: what is refused, and what a failed run leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgepose.bench import session
+from edgepose.cli.main import main
+from edgepose.device.local import LocalTransport
+from edgepose.errors import DeviceError, DeviceLostError
+
+POSE = str(Path(__file__).resolve().parent.parent / "bundles" / "v1" / "pose")
+PROFILE = """\
+title: Test
+transport: local
+engines: [fake]
+threads: [1]
+folder: unused
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder for results, with a device `test` that is lost once it is asked for its facts."""
+
+    def lost(self: LocalTransport) -> dict[str, str]:
+        raise DeviceLostError("test: lost")
+
+    folder = tmp_path / "config" / "edgepose" / "devices"
+    folder.mkdir(parents=True)
+    (folder / "test.yaml").write_text(PROFILE)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(session, "find_runner", lambda abi: tmp_path / "runner")
+    monkeypatch.setattr(LocalTransport, "facts", lost)
+    return tmp_path / "deep" / "results"
+
+
+def run(results: Path, *options: str) -> int:
+    return main(["bench", POSE, "--device", "test", "-o", str(results), *options])
+
+
+@pytest.mark.parametrize("flags", [["-v"], ["-q"], ["-vv"], ["-v", "--quiet"]])
+def test_flags_before_the_bundle(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *flags, "absent"]) == 2
+    assert capsys.readouterr().err.startswith("error: absent: no such bundle")
+    assert main(["bench", *flags, "history", "absent"]) == 2
+    assert capsys.readouterr().err.startswith("error: absent: no such folder")
+    assert main(["bench", *flags, "--help"]) == 0
+    assert "history" in capsys.readouterr().out
+
+
+def test_a_quick_run_has_no_soak(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bench, "--quick", "--soak", "600") == 2
+    assert "--quick takes no --soak" in capsys.readouterr().err
+
+
+def test_a_failed_run_leaves_no_empty_folder(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: LocalTransport) -> None:
+        raise DeviceError("test: refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalTransport, "connect", refuse)
+        assert run(bench) == 8
+    assert not bench.parent.exists()
+    bench.mkdir(parents=True)
+    assert run(bench, "--resume") == 2
+    assert bench.is_dir()  # it was there before
+
+
+def test_a_run_goes_on_with_its_own_options_only(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--threads", "2", "--frames", "7", "--persons", "1,2")
+    assert run(bench, *options) == 8
+    assert run(bench, "--resume") == run(bench, "--resume", *options) == 8
+    capsys.readouterr()
+    for wrong in (("--threads", "2"), (*options, "--quick"), ("--soak", "60"), ("--cpus", "0")):
+        assert run(bench, "--resume", *wrong) == 2
+        assert f"the interrupted run had other options than {wrong[0]}" in capsys.readouterr().err
+    assert list(bench.iterdir())  # what was measured is still there
+
+
+def test_a_run_that_cannot_go_on_keeps_its_samples(bench: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: LocalTransport) -> dict[str, str]:
+        raise DeviceError("test: refused")
+
+    assert run(bench) == 8
+    monkeypatch.setattr(LocalTransport, "facts", refuse)
+    assert run(bench, "--resume") == 8
+    assert list(bench.iterdir())
