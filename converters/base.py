@@ -115,10 +115,6 @@ class Exporter(Protocol):
     target: str
     tools: tuple[str, ...]
 
-    def missing_tools(self) -> list[str]:
-        """Return those of `tools` that are not installed."""
-        ...
-
     def run(self, artifact: Artifact, context: Context) -> Artifact:
         """Write the target's files into context.work_dir. Errors: ConversionError, OSError."""
         ...

@@ -8,7 +8,7 @@ import time
 
 from edgepose.artifact import Artifact, LineageEntry
 from edgepose.bundle.manifest import ROLE_OF_TASK
-from edgepose.converters.base import Context, absent, tool_failure, tool_versions
+from edgepose.converters.base import Context, tool_failure, tool_versions
 from edgepose.hashing import sha256_file
 
 
@@ -19,10 +19,6 @@ class OnnxExporter:
     source = "onnx"
     target = "onnx"
     tools = ("onnx",)
-
-    def missing_tools(self) -> list[str]:
-        """Return those tools that are not installed."""
-        return absent(self.tools)
 
     def run(self, artifact: Artifact, context: Context) -> Artifact:
         """Write ROLE.onnx. Errors: ConversionError, OSError."""

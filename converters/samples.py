@@ -14,6 +14,7 @@ from edgepose.artifact import Preprocess
 from edgepose.bundle.manifest import preprocess_member
 from edgepose.core import load_core
 from edgepose.errors import UsageError
+from edgepose.media import PICTURE_SUFFIXES, read_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     Picture = NDArray[np.uint8]
     Box = tuple[float, float, float, float]
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 MAX_USER_PICTURES = 16
 RANDOM_SAMPLES = 2
 GOLDEN_SIDE_PX = 256
@@ -62,20 +62,6 @@ def picture_files(folder: Path | None) -> list[Path]:
         raise UsageError(f"{folder} holds no picture", hint=f"pictures end in {', '.join(PICTURE_SUFFIXES)}")
     step = max(1.0, len(found) / MAX_USER_PICTURES)
     return own + [found[int(i * step)] for i in range(min(len(found), MAX_USER_PICTURES))]
-
-
-def read_picture(path: Path) -> Picture:
-    """Read a picture as BGR [h, w, 3]. Errors: UsageError where it cannot be decoded."""
-    import cv2
-    import numpy as np
-
-    try:
-        picture = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
-    except (cv2.error, OSError) as error:
-        raise UsageError(f"{path}: {error}") from error
-    if picture is None:
-        raise UsageError(f"{path} is not a picture that can be read", hint="use JPEG or PNG files")
-    return np.ascontiguousarray(picture)
 
 
 def make_samples(preprocess: Preprocess, files: Sequence[Path]) -> list[Sample]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgepose.artifact import Artifact, LineageEntry, SimccHead
 from edgepose.bundle.manifest import ROLE_OF_TASK
-from edgepose.converters.base import Context, absent, tool_failure, tool_versions
+from edgepose.converters.base import Context, tool_failure, tool_versions
 from edgepose.converters.ncnn_float_head import keep_head_float
 from edgepose.errors import ConversionError, MissingDependencyError
 from edgepose.extras import install_command
@@ -29,10 +29,6 @@ class NcnnExporter:
     source = "onnx"
     target = "ncnn"
     tools = ("pnnx",)
-
-    def missing_tools(self) -> list[str]:
-        """Return those tools that are not installed."""
-        return absent(self.tools)
 
     def run(self, artifact: Artifact, context: Context) -> Artifact:
         """Write ROLE.param and ROLE.bin. Errors: ConversionError, MissingDependencyError, OSError."""

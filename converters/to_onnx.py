@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 OPSET = 17
-# What export_canonical needs, and what run_onnx needs.
-TOOLS = ("torch", "onnx", "onnxsim", "onnxruntime")
 
 # The largest float16 over a factor of 16, for inputs wilder than the samples.
 SAFE_SUM_OF_SQUARES = 65504 / 16

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepose.artifact import Artifact, LineageEntry
 from edgepose.bundle.manifest import ROLE_OF_TASK
-from edgepose.converters.base import Context, absent, tool_failure, tool_versions
+from edgepose.converters.base import Context, tool_failure, tool_versions
 from edgepose.hashing import sha256_file
 
 _AUTOMATIC_NAME = re.compile(r"[A-Za-z]\w*_\d+")
@@ -21,10 +21,6 @@ class OpenvinoExporter:
     source = "onnx"
     target = "openvino"
     tools = ("openvino",)
-
-    def missing_tools(self) -> list[str]:
-        """Return those tools that are not installed."""
-        return absent(self.tools)
 
     def run(self, artifact: Artifact, context: Context) -> Artifact:
         """Write ROLE.xml and ROLE.bin. Errors: ConversionError, OSError."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 Kind = Literal["pictures", "video", "camera"]
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv")
 _READ_AHEAD_FRAMES = 4
 
 

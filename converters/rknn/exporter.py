@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgepose import log
 from edgepose.artifact import Artifact, LineageEntry
 from edgepose.bundle.manifest import ROLE_OF_TASK
-from edgepose.converters.base import Context, absent, tool_failure
+from edgepose.converters.base import Context, tool_failure
 from edgepose.converters.rknn import client, environment, graph, preflight
 from edgepose.converters.rknn.soc import Soc, check_precision, resolve_soc
 from edgepose.errors import ConversionError, EdgePoseError
@@ -47,10 +47,6 @@ class RknnExporter:
         """What ran in place of the device, for reports."""
         version = environment.toolkit_version()
         return f"rknn-simulator (not hardware), rknn-toolkit2 {version}, {self._soc.name}"
-
-    def missing_tools(self) -> list[str]:
-        """Return those tools that are not installed."""
-        return absent(self.tools)
 
     def check(self, precision: str) -> None:
         """Check the precision and the toolkit's environment. Errors: UsageError, MissingDependencyError."""

@@ -11,7 +11,6 @@ from edgepose.errors import UsageError
 # A burst that counts: so many frames, or so long.
 BURST_FRAMES = 1024
 BURST_SECONDS = 60.0
-SOAK_SECONDS = 600.0
 CAMERA_FPS = 30.0
 PERSONS = (1, 2, 4, 8)
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
 from edgepose.errors import MissingDependencyError
 from edgepose.paths import cache_dir
 
 PROGRAM = "edgepose_bench"
-
-
-def host_abi() -> str:
-    """Return the ABI of this machine, as profiles name it."""
-    machine = {"arm64": "aarch64", "amd64": "x86_64", "armv7l": "armv7"}
-    name = platform.machine().lower()
-    return f"{machine.get(name, name)}-{platform.system().lower()}"
 
 
 def built_runner(target: str) -> Path:

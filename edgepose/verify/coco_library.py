@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgepose.artifact import KeypointSet
@@ -49,13 +49,6 @@ def average_precision(
         part: _evaluate(*_documents(data, predictions, chosen), [points.sigmas[k] for k in chosen])
         for part, chosen in parts_of(points).items()
     }
-
-
-def evaluate_results(
-    labels: Mapping[str, Any], results: Sequence[Mapping[str, Any]], sigmas: Sequence[float]
-) -> dict[str, float]:
-    """Return the ten COCO figures of a results list (as in a COCO results file), in percent."""
-    return _evaluate(dict(labels), [dict(item) for item in results], sigmas)
 
 
 def _documents(
