@@ -167,6 +167,13 @@ const BundleModel* Bundle::model(const std::string& role) const {
   return found == manifest_.models.end() ? nullptr : &found->second;
 }
 
+const KeypointSet& Bundle::keypoints() const {
+  static const KeypointSet kNone{};
+  if (const BundleModel* pose = model("pose")) return std::get<SimccHead>(pose->head);
+  if (const BundleModel* one_stage = model("one_stage")) return std::get<RtmoHead>(one_stage->head);
+  return kNone;
+}
+
 Result<Bundle> Bundle::open(const std::string& folder) try {
   Bundle bundle;
   EDGEPOSE_ASSIGN_OR_RETURN(bundle.path_, absolute_path(folder));

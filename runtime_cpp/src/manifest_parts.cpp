@@ -52,9 +52,7 @@ std::vector<std::pair<int, int>> read_pairs(const JsonNode& node, size_t at_most
   return pairs;
 }
 
-// Fills the four members that SimccHead and RtmoHead share.
-template <typename HeadType>
-void read_points(const JsonNode& node, HeadType* head, JsonReader* reader) {
+void read_points(const JsonNode& node, KeypointSet* head, JsonReader* reader) {
   reader->expect_members(node, {"name", "keypoints", "skeleton", "flip_pairs", "sigmas"});
   reader->text(reader->member(node, "name"));
   const JsonNode keypoints = reader->member(node, "keypoints");

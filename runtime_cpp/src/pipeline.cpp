@@ -161,17 +161,12 @@ class Pipeline::Impl {
       return wrong("the bundle \"" + bundle_.name() + "\" has no \"tracking\" member",
                    "make it again with edgepose convert, or give tracking settings");
     }
-    std::vector<float> sigmas;
-    if (const BundleModel* model = bundle_.model("pose")) {
-      sigmas = std::get<SimccHead>(model->head).sigmas;
-    } else if (const BundleModel* one_stage = bundle_.model("one_stage")) {
-      sigmas = std::get<RtmoHead>(one_stage->head).sigmas;
-    }
     scene_change_levels_ = settings->scene_change_levels;
     detect_every_ = options.detect_every;
     detect_delay_ = options.detect_delay;
-    tracker_ = std::make_unique<Tracker>(
-        *settings, std::move(sigmas), bundle_.pipeline().keypoint_score_threshold, options.smooth);
+    tracker_ =
+        std::make_unique<Tracker>(*settings, bundle_.keypoints().sigmas,
+                                  bundle_.pipeline().keypoint_score_threshold, options.smooth);
     return {};
   }
 

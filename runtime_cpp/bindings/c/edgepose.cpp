@@ -134,15 +134,6 @@ Result<edgepose::ImageView> to_view(const edgepose_image* given) {
   return view;
 }
 
-template <typename Head>
-void read_points(const Head& head, edgepose_pipeline* to) {
-  to->keypoints = head.keypoints;
-  for (const auto& [from, end] : head.skeleton) {
-    to->skeleton.push_back(from);
-    to->skeleton.push_back(end);
-  }
-}
-
 Result<std::unique_ptr<edgepose_pipeline>> open(const char* bundle, const edgepose_options* given) {
   EDGEPOSE_ASSIGN_OR_RETURN(const edgepose::PipelineOptions options, to_options(given));
   auto opened = std::make_unique<edgepose_pipeline>();
@@ -150,10 +141,10 @@ Result<std::unique_ptr<edgepose_pipeline>> open(const char* bundle, const edgepo
   const edgepose::Bundle& facts = opened->pipeline->bundle();
   opened->name = facts.name();
   opened->digest = facts.digest();
-  if (const edgepose::BundleModel* model = facts.model("pose")) {
-    read_points(std::get<edgepose::SimccHead>(model->head), opened.get());
-  } else if (const edgepose::BundleModel* one_stage = facts.model("one_stage")) {
-    read_points(std::get<edgepose::RtmoHead>(one_stage->head), opened.get());
+  opened->keypoints = facts.keypoints().keypoints;
+  for (const auto& [from, end] : facts.keypoints().skeleton) {
+    opened->skeleton.push_back(from);
+    opened->skeleton.push_back(end);
   }
   return opened;
 }

@@ -104,7 +104,7 @@ jobjectArray facts(JNIEnv* env, jclass, jlong handle) {
 jobjectArray keypoint_names(JNIEnv* env, jclass, jlong handle) {
   return guarded<jobjectArray>(env, nullptr, [&]() -> Result<jobjectArray> {
     EDGEPOSE_ASSIGN_OR_RETURN(const auto session, sessions().find(handle));
-    return to_java_texts(env, session->keypoints());
+    return to_java_texts(env, session->bundle().keypoints().keypoints);
   });
 }
 
@@ -113,7 +113,7 @@ jintArray skeleton(JNIEnv* env, jclass, jlong handle) {
   return guarded<jintArray>(env, nullptr, [&]() -> Result<jintArray> {
     EDGEPOSE_ASSIGN_OR_RETURN(const auto session, sessions().find(handle));
     std::vector<jint> ends;
-    for (const auto& [from, to] : session->skeleton()) {
+    for (const auto& [from, to] : session->bundle().keypoints().skeleton) {
       ends.push_back(from);
       ends.push_back(to);
     }

@@ -42,17 +42,6 @@ Result<std::shared_ptr<Session>> Session::open(const std::string& bundle_dir,
                                                const PipelineOptions& options) {
   std::shared_ptr<Session> session(new Session);
   EDGEPOSE_ASSIGN_OR_RETURN(session->pipeline_, Pipeline::open(bundle_dir, options));
-  const Bundle& bundle = session->bundle();
-  if (const BundleModel* model = bundle.model("pose")) {
-    const auto& head = std::get<SimccHead>(model->head);
-    session->keypoints_ = head.keypoints;
-    session->skeleton_ = head.skeleton;
-    session->has_z_ = head.has_z;
-  } else if (const BundleModel* one_stage = bundle.model("one_stage")) {
-    const auto& head = std::get<RtmoHead>(one_stage->head);
-    session->keypoints_ = head.keypoints;
-    session->skeleton_ = head.skeleton;
-  }
   return session;
 }
 
@@ -68,6 +57,7 @@ Result<int32_t> Session::process(const ImageView& image, int64_t time_ns, void* 
   }
   StageTimings times;
   EDGEPOSE_RETURN_IF_ERROR(pipeline_->process(image, time_ns, &poses_, &times));
+  const KeypointSet& points = bundle().keypoints();
   const size_t room = (word_count - kHeaderWords) / words_per_person();
   const auto count = static_cast<int32_t>(std::min(room, poses_.size()));
   WordWriter writer(words);
@@ -89,10 +79,10 @@ Result<int32_t> Session::process(const ImageView& image, int64_t time_ns, void* 
       writer.put(value);
     }
     writer.put(clamped(pose.track_id));
-    for (size_t k = 0; k < keypoints_.size(); ++k) {
+    for (size_t k = 0; k < points.keypoints.size(); ++k) {
       const Keypoint point = k < pose.keypoints.size() ? pose.keypoints[k] : Keypoint();
       for (const float value : {point.x_px, point.y_px, point.score}) writer.put(value);
-      if (has_z_) writer.put(k < pose.z.size() ? pose.z[k] : 0.0F);
+      if (points.has_z) writer.put(k < pose.z.size() ? pose.z[k] : 0.0F);
     }
   }
   return count;

@@ -29,10 +29,10 @@ class Session {
                                                const PipelineOptions& options);
 
   const Bundle& bundle() const { return pipeline_->bundle(); }
-  const std::vector<std::string>& keypoints() const { return keypoints_; }
-  const std::vector<std::pair<int, int>>& skeleton() const { return skeleton_; }
-  size_t words_per_keypoint() const { return has_z_ ? 4 : 3; }
-  size_t words_per_person() const { return kBoxWords + keypoints_.size() * words_per_keypoint(); }
+  size_t words_per_keypoint() const { return bundle().keypoints().has_z ? 4 : 3; }
+  size_t words_per_person() const {
+    return kBoxWords + bundle().keypoints().keypoints.size() * words_per_keypoint();
+  }
 
   // Processes a frame and writes as many persons as fit. Returns how many were written.
   // Errors: those of Pipeline::process; kInvalidArgument for a buffer without room for the header
@@ -47,9 +47,6 @@ class Session {
 
   std::mutex mutex_;
   std::unique_ptr<Pipeline> pipeline_;
-  std::vector<std::string> keypoints_;
-  std::vector<std::pair<int, int>> skeleton_;
-  bool has_z_ = false;
   std::vector<Pose> poses_;
 };
 

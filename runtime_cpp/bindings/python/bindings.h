@@ -7,10 +7,12 @@
 #include <array>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "edgepose/image.h"
 #include "edgepose/preprocess.h"
 #include "edgepose/status.h"
+#include "edgepose/types.h"
 
 namespace edgepose::python {
 
@@ -37,6 +39,9 @@ T value_or_raise(Result<T> result) {
 
 // The picture behind an array [H, W, 3] in BGR order.
 ImageView image_view(const ByteArray& image);
+
+// [N, 6]: x1, y1, x2, y2, score, label.
+FloatArray detections_array(const std::vector<Detection>& detections);
 
 inline InputTransform to_transform(const TransformTuple& t) {
   return {std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t)};

@@ -52,17 +52,6 @@ py::tuple run_decode_simcc(const FloatArray& simcc_x, const FloatArray& simcc_y,
   return py::make_tuple(keypoints, z_or_none);
 }
 
-FloatArray detections_array(const std::vector<Detection>& detections) {
-  FloatArray rows({static_cast<py::ssize_t>(detections.size()), py::ssize_t{6}});
-  float* row = rows.mutable_data();
-  for (const Detection& d : detections) {
-    const float values[] = {d.box.x1, d.box.y1, d.box.x2,
-                            d.box.y2, d.score,  static_cast<float>(d.label)};
-    row = std::copy(std::begin(values), std::end(values), row);
-  }
-  return rows;
-}
-
 // Views of a network's outputs for decoders that read item 0 of each.
 std::vector<Tensor> borrowed_outputs(const std::vector<FloatArray>& outputs) {
   std::vector<Tensor> tensors(outputs.size());
@@ -141,6 +130,17 @@ py::array_t<int64_t> run_nms(const FloatArray& boxes, const FloatArray& scores,
 }
 
 }  // namespace
+
+FloatArray detections_array(const std::vector<Detection>& detections) {
+  FloatArray rows({static_cast<py::ssize_t>(detections.size()), py::ssize_t{6}});
+  float* row = rows.mutable_data();
+  for (const Detection& d : detections) {
+    const float values[] = {d.box.x1, d.box.y1, d.box.x2,
+                            d.box.y2, d.score,  static_cast<float>(d.label)};
+    row = std::copy(std::begin(values), std::end(values), row);
+  }
+  return rows;
+}
 
 void bind_decode(py::module_& module) {
   module.def(

@@ -41,18 +41,6 @@ py::dict report_dict(const GoldenReport& r) {
   return dict;
 }
 
-// The number of keypoints of a person, and whether they have a depth.
-std::pair<py::ssize_t, bool> keypoints_of(const Bundle& bundle) {
-  if (const BundleModel* model = bundle.model("pose")) {
-    const auto& head = std::get<SimccHead>(model->head);
-    return {static_cast<py::ssize_t>(head.keypoints.size()), head.has_z};
-  }
-  if (const BundleModel* model = bundle.model("one_stage")) {
-    return {static_cast<py::ssize_t>(std::get<RtmoHead>(model->head).keypoints.size()), false};
-  }
-  return {0, false};
-}
-
 std::unique_ptr<Pipeline> open_pipeline(const std::string& bundle_dir, int threads,
                                         const std::string& device, int detect_every,
                                         int detect_delay, bool track, bool smooth,
@@ -91,7 +79,8 @@ py::tuple process(Pipeline& pipeline, const ByteArray& image, int64_t time_ns,
                    : pipeline.process(view, time_ns, &poses, &timings);
   }
   check(status);
-  const auto [points, has_z] = keypoints_of(pipeline.bundle());
+  const bool has_z = pipeline.bundle().keypoints().has_z;
+  const auto points = static_cast<py::ssize_t>(pipeline.bundle().keypoints().keypoints.size());
   const py::ssize_t count = static_cast<py::ssize_t>(poses.size());
   FloatArray keypoints({count, points, py::ssize_t{3}});
   FloatArray box_array({count, py::ssize_t{5}});
@@ -124,14 +113,7 @@ FloatArray detect(Pipeline& pipeline, const ByteArray& image) {
     status = pipeline.detect(view, &detections);
   }
   check(status);
-  FloatArray rows({static_cast<py::ssize_t>(detections.size()), py::ssize_t{6}});
-  float* row = rows.mutable_data();
-  for (const Detection& d : detections) {
-    const float values[] = {d.box.x1, d.box.y1, d.box.x2,
-                            d.box.y2, d.score,  static_cast<float>(d.label)};
-    row = std::copy(std::begin(values), std::end(values), row);
-  }
-  return rows;
+  return detections_array(detections);
 }
 
 py::dict verify_golden(Pipeline& pipeline) {

@@ -93,6 +93,8 @@ class Bundle {
   const Manifest& manifest() const { return manifest_; }
   // The model of a role ("detector", "pose", "one_stage"), or null where the pipeline has none.
   const BundleModel* model(const std::string& role) const;
+  // Those of the persons that the pipeline gives.
+  const KeypointSet& keypoints() const;
 
  private:
   Bundle() = default;
@@ -103,8 +105,8 @@ class Bundle {
   Manifest manifest_;
 };
 
-// These read the JSON of one "preprocess", "head" or "tracking" member with the checks of parse_manifest.
-// Error: kInvalidBundle.
+// These read the JSON of one "preprocess", "head" or "tracking" member with the checks of
+// parse_manifest. Error: kInvalidBundle.
 Result<Preprocess> parse_preprocess(const std::string& text);
 Result<SimccHead> parse_simcc_head(const std::string& text);
 Result<BoxHead> parse_box_head(const std::string& text);

@@ -25,15 +25,19 @@ struct Preprocess {
   float box_padding;               // kAffine: factor on the box sides; 1 otherwise
 };
 
-// SimCC: one-dimensional classification per axis. Outputs in order: x, y and, for 3-D networks, z.
-struct SimccHead {
-  float split_ratio;
-  bool has_z;
-  float z_range;                   // half the depth range in metres; 0 without z
+// The points of a person; none where persons are boxes alone.
+struct KeypointSet {
   std::vector<std::string> keypoints;
   std::vector<std::pair<int, int>> skeleton;
   std::vector<std::pair<int, int>> flip_pairs;
   std::vector<float> sigmas;       // OKS
+  bool has_z = false;
+};
+
+// SimCC: one-dimensional classification per axis. Outputs in order: x, y and, for 3-D networks, z.
+struct SimccHead : KeypointSet {
+  float split_ratio;
+  float z_range;                   // half the depth range in metres; 0 without z
 };
 
 // RTMDet. Outputs in order: class logits of every stride, then box distances of every stride (raw convolution
@@ -50,12 +54,8 @@ struct BoxHead {
 
 // RTMO. Outputs in order: class logits, boxes, visibilities, pose vectors, each of every stride. The weights of the
 // dynamic coordinate classifier are the model file "dcc".
-struct RtmoHead {
+struct RtmoHead : KeypointSet {
   std::vector<int> strides;
-  std::vector<std::string> keypoints;
-  std::vector<std::pair<int, int>> skeleton;
-  std::vector<std::pair<int, int>> flip_pairs;
-  std::vector<float> sigmas;       // OKS
   float score_threshold;
   float nms_iou_threshold;
   int max_candidates;
