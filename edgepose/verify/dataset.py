@@ -190,6 +190,14 @@ def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[
             + (", ..." if len(missing) > 3 else ""),
             hint="--images takes the folder that holds every picture of the annotations",
         )
+    names: dict[Path, str] = {}
+    for picture in pictures:
+        other = names.setdefault(picture.file, picture.name)
+        if other != picture.name:
+            raise UsageError(
+                f"{path}: {other} and {picture.name} are one file, {picture.file}",
+                hint="keep the sub-folders that the annotations name",
+            )
     return sorted(pictures, key=lambda picture: picture.id)
 
 

@@ -143,6 +143,10 @@ BAD = [
         lambda d: d["images"].append({"id": 9, "file_name": "none.png"}),
         "1 of 4 pictures are missing: none.png",
     ),
+    (
+        lambda d: d["images"].append({"id": 9, "file_name": f"sub/{d['images'][0]['file_name']}"}),
+        "are one file, ",
+    ),
     (lambda d: d["annotations"].clear(), "holds no persons"),
     (lambda d: d["categories"][0]["keypoints"].pop(), "labels 16 keypoints, the network finds 17"),
     (lambda d: d["annotations"][0]["keypoints"].pop(), "annotation 11 has keypoints of 50 values, not 17"),
