@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
         return pixels, torch.from_numpy(np.stack(labels))
 
 
-def prepare(start: Path, frozen: tuple[str, ...]) -> nn.Module:
+def prepare(start: Path, frozen: Sequence[str]) -> nn.Module:
     """Load the network for training; the frozen parts keep their weights and statistics."""
     network = load_model(start).network
     network.train().requires_grad_(True)
@@ -90,10 +90,14 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--synthetic-share", type=float, default=0.4)
     parser.add_argument(
-        "--all-layers", action="store_true", help="train the stem and the first two stages, too (for a GPU)"
+        "--frozen",
+        nargs="*",
+        default=FROZEN,
+        metavar="PART",
+        help="parts that keep their weights; alone: none",
     )
     options = parser.parse_args()
-    training = Training(prepare(options.start, () if options.all_layers else FROZEN), options, clip=5.0)
+    training = Training(prepare(options.start, options.frozen), options, clip=5.0)
     photographs = read_photographs(options.data)
     synthetic = read_synthetic(options.synthetic)
     print(
