@@ -84,6 +84,7 @@ class Baseline:
                 keypoints=np.array([p["keypoints"] for p in persons], np.float64).reshape(-1, count, 3),
                 input_scale=np.array([p["scale"] for p in persons], np.float64),
                 picture_digests=(),
+                rescored=self.document["bundle"]["pipeline"] != "one_stage",
             )
         except (KeyError, ValueError, TypeError) as error:
             raise BundleError(

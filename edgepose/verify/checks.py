@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgepose.verify import bootstrap
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
-# A joint that is compared less often is not judged: so few points say nothing about the others.
+# A joint that is compared less often is not judged: so few points say nothing about the others. They must lie
+# in several pictures, for it is these that are resampled.
 MIN_POINTS = 10
+MIN_JOINT_PICTURES = 5
+# Resamplings of fewer pictures are too alike: their intervals are far too narrow.
+MIN_PICTURES = 10
 _BIAS_CLIP_PX = 1.0
 _MAX_IMAGES = 10_000_000
 
@@ -31,7 +35,8 @@ _MAX_IMAGES = 10_000_000
 class Check:
     """One figure against its limit; less is better. keypoint: its joint, for a joint's check.
 
-    seconds: how many seconds of video the interval rests on; None where it rests on the pictures.
+    seconds: how many seconds of video the interval rests on; None where it rests on pictures, and then
+    images is how many of these hold anything to compare.
     """
 
     name: str
@@ -43,15 +48,21 @@ class Check:
     limit: float
     keypoint: str | None = None
     seconds: int | None = None
+    images: int | None = None
 
     @property
     def verdict(self) -> Verdict:
         """FAIL where the whole interval is above the limit, PASS where none of it is."""
-        if not all(math.isfinite(value) for value in (self.estimate, self.low, self.high)):
+        known = all(math.isfinite(value) for value in (self.estimate, self.low, self.high))
+        if self._rests_on_few or not known:
             return "INCONCLUSIVE"
         if self.high <= self.limit:
             return "PASS"
         return "FAIL" if self.low > self.limit else "INCONCLUSIVE"
+
+    @property
+    def _rests_on_few(self) -> bool:
+        return self.images is not None and self.images < MIN_PICTURES
 
     def needed(self, images: int) -> int | None:
         """Return how many pictures, or seconds of video, would decide, if the estimate stays.
@@ -60,6 +71,8 @@ class Check:
         """
         if self.verdict != "INCONCLUSIVE":
             return None
+        if self._rests_on_few:
+            return math.ceil(images * MIN_PICTURES / self.images) if self.images else None
         distance = abs(self.estimate - self.limit)
         arm = self.high - self.estimate if self.estimate < self.limit else self.estimate - self.low
         count = images if self.seconds is None else self.seconds
@@ -90,12 +103,15 @@ def overall(checks: Sequence[Check]) -> Verdict:
 
 
 def accuracy_check(
-    reference_ap: Floats, candidate_ap: Floats, limits: GateLimits, confidence: float
+    reference_ap: Floats, candidate_ap: Floats, limits: GateLimits, confidence: float, *, images: int
 ) -> Check:
-    """Check the loss of AP; the first entry of each is that of the data itself, the others resamplings."""
+    """Check the loss of AP; the first entry of each is that of the data itself, the others resamplings.
+
+    images: how many pictures have labels.
+    """
     loss = reference_ap - candidate_ap
     low, high = bootstrap.interval(loss[1:], confidence)
-    return Check("ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss)
+    return Check("ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss, images=images)
 
 
 def drift_checks(
@@ -108,6 +124,8 @@ def drift_checks(
     distance = drift.distance_input_px
     chosen = distance[drift.counts]
     if not chosen.size:
+        if drift.unmatched.any():
+            return [_person_check(drift, weights, limits, confidence)]
         nan = math.nan
         title = "drift, mean (no confident keypoint to compare)"
         return [Check("drift_mean", title, "input px", nan, nan, nan, limits.drift_mean_input_px)]
@@ -131,12 +149,24 @@ def drift_checks(
     checks.append(_score_check(drift, weights, limits, confidence))
     if (drift.person_of < 0).any() or drift.unmatched.any():
         checks.append(_person_check(drift, weights, limits, confidence))
-    return checks
+    images = int(counts.any(axis=1).sum())
+    return [check if check.images is not None else replace(check, images=images) for check in checks]
 
 
 def unjudged_joints(drift: Compared, names: Sequence[str]) -> list[str]:
-    """Name the joints that are compared too seldom to be judged."""
-    return [name for name, count in zip(names, drift.counts.sum(axis=0), strict=True) if count < MIN_POINTS]
+    """Name the joints that are compared too seldom, or in too few pictures, to be judged."""
+    return [name for name, judged in zip(names, _judged(drift), strict=True) if not judged]
+
+
+def _judged(drift: Compared) -> NDArray[np.bool_]:
+    """Tell which joints are judged, (K,)."""
+    import numpy as np
+
+    seen = _per_picture(drift.counts.astype(np.float64), drift.picture_of, len(drift.unmatched))
+    judged: NDArray[np.bool_] = (seen.sum(axis=0) >= MIN_POINTS) & (
+        (seen > 0).sum(axis=0) >= MIN_JOINT_PICTURES
+    )
+    return judged
 
 
 def _joint_checks(
@@ -151,7 +181,7 @@ def _joint_checks(
     import numpy as np
 
     pictures = weights.shape[1]
-    joints = np.flatnonzero(drift.counts.sum(axis=0) >= MIN_POINTS)
+    joints = np.flatnonzero(_judged(drift))
     if not len(joints):
         return []
     # A jump between two equal peaks is no bias: a shift counts for 1 px at most.
@@ -211,8 +241,9 @@ def _person_check(
     low, high = bootstrap.interval(shares, confidence)
     estimate = 100 * float(lost.sum() / persons.sum())
     return Check(
-        "unmatched_persons", "persons not found again", "%", estimate, low, high, limits.unmatched_persons
-    )
+        "unmatched_persons", "persons not found again", "%", estimate, low, high, limits.unmatched_persons,
+        images=int(persons.any(axis=1).sum()),
+    )  # fmt: skip
 
 
 def _per_picture(values: Floats, picture_of: NDArray[np.int64], pictures: int) -> Floats:

@@ -74,7 +74,8 @@ def decide_matched(
         first = bootstrap.ApOfWeights(matches[0]).of(with_all)
         second = first if _equal(*matches) else bootstrap.ApOfWeights(matches[1]).of(with_all)
         ap = (first, second)
-        checks.append(accuracy_check(*ap, limits, confidence))
+        labelled = int((matches[0].labels_in > 0).sum())
+        checks.append(accuracy_check(*ap, limits, confidence, images=labelled))
     checks += drift_checks(drift, weights, limits, confidence, names)
     return Decision(tuple(checks), drift, weights, ap)
 

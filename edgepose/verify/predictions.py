@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgepose import __version__
 from edgepose.cache import Cache
+from edgepose.core import runtime_digest
 from edgepose.errors import EngineError, UsageError
 from edgepose.hashing import sha256_file, sha256_json
 from edgepose.media import read_picture
@@ -64,6 +64,7 @@ class Predictions:
     keypoints: Floats
     input_scale: Floats
     picture_digests: tuple[str, ...]
+    rescored: bool = True  # False for one-stage networks, as in mmpose's CocoMetric
     seconds: float = 0.0
     processes: int = 1
     from_cache: int = 0
@@ -73,13 +74,16 @@ class Predictions:
         return sha256_json({"annotations": data.digest, "pictures": list(self.picture_digests)})
 
     def scores(self) -> Floats:
-        """Return the score of each person: the box's times the mean of its keypoints above 0.2."""
+        """Return the score of each person: the box's, rescored by the mean of its keypoints above 0.2."""
         import numpy as np
 
+        boxes: Floats = self.boxes[:, 4]
+        if not self.rescored:
+            return boxes
         values = self.keypoints[..., 2]
         seen = values > 0.2
         mean = np.where(seen, values, 0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-        scores: Floats = self.boxes[:, 4] * mean
+        scores: Floats = boxes * mean
         return scores
 
 
@@ -100,6 +104,7 @@ class _Result:
     digests: list[str]
     counts: list[int]
     arrays: dict[str, Any] = field(default_factory=dict)
+    rescored: bool = True
     cached: bool = False
 
 
@@ -119,9 +124,11 @@ def predict(
     processes: int | None = None,
     only: Sequence[int] | None = None,
     progress: Progress | None = None,
+    use_cache: bool = True,
 ) -> Predictions:
     """Run a bundle over the data, or over the pictures of the indices `only`.
 
+    use_cache: take what the same bundle, engine and processor gave before.
     Errors: those of PosePipeline; UsageError for a picture that cannot be read; EngineError where a process
     died.
     """
@@ -131,7 +138,7 @@ def predict(
     count = max(1, min(wanted, len(chunks)))
     started_s = time.perf_counter()
     results = []
-    for result in _run_all(bundle, recipe, chunks, count):
+    for result in _run_all(bundle, recipe, chunks, count, use_cache):
         results.append(result)
         if progress:
             progress.advance(len(result.digests))
@@ -164,9 +171,11 @@ def _scaled(box: Any, factor: float) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
-def _run_all(bundle: Path, recipe: Recipe, chunks: Sequence[_Chunk], processes: int) -> Iterator[_Result]:
+def _run_all(
+    bundle: Path, recipe: Recipe, chunks: Sequence[_Chunk], processes: int, use_cache: bool
+) -> Iterator[_Result]:
     if processes == 1:
-        runner = _Runner(bundle, recipe)
+        runner = _Runner(bundle, recipe, use_cache)
         try:
             for chunk in chunks:
                 yield runner.run(chunk)
@@ -175,12 +184,12 @@ def _run_all(bundle: Path, recipe: Recipe, chunks: Sequence[_Chunk], processes: 
         return
     import multiprocessing
 
-    _Runner(bundle, recipe).pipeline.close()  # its errors belong to this process
+    _Runner(bundle, recipe, use_cache).pipeline.close()  # its errors belong to this process
     pool = ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
-        initargs=(bundle, recipe),
+        initargs=(bundle, recipe, use_cache),
     )
     try:
         futures = [pool.submit(_work, chunk) for chunk in chunks]
@@ -198,10 +207,10 @@ def _run_all(bundle: Path, recipe: Recipe, chunks: Sequence[_Chunk], processes: 
 _worker: _Runner | None = None
 
 
-def _start_worker(bundle: Path, recipe: Recipe) -> None:
+def _start_worker(bundle: Path, recipe: Recipe, use_cache: bool) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _worker = _Runner(bundle, recipe)
+    _worker = _Runner(bundle, recipe, use_cache)
 
 
 def _work(chunk: _Chunk) -> _Result:
@@ -213,7 +222,7 @@ def _work(chunk: _Chunk) -> _Result:
 class _Runner:
     """A bundle, opened in this process, and the cache of what it gave before."""
 
-    def __init__(self, bundle: Path, recipe: Recipe) -> None:
+    def __init__(self, bundle: Path, recipe: Recipe, use_cache: bool) -> None:
         # Networks of this size gain more from one picture a process than from several threads a picture.
         self.pipeline = PosePipeline(bundle, threads=1, device=recipe.device)
         if self.pipeline.keypoint_set is None:
@@ -222,6 +231,8 @@ class _Runner:
             )
         require_boxes(bundle, self.pipeline.pipeline_type, recipe.boxes)
         self._recipe = recipe
+        self._rescored = self.pipeline.pipeline_type != "one_stage"
+        self._use_cache = use_cache
         self._cache = Cache("predictions")
 
     def run(self, chunk: _Chunk) -> _Result:
@@ -232,7 +243,7 @@ class _Runner:
         key = sha256_json(
             {
                 "recipe": _RECIPE,
-                "version": __version__,
+                "runtime": runtime_digest(),
                 "bundle": self.pipeline.digest,
                 "boxes": None if chunk.boxes is None else [[list(b) for b in row] for row in chunk.boxes],
                 "device": self._recipe.device,
@@ -240,11 +251,11 @@ class _Runner:
                 "pictures": digests,
             }
         )
-        entry = self._cache.get(key)
+        entry = self._cache.get(key) if self._use_cache else None
         if entry is not None:
             with np.load(entry.files["persons.npz"]) as stored:
                 arrays = {name: stored[name] for name in ("boxes", "keypoints", "input_scale")}
-            return _Result(chunk.first, digests, entry.data["counts"], arrays, cached=True)
+            return _Result(chunk.first, digests, entry.data["counts"], arrays, self._rescored, cached=True)
         frames = [self._run_picture(path, chunk, index) for index, path in enumerate(chunk.files)]
         arrays = {
             "boxes": np.concatenate([boxes for boxes, _, _ in frames]),
@@ -256,7 +267,7 @@ class _Runner:
             path = Path(folder) / "persons.npz"
             np.savez(path, **arrays)
             self._cache.put(key, {"persons.npz": path}, {"counts": counts})
-        return _Result(chunk.first, digests, counts, arrays)
+        return _Result(chunk.first, digests, counts, arrays, self._rescored)
 
     def _run_picture(self, path: Path, chunk: _Chunk, index: int) -> tuple[Any, Any, Any]:
         import numpy as np
@@ -315,6 +326,7 @@ def _joined(
         keypoints=_without_nan(np.concatenate([result.arrays["keypoints"] for result in results])),
         input_scale=np.concatenate([result.arrays["input_scale"] for result in results]),
         picture_digests=tuple(digest for result in results for digest in result.digests),
+        rescored=all(result.rescored for result in results),
         seconds=seconds,
         processes=processes,
         from_cache=sum(len(result.digests) for result in results if result.cached),

@@ -102,6 +102,30 @@ def test_several_processes_give_the_same(
         predict(bundles_v1 / "one_stage", data, Recipe(), processes=2)
 
 
+def test_an_earlier_run_counts_for_the_same_engine_alone(
+    labelled: Path, bundles_v1: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgepose.verify.predictions import predict
+
+    data = read_dataset(labelled, labelled.parent / "images", POINTS)
+    bundle = bundles_v1 / "pose"
+    assert predict(bundle, data, processes=1).from_cache == 0
+    assert predict(bundle, data, processes=1).from_cache == 3
+    assert predict(bundle, data, processes=1, use_cache=False).from_cache == 0
+    monkeypatch.setattr(predictions, "runtime_digest", lambda: "another engine")
+    assert predict(bundle, data, processes=1).from_cache == 0
+
+
+def test_persons_of_one_stage_networks_are_ranked_by_their_boxes(labelled: Path, bundles_v1: Path) -> None:
+    from edgepose.verify.predictions import Recipe, predict
+
+    data = read_dataset(labelled, labelled.parent / "images", POINTS)
+    found = predict(bundles_v1 / "one_stage", data, Recipe(boxes="detected"), processes=1)
+    assert len(found.boxes) and np.array_equal(found.scores(), found.boxes[:, 4])
+    found = predict(bundles_v1 / "pose", data, processes=1)
+    assert not np.array_equal(found.scores(), found.boxes[:, 4])
+
+
 @pytest.mark.parametrize("names", ["one_stage pose", "pose one_stage", "one_stage"])
 def test_boxes_for_rtmo_are_refused_before_anything_runs(
     labelled: Path,

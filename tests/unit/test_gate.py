@@ -18,13 +18,14 @@ from edgepose.cli.main import main
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_json
 from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.verify.checks import unjudged_joints
 from edgepose.verify.ci_formats import markdown
 from edgepose.verify.compared import Compared, with_reference
 from edgepose.verify.dataset import Dataset, Picture
 from edgepose.verify.decision import Decision, decide
 from edgepose.verify.diagnosis import diagnose
 from edgepose.verify.gate_limits import limits_for
-from edgepose.verify.predictions import Predictions
+from edgepose.verify.predictions import Predictions, subset
 
 MakeBundle = Callable[..., Path]
 Floats = NDArray[np.float64]
@@ -99,6 +100,41 @@ def test_few_pictures_are_inconclusive_and_say_how_many_decide() -> None:
     needed = [check.needed(12) for check in found.checks if check.verdict == "INCONCLUSIVE"]
     assert all(count is None or count > 12 for count in needed) and any(needed)
     assert all(check.needed(12) is None for check in found.checks if check.verdict != "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize("offset", [0.0, 20.0])
+def test_too_few_pictures_decide_nothing(offset: float) -> None:
+    data, run = persons(pictures=9)
+
+    def shift(keypoints: Floats) -> None:
+        keypoints[..., 0] += offset
+
+    found = decision(data, run, moved(run, shift))
+    assert {check.verdict for check in found.checks} == {"INCONCLUSIVE"}
+    assert {check.needed(9) for check in found.checks} == {10}
+
+
+def test_a_joint_seen_in_one_picture_only_is_not_judged() -> None:
+    data, run = persons(pictures=20, each=12)
+
+    def crowd(keypoints: Floats) -> None:
+        keypoints[12:, 5, 2] = 0.0  # below every threshold in all pictures but the first
+
+    seen = moved(run, crowd)
+    found = decision(data, seen, seen)
+    assert unjudged_joints(found.drift, POINTS.keypoints) == ["left_shoulder"]
+    assert "left_shoulder" not in {check.keypoint for check in found.checks}
+    assert found.verdict == "PASS"
+
+
+def test_a_candidate_that_finds_nobody_fails() -> None:
+    data, run = persons()
+    run = dataclasses.replace(run, person_of=np.full(len(run.boxes), -1))
+    nobody = subset(run, [])
+    unlabelled = dataclasses.replace(data, keypoints=data.keypoints * [1, 1, 0])
+    found = decision(unlabelled, run, nobody)
+    assert [(check.name, check.estimate) for check in found.checks] == [("unmatched_persons", 100.0)]
+    assert found.verdict == "FAIL"
 
 
 def test_a_loss_of_accuracy_fails() -> None:
@@ -201,11 +237,11 @@ def test_limits_of_a_file_and_budgets(tmp_path: Path) -> None:
 
 @pytest.fixture
 def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give annotations of six pictures with two persons each."""
+    """Give annotations of twelve pictures with two persons each."""
     monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
     (tmp_path / "images").mkdir()
     annotations = []
-    for number in range(6):
+    for number in range(12):
         image = np.random.default_rng(number).integers(0, 255, (60, 80, 3), np.uint8)
         writers.write_picture(tmp_path / "images" / f"{number}.png", image)
         for person in range(2):
@@ -218,7 +254,7 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
                 }
             )  # fmt: skip
     document = {
-        "images": [{"id": n, "file_name": f"{n}.png"} for n in range(6)],
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in range(12)],
         "annotations": annotations,
         "categories": [{"id": 1, "name": "person", "keypoints": list(POINTS.keypoints)}],
     }
@@ -255,9 +291,9 @@ def test_a_baseline_is_sorted_and_repeats(
     assert "exists already" in capsys.readouterr().err
     assert command(labelled, "baseline", "record", fake_bundle("pose"), "-o", baseline, "--force") == 0
     assert baseline.read_text() == first
-    assert sum(line.startswith('  {"image_id"') for line in first.splitlines()) == 12
+    assert sum(line.startswith('  {"image_id"') for line in first.splitlines()) == 24
     assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 0
-    assert "12 persons are the same" in capsys.readouterr().out
+    assert "24 persons are the same" in capsys.readouterr().out
 
 
 def test_a_candidate_passes_against_bundle_and_baseline(
@@ -298,7 +334,7 @@ def test_a_candidate_fails_with_its_cause(
     assert any("right_ankle alone" in (failure.text or "") for failure in failures)
     assert "Accuracy gate: FAIL" in (out / "g.md").read_text()
     assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 7
-    assert "12 keypoints differ" in capsys.readouterr().err
+    assert "24 keypoints differ" in capsys.readouterr().err
 
 
 def test_other_bundles_data_and_schemas_are_refused(
