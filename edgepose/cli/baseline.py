@@ -101,13 +101,14 @@ def compare(
     kept = read_baseline(file)
     members, dataset, found = recorded_baseline(
         bundle, images, data, device=device, processes=processes, max_images=max_images,
-        boxes=kept.document["settings"]["boxes"],
+        boxes=kept.document["settings"]["boxes"], use_cache=False,
     )  # fmt: skip
     result = compare_with_baseline(kept, members, dataset, found)
-    if result["changed_keypoints"] or result["unmatched_persons"]:
+    if not result["same"]:
         raise VerificationError(
             f"{file}: {result['changed_keypoints']} keypoints differ, by {result['max_px']} px at most, and "
-            f"{result['unmatched_persons']} persons are missing",
+            f"{result['changed_scores']} of their scores; {result['unmatched_persons']} persons are missing, "
+            f"{result['added_persons']} are new",
             hint="another engine version or processor gives other roundings: record it again after a look",
         )
     click.echo(f"{file}: {result['persons']} persons are the same")

@@ -25,6 +25,7 @@ def recorded_baseline(
     device: str = "CPU",
     processes: int | None = None,
     max_images: int | None = None,
+    use_cache: bool = True,
 ) -> tuple[dict[str, Any], Dataset, Predictions]:
     """Run a bundle to record it: the header's members, the data, and what it found."""
     subject = open_subject(bundle)
@@ -32,7 +33,7 @@ def recorded_baseline(
     recipe = Recipe(boxes=box_source(subject, data, boxes), device=device)
     with Progress("baseline", stages=1, unit="images") as progress:
         progress.stage(subject.member["name"], total=len(data.pictures))
-        found = predict(bundle, data, recipe, processes=processes, progress=progress)
+        found = predict(bundle, data, recipe, processes=processes, progress=progress, use_cache=use_cache)
     members = {
         "bundle": subject.member,
         "constants": subject.constants,
@@ -47,13 +48,20 @@ def compare_with_baseline(
     baseline: Baseline, members: Mapping[str, Any], data: Dataset, found: Predictions
 ) -> dict[str, Any]:
     """Tell whether a run repeats a recorded one. Errors: BundleError where bundle or data differ."""
+    import numpy as np
+
     baseline.require_bundle(members["bundle"])
     baseline.require_data(members["data"]["digest"], members["settings"]["boxes"])
-    drift = with_reference(baseline.predictions(data), found, pictures=len(data.pictures))
+    kept = baseline.predictions(data)
+    drift = with_reference(kept, found, pictures=len(data.pictures))
     distance = drift.distance_px
+    same = np.array_equal(kept.boxes, found.boxes) and np.array_equal(kept.keypoints, found.keypoints)
     return {
+        "same": same and np.array_equal(kept.picture_of, found.picture_of),
         "persons": len(drift.other),
         "unmatched_persons": int(drift.unmatched.sum()),
+        "added_persons": len(found.boxes) - len(drift.other),
+        "changed_scores": int((drift.other[..., 2] != drift.candidate[..., 2]).sum()),
         "changed_keypoints": int((distance > 0).sum()),
         "max_px": number(float(distance.max())) if distance.size else 0.0,
     }

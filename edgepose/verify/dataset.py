@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgepose import log
 from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes
@@ -158,13 +160,24 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
             f"({points.name})",
             hint="give data that is labelled with the network's own keypoints",
         )
-    if sorted(names) == sorted(points.keypoints) and tuple(names) != points.keypoints:
-        first = next(a for a, b in zip(names, points.keypoints, strict=True) if a != b)
-        raise UsageError(
-            f"{path}: has the network's keypoints in another order (first at {first!r})",
-            hint="reorder the labels, or convert with --keypoints FILE in the labels' order",
+    place = {_plain(name): index for index, name in enumerate(points.keypoints)}
+    places = [place.get(_plain(name)) for name in names]
+    for index, name in enumerate(names):
+        if places[index] not in (None, index):
+            raise UsageError(
+                f"{path}: has the network's keypoints in another order (first at {name!r})",
+                hint="reorder the labels, or convert with --keypoints FILE in the labels' order",
+            )
+    if not any(found is not None for found in places):
+        log.warning(
+            f"{path}: no keypoint has a name of the network's ({points.name}); they are taken in order"
         )
     return category["id"]
+
+
+def _plain(name: str) -> str:
+    """Return a keypoint's name without what writers of labels differ in: "Left-Wrist" is left_wrist."""
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
 
 
 def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[Picture]:

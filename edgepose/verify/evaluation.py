@@ -170,7 +170,7 @@ def _accuracy(
     return {
         "parts": {part: {n: number(v, 3) for n, v in figures.items()} for part, figures in parts.items()},
         "AP_interval": [number(v, 3) for v in bootstrap.interval(ap, confidence)],
-        **errors_member(labels, points.keypoints),
+        **errors_member(labels, points.keypoints, data),
     }
 
 

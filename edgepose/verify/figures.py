@@ -37,8 +37,15 @@ def spread(values: Floats) -> dict[str, float | None]:
     }
 
 
-def errors_member(labels: Compared, names: Sequence[str]) -> dict[str, Any]:
-    """Return the members "pck", "error_px" and "per_keypoint" of "accuracy"."""
+def errors_member(labels: Compared, names: Sequence[str], data: Dataset) -> dict[str, Any]:
+    """Return the members "pck", "error_px", "unmatched_persons" and "per_keypoint" of "accuracy".
+
+    The labelled keypoints of persons that were not found count in PCK, as missed; errors are of those found.
+    """
+    import numpy as np
+
+    lost = np.setdiff1d(data.labelled, labels.person_of)
+    missed = (data.keypoints[lost, :, 2] > 0).sum(axis=0)
     distance, counts = labels.distance_px, labels.counts
     sides = (labels.boxes[:, 2:] - labels.boxes[:, :2]).max(axis=1)
     relative = distance / sides[:, None]
@@ -46,20 +53,23 @@ def errors_member(labels: Compared, names: Sequence[str]) -> dict[str, Any]:
     rows = []
     for index, name in enumerate(names):
         seen = counts[:, index]
-        shares = relative[seen, index]
+        labelled = int(seen.sum() + missed[index])
+        near = int((relative[seen, index] <= 0.1).sum())
         rows.append(
             {
                 "name": name,
                 "compared": int(seen.sum()),
                 **{f"{key}_px": value for key, value in spread(distance[seen, index]).items()},
-                "pck_0.1": number(100 * float((shares <= 0.1).mean())) if seen.any() else None,
+                "pck_0.1": number(100 * near / labelled) if labelled else None,
             }
         )
+    total = chosen.size + int(missed.sum())
     return {
         "pck": {
-            str(share): number(100 * float((chosen <= share).mean())) if chosen.size else None
+            str(share): number(100 * int((chosen <= share).sum()) / total) if total else None
             for share in PCK_SHARES
         },
+        "unmatched_persons": len(lost),
         "error_px": {**spread(distance[counts]), "compared": int(counts.sum())},
         "per_keypoint": rows,
     }

@@ -122,7 +122,8 @@ def scores_of(decision: Decision, confidence: float) -> dict[str, Any]:
     edges = np.linspace(0, max(1.0, float(theirs.max())), _SCORE_BINS + 1)
     rows = []
     for low, high in itertools.pairwise(edges):
-        inside: NDArray[np.bool_] = (theirs >= low) & (theirs < high)
+        # The last one has its upper end, which is the highest score.
+        inside: NDArray[np.bool_] = (theirs >= low) & ((theirs < high) | (high == edges[-1]))
         if inside.any():
             rows.append(
                 {

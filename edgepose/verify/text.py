@@ -101,6 +101,7 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
     rows = [("", *columns)]
     rows += [(part, *(cell(v[c], 2) for c in columns)) for part, v in accuracy["parts"].items()]
     error = accuracy["error_px"]
+    lost = accuracy.get("unmatched_persons")  # a result from before it was counted lacks it
     pck = ", ".join(f"{cell(value, 1)} at {share}" for share, value in accuracy["pck"].items())
     return [
         *table(rows),
@@ -108,6 +109,7 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
         f"PCK  {pck} of the box",
         f"error  mean {cell(error['mean'])} px, p95 {cell(error['p95'])} px, worst {cell(error['max'])} px "
         f"({error['compared']} keypoints)",
+        *([f"{lost} labelled persons were not found"] if lost else []),
         "",
         *joint_lines(accuracy["per_keypoint"], ("mean_px", "p95_px", "max_px", "pck_0.1")),
     ]

@@ -18,9 +18,11 @@ from edgepose.errors import UsageError
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import baseline_job, bootstrap, evaluation, gate, predictions
 from edgepose.verify.coco_library import STATISTICS, average_precision
+from edgepose.verify.compared import with_labels
 from edgepose.verify.dataset import Dataset, read_dataset
+from edgepose.verify.figures import errors_member
 from edgepose.verify.oks import match
-from edgepose.verify.predictions import Predictions
+from edgepose.verify.predictions import Predictions, subset
 
 MakeBundle = Callable[..., Path]
 POINTS = KEYPOINT_SETS["coco17"]
@@ -126,6 +128,31 @@ def test_persons_of_one_stage_networks_are_ranked_by_their_boxes(labelled: Path,
     assert not np.array_equal(found.scores(), found.boxes[:, 4])
 
 
+def test_labelled_persons_that_are_not_found_count_in_pck(coco_dev: Dataset) -> None:
+    found = Predictions(
+        coco_dev.picture_of, np.full(len(coco_dev.boxes), -1),
+        np.concatenate([coco_dev.boxes, np.ones((len(coco_dev.boxes), 1))], axis=1),
+        np.nan_to_num(coco_dev.keypoints), np.ones(len(coco_dev.boxes)), (),
+    )  # fmt: skip
+    every = errors_member(with_labels(coco_dev, found), POINTS.keypoints, coco_dev)
+    assert every["pck"]["0.1"] == 100.0 and every["unmatched_persons"] == 0
+    half = subset(found, range(len(coco_dev.pictures) // 2))
+    pairs = with_labels(coco_dev, half)
+    some = errors_member(pairs, POINTS.keypoints, coco_dev)
+    labelled = (coco_dev.keypoints[coco_dev.labelled, :, 2] > 0).sum()
+    assert some["pck"]["0.1"] == pytest.approx(100 * pairs.counts.sum() / labelled, abs=1e-3)
+    assert 0 < some["pck"]["0.1"] < 80 and some["error_px"]["max"] == 0.0
+    assert some["unmatched_persons"] == len(coco_dev.labelled) - len(pairs.other)
+
+
+def test_labels_with_other_names_are_taken_in_order(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(labelled, lambda d: d["categories"][0].update(keypoints=[f"point {n}" for n in range(17)]))
+    assert evaluate(fake_bundle("pose"), labelled) == 0
+    assert "no keypoint has a name of the network's (coco17)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("names", ["one_stage pose", "pose one_stage", "one_stage"])
 def test_boxes_for_rtmo_are_refused_before_anything_runs(
     labelled: Path,
@@ -162,6 +189,10 @@ def bundles_v1() -> Path:
     return Path(__file__).resolve().parent.parent / "bundles" / "v1"
 
 
+def exchange(names: list[str]) -> None:
+    names[0], names[5], names[6] = "Nose of a person", "Right-Shoulder", "Left Shoulder"
+
+
 BAD = [
     (
         lambda d: d["images"].append({"id": 9, "file_name": "none.png"}),
@@ -188,6 +219,7 @@ BAD = [
     (lambda d: d["annotations"][0].update(bbox=[1, 1, 5]), "annotation 11 has no bbox of four numbers"),
     (lambda d: d["annotations"][0].pop("id"), "an annotation of picture 1 lacks its id"),
     (lambda d: d["categories"][0]["keypoints"].reverse(), "in another order (first at 'right_ankle')"),
+    (lambda d: exchange(d["categories"][0]["keypoints"]), "in another order (first at 'Right-Shoulder')"),
     (lambda d: d.pop("images"), "lacks the lists images and annotations"),
     (lambda d: [a.update(iscrowd=1) for a in d["annotations"]], "has no labelled keypoints"),
 ]

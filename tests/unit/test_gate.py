@@ -337,6 +337,27 @@ def test_a_candidate_fails_with_its_cause(
     assert "24 keypoints differ" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda persons: persons[0]["keypoints"].__setitem__(2, 0.01), "1 of their scores"),
+        (lambda persons: persons[0]["box"].__setitem__(4, 0.125), "0 keypoints differ"),
+        (lambda persons: persons.pop(), "1 are new"),
+    ],
+)
+def test_a_comparison_sees_scores_boxes_and_new_persons(
+    fake_bundle: MakeBundle,
+    labelled: Path,
+    baseline: Path,
+    capsys: pytest.CaptureFixture[str],
+    edit: Callable[[list[dict[str, Any]]], Any],
+    message: str,
+) -> None:
+    resign(baseline, lambda document: edit(document["persons"]))
+    assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 7
+    assert message in capsys.readouterr().err
+
+
 def test_other_bundles_data_and_schemas_are_refused(
     fake_bundle: MakeBundle, labelled: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
