@@ -18,6 +18,12 @@ import java.security.MessageDigest;
 import java.util.Arrays;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -92,6 +98,30 @@ class BundleInstallerTest {
         index(old + hex(note) + " 1 pose/note.txt\n");
         installer.install("pose");
         assertTrue(new File(target, "note.txt").exists());
+    }
+
+    @Test
+    void twoInstallersAtOnceGiveOneWholeBundle() throws Exception {
+        AtomicInteger inside = new AtomicInteger();
+        AtomicInteger most = new AtomicInteger();
+        BundleInstaller.Source slow = name -> {
+            if (!name.equals(BundleInstaller.INDEX)) {
+                most.accumulateAndGet(inside.incrementAndGet(), Math::max);
+                LockSupport.parkNanos(20_000_000);
+                inside.decrementAndGet();
+            }
+            return new ByteArrayInputStream(assets.get(name));
+        };
+        Callable<File> install = () -> new BundleInstaller(slow, folder.resolve("files").toFile()).install("pose");
+        ExecutorService threads = Executors.newFixedThreadPool(2);
+        try {
+            for (Future<File> target : threads.invokeAll(Arrays.asList(install, install))) {
+                PoseSession.open(target.get().getPath(), 1).close();
+            }
+        } finally {
+            threads.shutdown();
+        }
+        assertEquals(1, most.get());
     }
 
     @Test

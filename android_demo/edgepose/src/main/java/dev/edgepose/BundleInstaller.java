@@ -68,12 +68,19 @@ public final class BundleInstaller {
     }
 
     /**
-     * Returns the folder of an installed bundle; copies it first where it is absent or differs from the source.
+     * Returns the folder of an installed bundle; copies it first where it is absent or differs from the source. A
+     * second thread waits, whatever installer it uses: they may have the same folder.
      *
      * @throws EdgePoseException INVALID_ARGUMENT (no such bundle), CHECKSUM_MISMATCH, IO
      */
     @NonNull
     public File install(@NonNull String bundle) {
+        synchronized (BundleInstaller.class) {
+            return installed(bundle);
+        }
+    }
+
+    private File installed(String bundle) {
         List<Entry> entries = new ArrayList<>();
         StringBuilder mark = new StringBuilder();
         for (Entry entry : index()) {

@@ -6,8 +6,9 @@ import java.io.FileDescriptor;
 
 /**
  * A bundle in use. One thread at a time: a second one that enters gets an exception with INVALID_ARGUMENT, and
- * close() is safe at any time from any thread. After the first frames nothing is allocated per frame, neither
- * here nor in the native library.
+ * close() is safe at any time from any thread and returns at once; a call that it meets in another thread goes on
+ * to its end, with the buffers of its picture. After the first frames nothing is allocated per frame, neither here
+ * nor in the native library.
  */
 public final class PoseSession implements AutoCloseable {
     private static final int MOST_PERSONS = 1024;
@@ -159,7 +160,11 @@ public final class PoseSession implements AutoCloseable {
         return keypointThreshold;
     }
 
-    /** Releases the networks. A call in another thread finishes first; later calls throw. */
+    /**
+     * Releases the networks, at once or, where another thread is inside a call, when that call has ended; later calls
+     * throw. This method does not wait for it: process() reads its picture's buffers until it has returned, so keep
+     * them valid (do not close their {@code Image}) until then.
+     */
     @Override
     public void close() {
         long closed = handle;

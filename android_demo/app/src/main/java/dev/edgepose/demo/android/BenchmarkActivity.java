@@ -24,6 +24,7 @@ import java.util.Map;
 public final class BenchmarkActivity extends Activity implements View.OnClickListener, Benchmark.Listener {
     private static final String FOLDER = "folder";
     private static final String THREADS = "threads";
+    private static final String RESULT = "result";
     private static final int SAVE_REQUEST = 1;
     private static final int[] BUTTONS = {
         R.string.bench_whole, R.string.bench_quick, R.string.bench_stop, R.string.bench_save
@@ -61,7 +62,21 @@ public final class BenchmarkActivity extends Activity implements View.OnClickLis
         ScrollView scroll = new ScrollView(this);
         scroll.addView(root);
         setContentView(scroll);
+        // The system may have ended the app while its file picker was in front.
+        String kept = state == null ? null : state.getString(RESULT);
+        if (kept != null) {
+            result = new File(kept);
+            text.append("\n" + result);
+        }
         enable();
+    }
+
+    @Override
+    protected void onSaveInstanceState(Bundle state) {
+        super.onSaveInstanceState(state);
+        if (result != null) {
+            state.putString(RESULT, result.getPath());
+        }
     }
 
     private void enable() {
@@ -149,7 +164,8 @@ public final class BenchmarkActivity extends Activity implements View.OnClickLis
 
     @Override
     protected void onActivityResult(int request, int outcome, Intent data) {
-        if (request != SAVE_REQUEST || outcome != RESULT_OK || data == null || data.getData() == null) {
+        boolean chosen = request == SAVE_REQUEST && outcome == RESULT_OK && data != null && data.getData() != null;
+        if (!chosen || result == null) {
             return;
         }
         try {

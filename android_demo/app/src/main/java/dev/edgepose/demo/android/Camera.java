@@ -16,14 +16,17 @@ import android.os.Handler;
 import android.util.Size;
 import android.view.Surface;
 import dev.edgepose.CameraFrame;
-import dev.edgepose.demo.CameraRotation;
 import dev.edgepose.demo.PictureSizes;
+import dev.edgepose.demo.PreviewGeometry;
 import dev.edgepose.demo.YuvPixels;
 import java.util.Arrays;
 
 /** One camera: a preview on a texture, and its frames as planes. All callbacks come on the given handler. */
 final class Camera implements ImageReader.OnImageAvailableListener {
     interface Listener {
+        /** Size and side of what open() opens; there may be no camera of the wanted ones. */
+        void onChosen(PreviewGeometry geometry);
+
         /** The picture is valid during the call only. */
         void onFrame(CameraFrame picture);
 
@@ -37,9 +40,10 @@ final class Camera implements ImageReader.OnImageAvailableListener {
     private final Handler handler;
     private final Listener listener;
     private final CameraFrame picture = new CameraFrame();
-    private int rotationDegrees;
+    private PreviewGeometry geometry;
     private Image current;
     private CameraDevice device;
+    private SurfaceTexture texture;
     private ImageReader reader;
     private Surface preview;
     private boolean closed;
@@ -63,14 +67,12 @@ final class Camera implements ImageReader.OnImageAvailableListener {
         return ids.length > 0 ? ids[0] : null;
     }
 
-    /** Needs the permission CAMERA. */
-    void open(String id, SurfaceTexture texture, int displayDegrees) throws CameraAccessException {
+    /** Needs the permission CAMERA. displayDegrees as in {@link dev.edgepose.demo.CameraRotation#degrees}. */
+    void open(String id, SurfaceTexture target, int displayDegrees) throws CameraAccessException {
         CameraCharacteristics facts = manager.getCameraCharacteristics(id);
         Integer facing = facts.get(CameraCharacteristics.LENS_FACING);
         Integer sensor = facts.get(CameraCharacteristics.SENSOR_ORIENTATION);
         boolean front = facing != null && facing == CameraCharacteristics.LENS_FACING_FRONT;
-        rotationDegrees = CameraRotation.degrees(sensor == null ? 90 : sensor, displayDegrees, front);
-        picture.rotation(rotationDegrees);
         StreamConfigurationMap streams = facts.get(CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP);
         Size[] sizes = streams == null ? null : streams.getOutputSizes(ImageFormat.YUV_420_888);
         if (sizes == null || sizes.length == 0) {
@@ -83,9 +85,13 @@ final class Camera implements ImageReader.OnImageAvailableListener {
             sides[2 * i + 1] = sizes[i].getHeight();
         }
         Size size = sizes[PictureSizes.nearest(sides, WIDTH, HEIGHT)];
+        geometry = new PreviewGeometry(
+                size.getWidth(), size.getHeight(), sensor == null ? 90 : sensor, displayDegrees, front);
+        picture.rotation(geometry.rotationDegrees);
+        listener.onChosen(geometry);
         reader = ImageReader.newInstance(size.getWidth(), size.getHeight(), ImageFormat.YUV_420_888, 3);
         reader.setOnImageAvailableListener(this, handler);
-        texture.setDefaultBufferSize(size.getWidth(), size.getHeight());
+        texture = target;
         preview = new Surface(texture);
         try {
             manager.openCamera(id, new DeviceCallback(), handler);
@@ -131,9 +137,10 @@ final class Camera implements ImageReader.OnImageAvailableListener {
                 planes[0].getRowStride(),
                 planes[1].getRowStride(),
                 planes[1].getPixelStride(),
-                rotationDegrees);
+                geometry.rotationDegrees);
     }
 
+    /** A camera that is still being opened closes when it answers, so the handler's queue must not end before that. */
     void close() {
         closed = true;
         if (device != null) {
@@ -155,6 +162,8 @@ final class Camera implements ImageReader.OnImageAvailableListener {
                 return;
             }
             device = opened;
+            // Here, just before it counts: a texture view sets its own size whenever its layout changes.
+            texture.setDefaultBufferSize(geometry.bufferWidthPx, geometry.bufferHeightPx);
             try {
                 device.createCaptureSession(
                         Arrays.asList(preview, reader.getSurface()), new SessionCallback(), handler);

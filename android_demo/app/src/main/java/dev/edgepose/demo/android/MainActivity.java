@@ -27,6 +27,7 @@ import dev.edgepose.EdgePoseException;
 import dev.edgepose.PoseFrame;
 import dev.edgepose.demo.BundleChoices;
 import dev.edgepose.demo.Names;
+import dev.edgepose.demo.PreviewGeometry;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
@@ -43,6 +44,7 @@ public final class MainActivity extends Activity
     private static final int CAMERA_REQUEST = 1;
     private static final int STORAGE_REQUEST = 2;
     private static final int BUNDLE_REQUEST = 3;
+    private static final String ASKED = "asked";
     private static final int[] THREADS = {1, 2, 4, 8};
     private static final int[] INTERVALS = {1, 2, 5, 10};
     private static final int[][] BUTTONS = {
@@ -50,22 +52,31 @@ public final class MainActivity extends Activity
         {R.string.choose_threads, R.string.choose_interval, R.string.benchmark},
     };
 
-    private TextureView preview;
-    private OverlayView overlay;
+    private PreviewFrame preview;
     private TextView status;
     private BundleChoices choices;
     private LivePoses poses;
+    private boolean resumed;
+    // Once: every answer, a denial too, resumes the app again.
+    private boolean asked;
 
-    // Settings; changed on the main thread.
+    // Settings.
     private String bundle;
     private int threads = 4;
     private int interval = 5;
-    private volatile boolean front;
+    private boolean front;
+
+    /** That of the bundle, once it has been loaded. */
+    private File folder;
+
+    // Of the newest worker, and written by it.
     private volatile SkeletonPainter painter;
+    private volatile boolean mirrored;
 
     @Override
     protected void onCreate(Bundle state) {
         super.onCreate(state);
+        asked = state != null && state.getBoolean(ASKED);
         getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
         BundleInstaller.Source assets = new BundleInstaller.Source() {
             @Override
@@ -78,39 +89,27 @@ public final class MainActivity extends Activity
                 new BundleInstaller(assets, new File(getFilesDir(), "bundles")),
                 own == null ? new File(getFilesDir(), "own") : own);
         poses = new LivePoses(this, choices, this);
-        preview = new TextureView(this);
-        preview.setSurfaceTextureListener(this);
-        overlay = new OverlayView(this);
+        preview = new PreviewFrame(this);
+        preview.texture.setSurfaceTextureListener(this);
         status = new TextView(this);
         status.setTextColor(Color.WHITE);
         status.setBackgroundColor(Color.argb(160, 0, 0, 0));
         status.setPadding(24, 24, 24, 24);
         FrameLayout root = new FrameLayout(this);
         root.setBackgroundColor(Color.BLACK);
-        root.addView(preview);
-        root.addView(overlay);
+        root.addView(preview, new FrameLayout.LayoutParams(
+                FrameLayout.LayoutParams.WRAP_CONTENT, FrameLayout.LayoutParams.WRAP_CONTENT, Gravity.CENTER));
         root.addView(status, new FrameLayout.LayoutParams(
                 FrameLayout.LayoutParams.MATCH_PARENT, FrameLayout.LayoutParams.WRAP_CONTENT, Gravity.TOP));
         root.addView(buttons(), new FrameLayout.LayoutParams(
                 FrameLayout.LayoutParams.MATCH_PARENT, FrameLayout.LayoutParams.WRAP_CONTENT, Gravity.BOTTOM));
         setContentView(root);
-        // A picture of 16:9, upright; the buffers are turned by the texture view itself.
-        root.addOnLayoutChangeListener(new View.OnLayoutChangeListener() {
-            @Override
-            public void onLayoutChange(View v, int l, int t, int r, int b, int ol, int ot, int or, int ob) {
-                fit(r - l, b - t);
-            }
-        });
     }
 
-    private void fit(int width, int height) {
-        int side = Math.min(width, height * 9 / 16);
-        for (View view : new View[] {preview, overlay}) {
-            FrameLayout.LayoutParams size = (FrameLayout.LayoutParams) view.getLayoutParams();
-            if (size.width != side) {
-                view.setLayoutParams(new FrameLayout.LayoutParams(side, side * 16 / 9, Gravity.CENTER));
-            }
-        }
+    @Override
+    protected void onSaveInstanceState(Bundle state) {
+        super.onSaveInstanceState(state);
+        state.putBoolean(ASKED, asked);
     }
 
     private View buttons() {
@@ -136,9 +135,9 @@ public final class MainActivity extends Activity
         if (id == R.string.choose_bundle) {
             chooseBundle();
         } else if (id == R.string.choose_threads) {
-            chooseThreads();
+            chooseNumber(id, THREADS);
         } else if (id == R.string.choose_interval) {
-            chooseInterval();
+            chooseNumber(id, INTERVALS);
         } else if (id == R.string.snapshot) {
             takeSnapshot();
         } else if (id == R.string.benchmark) {
@@ -164,8 +163,7 @@ public final class MainActivity extends Activity
                 if (which == items.length - 1) {
                     pickBundle();
                 } else {
-                    bundle = items[which];
-                    restart();
+                    change(items[which]);
                 }
             }
         });
@@ -179,32 +177,22 @@ public final class MainActivity extends Activity
         }
     }
 
-    private void chooseThreads() {
-        choose(R.string.choose_threads, labels(THREADS), new DialogInterface.OnClickListener() {
-            @Override
-            public void onClick(DialogInterface dialog, int which) {
-                threads = THREADS[which];
-                restart();
-            }
-        });
-    }
-
-    private void chooseInterval() {
-        choose(R.string.choose_interval, labels(INTERVALS), new DialogInterface.OnClickListener() {
-            @Override
-            public void onClick(DialogInterface dialog, int which) {
-                interval = INTERVALS[which];
-                restart();
-            }
-        });
-    }
-
-    private static String[] labels(int[] values) {
+    private void chooseNumber(final int what, final int[] values) {
         String[] labels = new String[values.length];
         for (int i = 0; i < labels.length; i++) {
             labels[i] = String.valueOf(values[i]);
         }
-        return labels;
+        choose(what, labels, new DialogInterface.OnClickListener() {
+            @Override
+            public void onClick(DialogInterface dialog, int which) {
+                if (what == R.string.choose_threads) {
+                    threads = values[which];
+                } else {
+                    interval = values[which];
+                }
+                restart();
+            }
+        });
     }
 
     private void choose(int title, String[] items, DialogInterface.OnClickListener action) {
@@ -221,14 +209,10 @@ public final class MainActivity extends Activity
     }
 
     private void measure() {
-        if (bundle == null) {
-            onFailure(getString(R.string.no_bundle));
-            return;
-        }
-        try {
-            startActivity(BenchmarkActivity.intent(this, choices.folder(bundle), threads));
-        } catch (EdgePoseException error) {
-            onFailure(LivePoses.text(error));
+        if (folder == null) {
+            tell(getString(R.string.not_loaded));
+        } else {
+            startActivity(BenchmarkActivity.intent(this, folder, threads));
         }
     }
 
@@ -256,10 +240,15 @@ public final class MainActivity extends Activity
         runOnUiThread(new Runnable() {
             @Override
             public void run() {
-                bundle = name;
-                restart();
+                change(name);
             }
         });
+    }
+
+    private void change(String name) {
+        bundle = name;
+        folder = null;
+        restart();
     }
 
     private boolean mayUseCamera() {
@@ -269,9 +258,13 @@ public final class MainActivity extends Activity
     @Override
     protected void onResume() {
         super.onResume();
+        resumed = true;
         if (mayUseCamera()) {
             restart();
+        } else if (asked) {
+            status.setText(R.string.no_permission);
         } else {
+            asked = true;
             status.setText(R.string.needs_camera);
             requestPermissions(new String[] {Manifest.permission.CAMERA}, CAMERA_REQUEST);
         }
@@ -287,7 +280,10 @@ public final class MainActivity extends Activity
                 tell(getString(R.string.no_storage));
             }
         } else if (granted) {
-            restart();
+            // Mostly the answer comes before onResume(), which starts then.
+            if (!poses.isRunning()) {
+                restart();
+            }
         } else {
             status.setText(R.string.no_permission);
         }
@@ -295,35 +291,55 @@ public final class MainActivity extends Activity
 
     @Override
     protected void onPause() {
+        resumed = false;
         poses.stop();
         super.onPause();
     }
 
+    /** Not while the app is in the background: onResume() comes with what has changed meanwhile. */
     private void restart() {
-        if (preview.isAvailable() && mayUseCamera()) {
-            poses.start(new LivePoses.Settings(bundle, threads, interval, front), preview.getSurfaceTexture());
+        if (resumed && preview.texture.isAvailable() && mayUseCamera()) {
+            int displayDegrees = 90 * getWindowManager().getDefaultDisplay().getRotation();
+            poses.start(
+                    new LivePoses.Settings(bundle, threads, interval, front, displayDegrees),
+                    preview.texture.getSurfaceTexture());
         }
     }
 
     @Override
-    public void onStarted(final String name, final SkeletonPainter next) {
+    public void onStarted(final String name, final File from, final SkeletonPainter next) {
         painter = next;
         runOnUiThread(new Runnable() {
             @Override
             public void run() {
-                bundle = name;
-                overlay.setPainter(next);
+                // Another one may have been chosen since.
+                if (bundle == null || bundle.equals(name)) {
+                    bundle = name;
+                    folder = from;
+                    preview.overlay.setPainter(next);
+                }
+            }
+        });
+    }
+
+    @Override
+    public void onCamera(final PreviewGeometry geometry) {
+        mirrored = geometry.front;
+        runOnUiThread(new Runnable() {
+            @Override
+            public void run() {
+                preview.setGeometry(geometry);
             }
         });
     }
 
     @Override
     public void onPoses(final PoseFrame frame, final String line) {
-        final boolean mirror = front;
+        final boolean mirror = mirrored;
         runOnUiThread(new Runnable() {
             @Override
             public void run() {
-                overlay.show(frame, mirror);
+                preview.overlay.show(frame, mirror);
                 status.setText(line);
             }
         });
@@ -338,7 +354,7 @@ public final class MainActivity extends Activity
         try {
             PictureStore.add(getContentResolver(), picture, name);
             tell(getString(R.string.saved) + " " + name);
-        } catch (IOException | SecurityException error) {
+        } catch (IOException | SecurityException | IllegalStateException error) {
             tell(getString(R.string.not_saved) + " " + error.getMessage());
         }
     }
@@ -369,12 +385,16 @@ public final class MainActivity extends Activity
     }
 
     @Override
-    public void onSurfaceTextureSizeChanged(SurfaceTexture texture, int width, int height) {}
+    public void onSurfaceTextureSizeChanged(SurfaceTexture texture, int width, int height) {
+        // The view has just given its own size to the camera's pictures.
+        PreviewGeometry geometry = preview.geometry();
+        texture.setDefaultBufferSize(geometry.bufferWidthPx, geometry.bufferHeightPx);
+    }
 
     @Override
     public boolean onSurfaceTextureDestroyed(SurfaceTexture texture) {
-        poses.stop();
-        return true;
+        poses.stop(texture);
+        return false;
     }
 
     @Override

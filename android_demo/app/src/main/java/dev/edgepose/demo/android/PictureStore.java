@@ -5,12 +5,15 @@ import android.content.ContentValues;
 import android.graphics.Bitmap;
 import android.net.Uri;
 import android.os.Build;
+import android.os.Environment;
 import android.provider.MediaStore;
+import java.io.File;
 import java.io.IOException;
 import java.io.OutputStream;
 
 /** The device's collection of pictures (MediaStore). */
 final class PictureStore {
+    private static final String FOLDER = "EdgePose";
     // Names of API 29, which the platform's library of the build does not have.
     private static final int SCOPED_STORAGE = 29;
     private static final String RELATIVE_PATH = "relative_path";
@@ -23,15 +26,26 @@ final class PictureStore {
         return Build.VERSION.SDK_INT < SCOPED_STORAGE;
     }
 
-    /** Adds a picture as PNG; it is there whole or not at all. */
+    /**
+     * Adds a picture as PNG to Pictures/EdgePose; it is there whole or not at all, but before Android 10 others see it
+     * while it is written. Throws IllegalStateException, too.
+     */
     static Uri add(ContentResolver resolver, Bitmap picture, String name) throws IOException {
         boolean scoped = Build.VERSION.SDK_INT >= SCOPED_STORAGE;
         ContentValues values = new ContentValues();
         values.put(MediaStore.Images.Media.DISPLAY_NAME, name);
         values.put(MediaStore.Images.Media.MIME_TYPE, "image/png");
         if (scoped) {
-            values.put(RELATIVE_PATH, "Pictures/EdgePose");
+            values.put(RELATIVE_PATH, Environment.DIRECTORY_PICTURES + "/" + FOLDER);
             values.put(IS_PENDING, 1);
+        } else {
+            // Without a path, Android 8 and 9 take one of their own: Pictures/<time>.jpg.
+            File folder = new File(
+                    Environment.getExternalStoragePublicDirectory(Environment.DIRECTORY_PICTURES), FOLDER);
+            if (!folder.isDirectory() && !folder.mkdirs()) {
+                throw new IOException("the folder " + folder + " cannot be made");
+            }
+            values.put(MediaStore.MediaColumns.DATA, new File(folder, name).getPath());
         }
         Uri uri = resolver.insert(MediaStore.Images.Media.EXTERNAL_CONTENT_URI, values);
         if (uri == null) {
