@@ -36,6 +36,7 @@ def eval_document(bundle: Path, **members: Any) -> dict[str, Any]:
             "parts": {"body": dict.fromkeys(("AP", "AP50", "AP75", "APM", "APL", "AR"), 61.25)},
             "AP_interval": [58.5, 64.75],
             "pck": {"0.05": 70.0, "0.1": 80.0, "0.2": None},
+            "unmatched_persons": 2,
             "error_px": {**spread, "compared": 9},
             "per_keypoint": [{"name": name, **joint} for name in NAMES],
         },

@@ -106,9 +106,9 @@ def compare(
     result = compare_with_baseline(kept, members, dataset, found)
     if not result["same"]:
         raise VerificationError(
-            f"{file}: {result['changed_keypoints']} keypoints differ, by {result['max_px']} px at most, and "
-            f"{result['changed_scores']} of their scores; {result['unmatched_persons']} persons are missing, "
-            f"{result['added_persons']} are new",
+            f"{file}: {result['changed_keypoints']} keypoints differ, by {result['max_px']} px at most, "
+            f"{result['changed_scores']} of their scores, and {result['changed_boxes']} boxes; "
+            f"{result['unmatched_persons']} persons are missing, {result['added_persons']} are new",
             hint="another engine version or processor gives other roundings: record it again after a look",
         )
     click.echo(f"{file}: {result['persons']} persons are the same")

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepose.progress import Progress
 from edgepose.verify.baseline import Baseline, rounded
-from edgepose.verify.compared import with_reference
+from edgepose.verify.compared import paired
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.evaluation import box_source, open_data, open_subject
 from edgepose.verify.figures import number
@@ -53,15 +53,19 @@ def compare_with_baseline(
     baseline.require_bundle(members["bundle"])
     baseline.require_data(members["data"]["digest"], members["settings"]["boxes"])
     kept = baseline.predictions(data)
-    drift = with_reference(kept, found, pictures=len(data.pictures))
-    distance = drift.distance_px
-    same = np.array_equal(kept.boxes, found.boxes) and np.array_equal(kept.keypoints, found.keypoints)
-    return {
-        "same": same and np.array_equal(kept.picture_of, found.picture_of),
-        "persons": len(drift.other),
-        "unmatched_persons": int(drift.unmatched.sum()),
-        "added_persons": len(found.boxes) - len(drift.other),
-        "changed_scores": int((drift.other[..., 2] != drift.candidate[..., 2]).sum()),
+    mine, theirs = paired(kept, found, len(data.pictures))
+    before, now = kept.keypoints[mine], found.keypoints[theirs]
+    distance = np.linalg.norm(now[..., :2] - before[..., :2], axis=2)
+    counts = {
+        "unmatched_persons": len(kept.boxes) - len(mine),
+        "added_persons": len(found.boxes) - len(theirs),
         "changed_keypoints": int((distance > 0).sum()),
+        "changed_scores": int((now[..., 2] != before[..., 2]).sum()),
+        "changed_boxes": int((found.boxes[theirs] != kept.boxes[mine]).any(axis=1).sum()),
+    }
+    return {
+        "same": not any(counts.values()),
+        "persons": len(mine),
+        **counts,
         "max_px": number(float(distance.max())) if distance.size else 0.0,
     }

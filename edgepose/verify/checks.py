@@ -28,7 +28,7 @@ MIN_JOINT_PICTURES = 5
 # Resamplings of fewer pictures are too alike: their intervals are far too narrow.
 MIN_PICTURES = 10
 _BIAS_CLIP_PX = 1.0
-_MAX_IMAGES = 10_000_000
+_MAX_IMAGES = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,12 +84,7 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
     """Pair the persons of two runs: by label where both ran on the labelled boxes, else by overlap."""
     import numpy as np
 
-    labelled = bool(len(reference.person_of)) and bool((reference.person_of >= 0).all())
-    if labelled and np.array_equal(reference.person_of, candidate.person_of):
-        pairs = np.arange(len(reference.person_of))
-        mine, theirs = pairs, pairs
-    else:
-        mine, theirs = overlapping(reference, candidate, pictures)
+    mine, theirs = paired(reference, candidate, pictures)
     lost = np.setdiff1d(np.arange(len(reference.picture_of)), mine)
     other = reference.keypoints[mine]
     return Compared(
@@ -137,6 +132,19 @@ def with_labels(data: Dataset, candidate: Predictions) -> Compared:
         input_scale=candidate.input_scale[second],
         unmatched=np.bincount(data.picture_of[lost], minlength=pictures),
     )
+
+
+def paired(
+    reference: Predictions, candidate: Predictions, pictures: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pair the persons of two runs as `with_reference` does: indices into each."""
+    import numpy as np
+
+    labelled = bool(len(reference.person_of)) and bool((reference.person_of >= 0).all())
+    if labelled and np.array_equal(reference.person_of, candidate.person_of):
+        pairs = np.arange(len(reference.person_of))
+        return pairs, pairs
+    return overlapping(reference, candidate, pictures)
 
 
 def overlapping(

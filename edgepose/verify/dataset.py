@@ -176,8 +176,8 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
 
 
 def _plain(name: str) -> str:
-    """Return a keypoint's name without what writers of labels differ in: "Left-Wrist" is left_wrist."""
-    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+    """Return a keypoint's name without what spellings differ in: "Left-Wrist" and "LeftWrist" are one."""
+    return re.sub(r"[\s_-]+", "", name.lower())
 
 
 def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[Picture]:

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgepose.cache import Cache
-from edgepose.core import runtime_digest
 from edgepose.errors import EngineError, UsageError
 from edgepose.hashing import sha256_file, sha256_json
 from edgepose.media import read_picture
 from edgepose.pipeline import PosePipeline, default_threads
 from edgepose.progress import Progress
 from edgepose.verify.dataset import Dataset
+from edgepose.verify.runtime import runtime_digest
 
 if TYPE_CHECKING:
     import numpy as np

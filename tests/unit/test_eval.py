@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from report_documents import eval_document
 
 from edgepose import writers
 from edgepose.cli.main import main
@@ -23,6 +24,7 @@ from edgepose.verify.dataset import Dataset, read_dataset
 from edgepose.verify.figures import errors_member
 from edgepose.verify.oks import match
 from edgepose.verify.predictions import Predictions, subset
+from edgepose.verify.text import accuracy_lines
 
 MakeBundle = Callable[..., Path]
 POINTS = KEYPOINT_SETS["coco17"]
@@ -145,6 +147,12 @@ def test_labelled_persons_that_are_not_found_count_in_pck(coco_dev: Dataset) -> 
     assert some["unmatched_persons"] == len(coco_dev.labelled) - len(pairs.other)
 
 
+def test_the_text_names_persons_that_were_not_found(bundles_v1: Path) -> None:
+    accuracy = eval_document(bundles_v1 / "pose")["accuracy"]
+    assert "2 labelled persons were not found" in accuracy_lines(accuracy)
+    assert "not found" not in " ".join(accuracy_lines({**accuracy, "unmatched_persons": 0}))
+
+
 def test_labels_with_other_names_are_taken_in_order(
     fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +228,10 @@ BAD = [
     (lambda d: d["annotations"][0].pop("id"), "an annotation of picture 1 lacks its id"),
     (lambda d: d["categories"][0]["keypoints"].reverse(), "in another order (first at 'right_ankle')"),
     (lambda d: exchange(d["categories"][0]["keypoints"]), "in another order (first at 'Right-Shoulder')"),
+    (
+        lambda d: d["categories"][0]["keypoints"].__setitem__(0, "LeftEye"),
+        "in another order (first at 'LeftEye')",
+    ),
     (lambda d: d.pop("images"), "lacks the lists images and annotations"),
     (lambda d: [a.update(iscrowd=1) for a in d["annotations"]], "has no labelled keypoints"),
 ]

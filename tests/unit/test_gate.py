@@ -18,6 +18,7 @@ from edgepose.cli.main import main
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_json
 from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.verify import baseline_job
 from edgepose.verify.checks import unjudged_joints
 from edgepose.verify.ci_formats import markdown
 from edgepose.verify.compared import Compared, with_reference
@@ -25,7 +26,8 @@ from edgepose.verify.dataset import Dataset, Picture
 from edgepose.verify.decision import Decision, decide
 from edgepose.verify.diagnosis import diagnose
 from edgepose.verify.gate_limits import limits_for
-from edgepose.verify.predictions import Predictions, subset
+from edgepose.verify.gate_members import scores_of
+from edgepose.verify.predictions import Predictions, predict, subset
 
 MakeBundle = Callable[..., Path]
 Floats = NDArray[np.float64]
@@ -157,6 +159,17 @@ def test_nothing_to_compare_is_inconclusive() -> None:
 
     silent = moved(run, silence)
     assert decision(data, silent, silent).verdict == "INCONCLUSIVE"
+
+
+def test_every_score_is_in_a_bin() -> None:
+    data, run = persons()
+
+    def certain(keypoints: Floats) -> None:
+        keypoints[::3, :, 2] = 1.0
+
+    sure = moved(run, certain)
+    rows = scores_of(decision(data, sure, sure), 0.95)["by_reference_score"]
+    assert sum(row["count"] for row in rows) == sure.keypoints[..., 2].size
 
 
 def causes(run: Predictions, candidate: Predictions, **more: Any) -> list[tuple[str, str]]:
@@ -341,7 +354,8 @@ def test_a_candidate_fails_with_its_cause(
     ("edit", "message"),
     [
         (lambda persons: persons[0]["keypoints"].__setitem__(2, 0.01), "1 of their scores"),
-        (lambda persons: persons[0]["box"].__setitem__(4, 0.125), "0 keypoints differ"),
+        (lambda persons: persons[0]["box"].__setitem__(4, 0.125), "and 1 boxes"),
+        (lambda persons: persons[0]["box"].__setitem__(0, 8.25), "and 1 boxes"),
         (lambda persons: persons.pop(), "1 are new"),
     ],
 )
@@ -356,6 +370,20 @@ def test_a_comparison_sees_scores_boxes_and_new_persons(
     resign(baseline, lambda document: edit(document["persons"]))
     assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 7
     assert message in capsys.readouterr().err
+
+
+def test_a_comparison_runs_the_bundle_whatever_is_kept(
+    fake_bundle: MakeBundle, labelled: Path, baseline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Predictions] = []
+
+    def watched(*arguments: Any, **more: Any) -> Predictions:
+        runs.append(predict(*arguments, **more))
+        return runs[-1]
+
+    monkeypatch.setattr(baseline_job, "predict", watched)
+    assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 0
+    assert [run.from_cache for run in runs] == [0]
 
 
 def test_other_bundles_data_and_schemas_are_refused(

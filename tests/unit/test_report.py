@@ -165,6 +165,8 @@ def test_the_documents_are_shown(tmp_path: Path) -> None:
     words = " ".join(" ".join(Parsed(page).words).split())
     for expected in (
         "61.25 (body; 58.50 to 64.75)",
+        "persons not found",
+        "0.40 1.00 3.00 9 2",
         "0.300 0.900",
         "✗ FAIL",
         "left_eye moved by 1.5 px",

@@ -42,9 +42,13 @@ def accuracy(report: Report) -> Markup | None:
                     *(number(pck[share], 1) for share in ("0.05", "0.1", "0.2")),
                     *(number(error[name], 2) for name in ("mean", "p95", "max")),
                     error["compared"],
+                    number(found.get("unmatched_persons")),  # results from before it was counted lack it
                 ]
             )
-    error_head = ["", "data", "PCK 5 %", "PCK 10 %", "PCK 20 %", "mean px", "p95 px", "max px", "keypoints"]
+    error_head = [
+        "", "data", "PCK 5 %", "PCK 10 %", "PCK 20 %", "mean px", "p95 px", "max px", "keypoints",
+        "persons not found",
+    ]  # fmt: skip
     return section(
         "accuracy",
         "Accuracy",
