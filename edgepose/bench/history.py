@@ -100,7 +100,8 @@ def _about(document: Document, phase: str) -> dict[str, Any]:
     persons = next(entry["persons"] for entry in document["phases"] if entry["name"] == phase)
     return {
         "bundle": f"{bundle['name']} ({bundle['backend']}, {bundle['precision']})",
-        "device": f"{device['name']} ({device['address']})",
+        # A result that an app wrote has no address.
+        "device": f"{device['name']} ({device['address']})" if "address" in device else device["name"],
         "threads": document["engine"]["threads"],
         "affinity": document["engine"]["affinity"],
         "phase": phase,

@@ -15,13 +15,28 @@ _QUOTED_CHARACTERS = 80
 
 @dataclass(slots=True)
 class PhaseSamples:
-    """What one phase has so far: rows of `Journal.columns`, in order and without gaps."""
+    """What one phase has so far: rows of `Journal.columns`, in order and without gaps.
+
+    duration_ns is that of the sessions that ended; begun is where the rows of the one under way begin.
+    """
 
     name: str
     rows: list[list[int]] = field(default_factory=list)
     dropped: int = 0
     duration_ns: int = 0
+    begun: int = 0
     complete: bool = False
+
+    @property
+    def open_ns(self) -> int:
+        """How long a session that did not end measured: to the end of its last sample."""
+        rows = [] if self.complete else self.rows[self.begun :]
+        return rows[-1][0] + rows[-1][1] - rows[0][0] if rows else 0
+
+    def end_session(self) -> None:
+        """Count what the session under way has measured, whether it came to its end or broke off."""
+        self.duration_ns += self.open_ns
+        self.begun = len(self.rows)
 
 
 @dataclass(slots=True)
@@ -69,10 +84,18 @@ class Journal:
         spans = {name: phase_seconds(phase) for name, phase in self.phases.items()}
         return {name: (len(p.rows), spans[name], p.complete) for name, p in self.phases.items()}
 
+    def finish(self, names: Iterable[str]) -> None:
+        """Make phases complete that have all their samples: the line that says so can be lost after them."""
+        for phase in (self.phases[name] for name in names if name in self.phases):
+            phase.end_session()
+            phase.complete = True
+
     def _start(self, entry: dict[str, Any]) -> None:
         if entry["format"] != FORMAT:
             raise ValueError(entry["format"])
         self.sessions += 1
+        for phase in self.phases.values():
+            phase.end_session()
         self.end, self.error = {}, {}
         if not self.start:
             self.start = entry
@@ -85,7 +108,7 @@ class Journal:
         if any(len(row) != len(self.columns) for row in rows):
             raise ValueError("columns")
         if entry["phase"] == "warmup" and first == 0:
-            phase.rows = []  # a resumed run warms up again
+            phase.rows, phase.begun = [], 0  # a resumed run warms up again
         have = len(phase.rows)
         if first > have:
             raise ValueError("samples are missing")
@@ -95,6 +118,7 @@ class Journal:
         phase = self.samples(entry["phase"])
         phase.dropped += int(entry["dropped"])
         phase.duration_ns += int(entry["duration_ns"])
+        phase.begun = len(phase.rows)
         phase.complete = bool(entry["complete"])
 
     def _state(self, entry: dict[str, Any]) -> None:
@@ -138,8 +162,8 @@ _HANDLERS = {
 
 
 def phase_seconds(phase: PhaseSamples) -> float:
-    """Return the seconds of a phase; for one that was cut, the sum of its samples."""
-    return phase.duration_ns / 1e9 if phase.complete else sum(row[1] for row in phase.rows) / 1e9
+    """Return the seconds of a phase, all sessions together."""
+    return (phase.duration_ns + phase.open_ns) / 1e9
 
 
 def read_journal(lines: Iterable[str]) -> Journal:

@@ -24,7 +24,7 @@ Document = dict[str, Any]
 # What comparing results and histories need of every document.
 _MEMBERS = {
     "bundle": ("name", "backend", "precision", "digest"),
-    "device": ("name", "address"),
+    "device": ("name",),
     "engine": ("threads", "affinity"),
 }
 

@@ -256,7 +256,9 @@ class Session:
 
     def _measure(self, workspace: Workspace, pictures: list[RawPicture]) -> None:
         plan = self._request["plan"]
-        phases = remaining([Phase(**phase) for phase in plan["phases"]], self._journal.done())
+        planned = [Phase(**phase) for phase in plan["phases"]]
+        phases = remaining(planned, self._journal.done())
+        self._journal.finish({phase.name for phase in planned} - {phase.name for phase in phases})
         if not phases and self._journal.end.get("complete"):
             return
         folder = workspace.path("run")

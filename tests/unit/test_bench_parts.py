@@ -109,7 +109,29 @@ def test_a_journal_puts_two_sessions_together_without_a_gap_or_a_double() -> Non
     )
     assert [row[1] for row in journal.phases["burst"].rows] == [1, 2, 3, 4, 5]
     assert [row[1] for row in journal.phases["warmup"].rows] == [8]
-    assert journal.sessions == 2 and journal.done()["burst"] == (5, 1.0, True)
+    # The first session's four frames took 34 ns, from the first one's start to the last one's end.
+    assert journal.sessions == 2 and journal.done()["burst"] == (
+        5,
+        pytest.approx(1.0 + 34e-9, abs=1e-10),
+        True,
+    )
+
+
+def test_a_phase_whose_end_was_not_heard_of_counts_with_all_its_samples() -> None:
+    journal = _journal(_start(), _samples("burst", 0, [1, 2, 3]), _samples("paced", 0, [5, 5]))
+    assert journal.done()["paced"] == (2, pytest.approx(15e-9), False)
+    journal.finish(["burst", "soak"])
+    journal.add(json.dumps(_start(pid=2)))
+    journal.add(json.dumps(_samples("paced", 2, [4])))
+    assert journal.done()["burst"] == (3, pytest.approx(23e-9), True)
+    assert journal.done()["paced"] == (3, pytest.approx(19e-9), False)
+
+
+def test_a_phase_that_its_runner_cut_short_counts_once() -> None:
+    journal = _journal(_start(), _samples("burst", 0, [1, 2, 3]), {**_ended("burst", 3), "complete": False})
+    assert journal.done()["burst"] == (3, 1.0, False)
+    journal.add(json.dumps(_start(pid=2)))
+    assert journal.done()["burst"] == (3, 1.0, False)
 
 
 def test_a_line_that_was_cut_is_left_out() -> None:
