@@ -25,6 +25,7 @@ class Reader {
       RecordedPhase& phase = phase_of(entry.at("phase").get<std::string>());
       phase.dropped += entry.at("dropped").get<int64_t>();
       phase.duration_ns += entry.at("duration_ns").get<int64_t>();
+      phase.begun = phase.rows.size();
       phase.complete = entry.at("complete").get<bool>();
     } else if (event == "state") {
       Json state = entry;
@@ -89,10 +90,9 @@ class Reader {
 }  // namespace
 
 double RecordedPhase::seconds() const {
-  if (complete) return static_cast<double>(duration_ns) / 1e9;
-  int64_t sum = 0;
-  for (const auto& row : rows) sum += row[1];
-  return static_cast<double>(sum) / 1e9;
+  int64_t open_ns = 0;
+  if (!complete && begun < rows.size()) open_ns = rows.back()[0] + rows.back()[1] - rows[begun][0];
+  return static_cast<double>(duration_ns + open_ns) / 1e9;
 }
 
 const RecordedPhase* BenchRecord::phase(const std::string& name) const {

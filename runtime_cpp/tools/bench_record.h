@@ -17,10 +17,11 @@ struct RecordedPhase {
   std::string name;
   std::vector<std::vector<int64_t>> rows;  // values of BenchRecord::columns
   int64_t dropped = 0;
-  int64_t duration_ns = 0;
+  int64_t duration_ns = 0;  // of the rows before begun
+  size_t begun = 0;
   bool complete = false;
 
-  // Of a phase that was cut the sum of its samples.
+  // Of a phase whose end was not written: to the end of its last sample.
   double seconds() const;
 };
 
