@@ -106,7 +106,6 @@ class Connection:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            self._writer.close()
 
     async def _handle(self, command: bytes, arg0: int, arg1: int, data: bytes) -> None:
         if command == b"CNXN":
@@ -141,6 +140,7 @@ class AdbDouble:
         self.full = self.silent = False
         self.commands: list[str] = []
         self._left: int | None = None
+        self._writers: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         (root / "data/local/tmp").mkdir(parents=True, exist_ok=True)
@@ -154,7 +154,6 @@ class AdbDouble:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.close()
         self._call(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -193,16 +192,29 @@ class AdbDouble:
         finally:
             await channel.close()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
-            await Connection(self, reader, writer).serve()
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not a coroutine: one that is cancelled before its first step would never close its connection.
+        self._writers.append(writer)
+        task = self._loop.create_task(Connection(self, reader, writer).serve())
+        # Not close(): it would wait until what was written is read, which nobody does any more.
+        task.add_done_callback(lambda _: writer.transport.abort())
 
     async def _stop(self) -> None:
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(5):
+            await asyncio.sleep(0)  # a connection that is just coming in gets to _accept
+        self._server.close()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._writers:
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
         await self._server.wait_closed()
+        for _ in range(5):
+            await asyncio.sleep(0)  # what was closed says so to its protocol
 
     def _call(self, coroutine: object) -> object:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
@@ -224,6 +236,7 @@ class AdbDouble:
                 await channel.write(struct.pack("<BI", kind, len(data)) + data)
 
         assert process.stdout is not None and process.stderr is not None
+        transport = process._transport  # type: ignore[attr-defined]  # nothing public closes the pipes
         try:
             await asyncio.gather(forward(process.stdout, _STDOUT), forward(process.stderr, _STDERR))
             code = await process.wait()
@@ -233,7 +246,11 @@ class AdbDouble:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, 1)
+                # Nobody reads the rest, and wait() would wait for the end of the pipes.
+                for descriptor in (1, 2):
+                    transport.get_pipe_transport(descriptor).close()
                 await process.wait()
+            transport.close()
 
     async def _sync(self, channel: Channel) -> None:
         while len(head := await channel.read(8)) == 8:
