@@ -6,13 +6,16 @@ VENV := .venv
 PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
 
+# The stages of a test share their builds: one after the other, also with -j.
+.NOTPARALLEL:
 .PHONY: help setup demo test test-cpp test-fuzz test-sdk test-jni test-python lint clean
 help:
 	@sed -n 's/^# //p' Makefile
 
 # The stamp changes with what is installed, not with the sources: the editable install follows those.
-STAMP := $(VENV)/.setup-stamp
-$(STAMP): pyproject.toml packages.txt scripts/setup.sh
+# CI installs more packages, so it has a stamp of its own.
+STAMP := $(VENV)/.setup-stamp$(if $(filter true,$(CI)),-ci)
+$(STAMP): pyproject.toml packages.txt scripts/setup.sh scripts/requirements.py
 	PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
 	@touch $@
 
@@ -20,7 +23,7 @@ setup: $(STAMP)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/build.sh
 
 demo: setup
-	@bash scripts/demo.sh $(PICTURE)
+	@bash scripts/demo.sh $(if $(PICTURE),"$(PICTURE)")
 
 test: setup lint test-cpp test-fuzz test-sdk test-jni test-python
 

@@ -72,6 +72,8 @@ if [[ -n "${ANDROID_NDK_HOME:-}" ]]; then
   cmake --build "$out/arm64-v8a" --target edgepose_jni
   mkdir -p "$work/apk/lib/arm64-v8a"
   cp "$out/arm64-v8a/runtime_cpp/libedgepose_jni.so" "$work/apk/lib/arm64-v8a/"
+  # The licences of what is linked into it.
+  cmake --install "$out/arm64-v8a" --component sdk --prefix "$work/apk/assets" >/dev/null
 else
   echo "build-apk: ANDROID_NDK_HOME is not set: the app has no native library and will say so on its screen" >&2
 fi

@@ -6,6 +6,10 @@ cd "$(dirname "$0")/.."
 edgepose=.venv/bin/edgepose
 out=demo-output
 SECONDS=0
+if (($#)) && [[ ! -r $1 || -d $1 ]]; then
+  echo "demo: $1: no such picture" >&2
+  exit 2
+fi
 rm -rf "$out"
 
 networks=(demo/rtmdet-nano-demo.pth demo/rtmpose-t-demo.pth)

@@ -26,7 +26,8 @@ if ((${#missing[@]})); then
   fi
 fi
 
-[[ -x "$VENV/bin/python" ]] || "$PYTHON" -m venv "$VENV"
+# Made anew where an earlier attempt was interrupted or lacked python3-venv: then it has an interpreter, but no pip.
+"$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear "$VENV"
 echo "setup: installing Python packages into $VENV (a few minutes the first time)"
 "$VENV/bin/python" scripts/requirements.py > "$VENV/requirements.txt"
 "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -r "$VENV/requirements.txt"

@@ -19,9 +19,9 @@ build() {
 }
 echo "test-cpp: compiling with ASan and UBSan (log: build/asan.log)"
 build asan
-ctest --preset asan
+"${unscattered[@]}" ctest --preset asan
 echo "test-cpp: compiling with TSan (log: build/tsan.log)"
 build tsan
 for name in worker_pool pipeline tracked_pipeline c_api; do
-  TSAN_OPTIONS=halt_on_error=1 "build/tsan/tests/cpp/edgepose_test_$name" --gtest_brief=1
+  TSAN_OPTIONS=halt_on_error=1 "${unscattered[@]}" "build/tsan/tests/cpp/edgepose_test_$name" --gtest_brief=1
 done

@@ -36,4 +36,4 @@ fuzz() {
 }
 export -f fuzz
 export out seconds
-printf '%s\n' manifest ncnn_param dcc image decoders | xargs -P "$(nproc)" -I{} bash -euc 'fuzz {}'
+printf '%s\n' manifest ncnn_param dcc image decoders | "${unscattered[@]}" xargs -P "$(nproc)" -I{} bash -euc 'fuzz {}'

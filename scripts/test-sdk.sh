@@ -16,6 +16,9 @@ if ! { cmake --preset sdk -DPython_EXECUTABLE="$PWD/.venv/bin/python" && cmake -
   tail -n 40 "$log" >&2
   exit 1
 fi
+for name in ncnn nlohmann-json; do
+  [[ -s $sdk/install/share/licenses/edgepose/$name.txt ]] || { echo "test-sdk: the licence of $name is missing" >&2; exit 1; }
+done
 library=$(readlink -f "$sdk"/install/lib*/libedgepose.so)
 exported=$(nm -D --defined-only "$library" | awk '$2 == "T" {print $3}' | sort | sed 's/@.*//')
 others=$(nm -D --defined-only "$library" | awk '$2 != "T" && $2 != "A"')

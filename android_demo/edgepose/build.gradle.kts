@@ -11,8 +11,10 @@ android {
         externalNativeBuild {
             cmake {
                 arguments += listOf(
+                    // Also in a debug build of the app, which measures, too.
+                    "-DCMAKE_BUILD_TYPE=Release",
                     "-DANDROID_STL=c++_static", "-DEDGEPOSE_BUILD_JNI=ON", "-DEDGEPOSE_BUILD_TOOLS=OFF",
-                    "-DEDGEPOSE_BUILD_RUNNER=OFF", "-DEDGEPOSE_WITH_OPENVINO=OFF",
+                    "-DEDGEPOSE_BUILD_RUNNER=OFF", "-DEDGEPOSE_WITH_OPENVINO=OFF", "-DEDGEPOSE_WITH_ONNXRUNTIME=OFF",
                     // CMake asks this Python for nlohmann-json and for ncnn's sources: run `make setup` first.
                     "-DPython_EXECUTABLE=${rootDir.parentFile}/.venv/bin/python",
                 )

@@ -18,8 +18,9 @@ function(edgepose_python_package_dir package output)
   set(${output} "" PARENT_SCOPE)
   if(Python_EXECUTABLE)
     execute_process(
-      COMMAND "${Python_EXECUTABLE}" -P -c
-              "import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec('${package}').origin).parent)"
+      # Not from the working directory; Python's own option for that, -P, came with 3.11.
+      COMMAND "${Python_EXECUTABLE}" -c
+              "import sys; sys.path[:] = [p for p in sys.path if p]; import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec('${package}').origin).parent)"
       OUTPUT_VARIABLE folder OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
     if(NOT failed)
       set(${output} "${folder}" PARENT_SCOPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -57,6 +58,11 @@ def test_gradle_and_the_script_build_the_same_app() -> None:
     assert f'android:versionName="{version("edgepose")}"' in manifest
     assert 'namespace = "dev.edgepose.demo.android"' in application
     assert 'package="dev.edgepose.demo.android"' in script
+    library = (demo / "edgepose/build.gradle.kts").read_text()
+    presets = json.loads((demo.parent / "CMakePresets.json").read_text())["configurePresets"]
+    (jni,) = (preset for preset in presets if preset["name"] == "jni")
+    for name, value in jni["cacheVariables"].items():
+        assert f'"-D{name}={value}"' in library
 
 
 def test_what_gradle_uses_is_in_the_catalogue() -> None:
