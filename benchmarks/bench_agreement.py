@@ -29,7 +29,7 @@ WARMUP_RUNS = 10
 def _bench_ms(bundle: Path, frames: int) -> dict[str, float]:
     """Measure with edgepose bench: median of the network, and what the runner adds to a frame, mean."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-P", "-m", "edgepose", "bench", bundle, "--device", "host", "-o", out]
+        command = [sys.executable, "-m", "edgepose", "bench", bundle, "--device", "host", "-o", out]
         command += [
             "--threads",
             "1",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
+from edgepose import log
 from edgepose.bench.result import Document
 from edgepose.bench.session import Session
 from edgepose.device.adb import AdbDevice, AdbTransport, adb_devices
@@ -15,10 +16,6 @@ from edgepose.device.profile import DeviceProfile, load_profile, profile_names
 from edgepose.errors import DeviceError, EdgePoseError
 
 Outcome = tuple[Path, Document] | EdgePoseError
-
-
-class _Stopped(BaseException):
-    """Another thread wants this measurement to end; not an Exception, so that nothing swallows it."""
 
 
 def attached_devices() -> dict[str, str | EdgePoseError]:
@@ -32,7 +29,11 @@ def attached_devices() -> dict[str, str | EdgePoseError]:
     try:
         phones = [device for device in adb_devices() if device.serial not in known]
     except DeviceError as error:
-        return found or {"adb": error}
+        if not found:
+            return {"adb": error}
+        if shutil.which("adb") is not None:  # who has no phones need not have it
+            log.warning(f"Android devices are left out: {error.message}")
+        return found
     return found | {phone.serial: _profile_of(phone, profiles) for phone in phones}
 
 
@@ -69,14 +70,7 @@ def run_fleet(
     stop = threading.Event()
 
     def measure(session: Session) -> Outcome:
-        before = session.on_event
-
-        def on_event(device: str, event: dict[str, Any]) -> None:
-            if stop.is_set():
-                raise _Stopped
-            before(device, event)
-
-        session.on_event = on_event
+        session.cancel_with(stop)
         try:
             return session.run(resume=resume)
         except EdgePoseError as error:

@@ -14,7 +14,7 @@ from edgepose.bench.compare import identity, other_settings, verdict
 from edgepose.bench.result import Document, samples
 from edgepose.bench.session import BenchOptions, Session
 from edgepose.bench.statistics import MIN_FEW, median_of_few
-from edgepose.errors import EdgePoseError, UsageError
+from edgepose.errors import DeviceLostError, EdgePoseError, UsageError
 
 _PHASE = "burst"
 _MIN_FRAMES = 20
@@ -54,6 +54,9 @@ def compare_in_turns(
                     if document["emulated"]:
                         raise UsageError("the processor is emulated", hint="its times cannot be compared")
                     documents[side].append(document)
+        except DeviceLostError as error:
+            # Its samples go with the folder here: turns that were interrupted cannot go on.
+            raise DeviceLostError(error.message, hint="check the connection, then compare anew") from error
         finally:
             for session in sessions:
                 _remove_files(session)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgepose.bench.plan import PACED
 from edgepose.errors import DeviceError
 
 FORMAT = "edgepose-bench-1"
@@ -47,6 +48,7 @@ class Journal:
     columns: list[str] = field(default_factory=list)
     phases: dict[str, PhaseSamples] = field(default_factory=dict)
     states: list[dict[str, Any]] = field(default_factory=list)
+    state_phases: list[str] = field(default_factory=list)  # during which phase each of them was taken
     results: list[dict[str, Any]] = field(default_factory=list)
     golden: dict[str, Any] = field(default_factory=dict)
     cold_ns: int | None = None
@@ -54,6 +56,8 @@ class Journal:
     end: dict[str, Any] = field(default_factory=dict)
     error: dict[str, Any] = field(default_factory=dict)
     sessions: int = 0
+    pid: int | None = None  # of the last session's runner
+    _sampled: str = ""  # the phase of the last samples
 
     def add(self, line: str) -> dict[str, Any]:
         """Take one line and return it parsed. Errors: DeviceError for what no runner writes."""
@@ -84,6 +88,17 @@ class Journal:
         spans = {name: phase_seconds(phase) for name, phase in self.phases.items()}
         return {name: (len(p.rows), spans[name], p.complete) for name, p in self.phases.items()}
 
+    @property
+    def measured(self) -> int:
+        """Samples of all phases but the warm-up."""
+        return sum(len(phase.rows) for name, phase in self.phases.items() if name != "warmup")
+
+    def closed_states(self) -> list[dict[str, Any]]:
+        """Return the states taken while the device worked without a pause: not those of the paced phase."""
+        rest = [self._sampled] * (len(self.states) - len(self.state_phases))
+        phases = [*self.state_phases, *rest]
+        return [state for state, phase in zip(self.states, phases, strict=True) if phase != PACED]
+
     def finish(self, names: Iterable[str]) -> None:
         """Make phases complete that have all their samples: the line that says so can be lost after them."""
         for phase in (self.phases[name] for name in names if name in self.phases):
@@ -94,9 +109,11 @@ class Journal:
         if entry["format"] != FORMAT:
             raise ValueError(entry["format"])
         self.sessions += 1
+        self._assign_states(self._sampled)
         for phase in self.phases.values():
             phase.end_session()
         self.end, self.error = {}, {}
+        self.pid = int(entry["pid"])
         if not self.start:
             self.start = entry
             self.columns = list(entry["columns"])
@@ -105,6 +122,7 @@ class Journal:
 
     def _samples(self, entry: dict[str, Any]) -> None:
         phase, first, rows = self.samples(entry["phase"]), int(entry["first"]), entry["rows"]
+        self._sampled = phase.name
         if any(len(row) != len(self.columns) for row in rows):
             raise ValueError("columns")
         if entry["phase"] == "warmup" and first == 0:
@@ -120,9 +138,13 @@ class Journal:
         phase.duration_ns += int(entry["duration_ns"])
         phase.begun = len(phase.rows)
         phase.complete = bool(entry["complete"])
+        self._assign_states(phase.name)
 
     def _state(self, entry: dict[str, Any]) -> None:
         self.states.append({**entry, "session": self.sessions})
+
+    def _assign_states(self, phase: str) -> None:
+        self.state_phases += [phase] * (len(self.states) - len(self.state_phases))
 
     def _cold(self, entry: dict[str, Any]) -> None:
         if self.cold_ns is None:

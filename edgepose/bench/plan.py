@@ -13,6 +13,7 @@ BURST_FRAMES = 1024
 BURST_SECONDS = 60.0
 CAMERA_FPS = 30.0
 PERSONS = (1, 2, 4, 8)
+PACED = "paced"  # the phase at the rate of a camera
 
 _WARMUP_WINDOW = 20
 _WARMUP_TOLERANCE = 0.02
@@ -121,9 +122,7 @@ def plan_phases(
     phases = [Phase("burst", "closed", first, frames, seconds)]
     phases += [Phase(f"persons-{count}", "closed", count, *short) for count in counts[1:]]
     if paced_fps is not None:
-        phases.append(
-            Phase("paced", "paced", first, max(1, round(paced_fps * short[1])), short[1], paced_fps)
-        )
+        phases.append(Phase(PACED, "paced", first, max(1, round(paced_fps * short[1])), short[1], paced_fps))
     if soak_s > 0:
         phases.append(Phase("soak", "closed", first, 1 << 40, soak_s))
     return tuple(phases)

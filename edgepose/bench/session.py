@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -95,6 +97,10 @@ class Session:
                 hint=f"convert it for one of: {', '.join(profile.engines)}",
             )
 
+    def cancel_with(self, event: threading.Event) -> None:
+        """End the measurement with Cancelled soon after the event is set, by whichever thread."""
+        self._transport.cancel = event
+
     @property
     def is_local(self) -> bool:
         """Whether this machine is measured."""
@@ -106,7 +112,11 @@ class Session:
         with tempfile.TemporaryDirectory(prefix="edgepose-bench-") as scratch:
             pictures = self._prepare(Path(scratch), resume)
             self._transport.connect()
-            if not resume:
+            # Known only now where the profile names none: the one that is attached.
+            self._device_facts["address"] = self._transport.address
+            if resume:
+                self._check_device()
+            else:
                 self._keep_request()
             root = scratch if self._local else self._profile.folder
             workspace = Workspace(self._transport, root)
@@ -123,8 +133,9 @@ class Session:
             except DeviceLostError as error:
                 raise self._lost(error) from error
             except BaseException:
+                self._transport.cancel = None  # what cleans up has to run
                 self._clean(workspace)
-                if not self._journal.phases and not resume:
+                if not self._journal.measured and not resume:
                     shutil.rmtree(self._partial, ignore_errors=True)
                 raise
             self._clean(workspace)
@@ -154,7 +165,8 @@ class Session:
             return pictures
         self._request = {
             "digest": self._manifest["manifest_sha256"],
-            "address": self._transport.address,
+            # A folder of its own on the device: runs of other bundles may have been interrupted there, too.
+            "run": f"run-{secrets.token_hex(4)}",
             "plan": self._plan(),
             "pictures": [{**asdict(picture), "file": picture.file.name} for picture in pictures],
         }
@@ -164,7 +176,17 @@ class Session:
         """Keep what is measured for --resume, in place of an earlier interrupted run."""
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
+        self._request["address"] = self._transport.address
         (self._partial / _REQUEST).write_text(json.dumps(self._request), encoding="utf-8")
+
+    def _check_device(self) -> None:
+        """Refuse to go on with a run on another device of the same kind."""
+        before, now = self._request["address"], self._transport.address
+        if self._profile.transport == "adb" and before != now:
+            raise UsageError(
+                f"the interrupted run was on the device {before}, this one is {now}",
+                hint="attach that one, or start anew without --resume",
+            )
 
     def _plan(self) -> dict[str, Any]:
         """Return what the options ask for, as it is kept for a later --resume."""
@@ -196,6 +218,8 @@ class Session:
                 f"{self._out_dir}: no interrupted run of this bundle on {self._profile.name}",
                 hint="start one without --resume",
             ) from None
+        if not {"digest", "run", "address", "plan", "pictures"} <= request.keys():
+            raise UsageError("another version of EdgePose began the interrupted run", hint="start anew")
         if request["digest"] != self._manifest["manifest_sha256"]:
             raise UsageError("the interrupted run measured another version of this bundle", hint="start anew")
         return request
@@ -211,6 +235,11 @@ class Session:
         except DeviceLostError:
             raise
         except DeviceError as error:
+            if "ermission denied" in error.message:
+                raise DeviceError(
+                    f"{self._transport.address}: programs may not run in {workspace.root}",
+                    hint="choose a folder that is not mounted noexec: the profile's member folder",
+                ) from error
             if (
                 "xec format error" in error.message
                 or "code 126" in error.message
@@ -261,7 +290,7 @@ class Session:
         self._journal.finish({phase.name for phase in planned} - {phase.name for phase in phases})
         if not phases and self._journal.end.get("complete"):
             return
-        folder = workspace.path("run")
+        folder = workspace.path(self._request["run"])
         if pictures:
             files = {picture.file.name: picture.file for picture in pictures}
             place = workspace.put("pictures", files)
@@ -275,8 +304,9 @@ class Session:
         limit_s = plan["limit_s"]
         plan = {**plan, "phases": [phase.to_json() for phase in phases]}
         session = self._journal.sessions + 1
+        self._journal.error, self._journal.end = {}, {}  # those of the session before
         (self._partial / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-        workspace.put("run", {"plan.json": self._partial / "plan.json"})
+        workspace.put(self._request["run"], {"plan.json": self._partial / "plan.json"})
         argv = [self._program, self._remote_bundle, "--plan", "plan.json", "--journal", "journal.jsonl"]
         log.info(f"{self._profile.name}: {len(phases)} phases, up to {seconds:.0f} s")
         with (self._partial / f"session-{session}.jsonl").open("w", encoding="utf-8") as copy:
@@ -296,7 +326,6 @@ class Session:
             )
         error, end = self._journal.error, self._journal.end
         if error:
-            shutil.rmtree(self._partial, ignore_errors=True)
             raise DeviceError(
                 f"{self._transport.address}: the runner failed: {error['message']}",
                 hint=error["hint"] or None,
@@ -305,42 +334,43 @@ class Session:
             reason = end.get("reason") or " ".join(outcome.stderr.split()) or "it was killed"
             raise DeviceError(
                 f"{self._transport.address}: the runner ended with code {outcome.exit_code}: {reason}",
-                hint="what was measured is kept; go on with --resume",
+                hint="what was measured is kept; go on with --resume" if self._journal.measured else None,
             )
 
     def _recover(self, workspace: Workspace) -> None:
         """Read what an interrupted run has measured: from the device if possible, else from here."""
-        sessions = sorted(self._partial.glob("session-*.jsonl"))
-        if sessions and not self._local and workspace.exists("run/journal.jsonl"):
+        sessions = sorted(self._partial.glob("session-*.jsonl"), key=lambda path: int(path.stem[8:]))
+        journal = f"{self._request['run']}/journal.jsonl"
+        if sessions and not self._local and workspace.exists(journal):
             before = _read_sessions(sessions)
-            if before.start:
-                workspace.end_process(int(before.start["pid"]), PROGRAM)
+            if before.pid is not None:
+                workspace.end_process(before.pid, PROGRAM)
             pulled = self._partial / "pulled.jsonl"
-            self._transport.pull(workspace.path("run", "journal.jsonl"), pulled)
+            self._transport.pull(workspace.path(journal), pulled)
             # The device's own file holds what the broken connection swallowed.
             if pulled.stat().st_size >= sessions[-1].stat().st_size:
                 pulled.replace(sessions[-1])
             else:
                 pulled.unlink()
         self._journal = _read_sessions(sessions)
-        count = sum(len(phase.rows) for name, phase in self._journal.phases.items() if name != "warmup")
-        log.notice(f"{self._profile.name}: going on after {count} samples")
+        log.notice(f"{self._profile.name}: going on after {self._journal.measured} samples")
 
     def _lost(self, error: DeviceLostError) -> DeviceLostError:
-        count = sum(len(phase.rows) for name, phase in self._journal.phases.items() if name != "warmup")
         hint = error.hint or "check the cable or the network"
-        return DeviceLostError(error.message, hint=f"{hint}; {count} samples are kept, go on with --resume")
+        if (self._partial / _REQUEST).is_file():
+            kept = f"{self._journal.measured} samples are kept, " if self._journal.measured else ""
+            hint += f"; {kept}go on with --resume"
+        return DeviceLostError(error.message, hint=hint)
 
     def _clean(self, workspace: Workspace) -> None:
         """Leave nothing on the device; a failure here must not hide the reason for being here."""
         if self._local:
             return
         try:
-            pid = self._journal.start.get("pid")
-            if pid and not self._journal.end:
-                workspace.end_process(int(pid), PROGRAM)
+            if self._journal.pid is not None and not self._journal.end:
+                workspace.end_process(self._journal.pid, PROGRAM)
             if self._options.keep_files:
-                self._transport.run(["rm", "-rf", "--", workspace.path("run")])
+                self._transport.run(["rm", "-rf", "--", workspace.path(self._request["run"])])
             else:
                 workspace.remove()
             if self._fixed:

@@ -100,9 +100,10 @@ def _clock(journal: Journal) -> list[Finding]:
     used = journal.start["affinity"]
     clocks = [
         max(state["khz"][cpu] for cpu in used if cpu < len(state["khz"]))
-        for state in journal.states
+        for state in journal.closed_states()
         if any(cpu < len(state.get("khz", [])) for cpu in used)
     ]
+    # Between paced frames the processor sleeps, and a governor lowers its clock: that is no throttling.
     # The clock rises when the work begins, so the fastest is the reference, not the first.
     if not clocks or clocks[-1] >= max(clocks) * MIN_CLOCK_SHARE:
         return []

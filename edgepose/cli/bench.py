@@ -14,6 +14,10 @@ _MEASURING = (
 )
 
 
+# What the runner takes.
+_MAX_PERSONS, _MAX_FRAMES, _MAX_SECONDS = 256, 10**9, 1e6
+
+
 class _BundleFirst(click.Group):
     """A group whose first word is a bundle unless it is a sub-command."""
 
@@ -40,9 +44,14 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
     for part in str(value).split(","):
         low, dash, high = part.partition("-")
         try:
-            numbers += range(int(low), int(high if dash else low) + 1)
+            part_numbers = range(int(low), int(high if dash else low) + 1)
         except ValueError:
-            raise click.BadParameter(f"{value!r} is not a list such as 1,2,4 or 4-7") from None
+            part_numbers = range(0)
+        if not part_numbers:
+            raise click.BadParameter(f"{value!r} is not a list such as 1,2,4 or 4-7")
+        numbers += part_numbers
+    if parameter.name == "persons" and max(numbers) > _MAX_PERSONS:
+        raise click.BadParameter(f"more than {_MAX_PERSONS} persons cannot be measured")
     return tuple(numbers)
 
 
@@ -110,11 +119,15 @@ def bench() -> None:
     help="Numbers of persons.",
 )
 @click.option(
-    "--frames", type=click.IntRange(1), default=1024, show_default=True, help="Frames of the burst."
+    "--frames",
+    type=click.IntRange(1, _MAX_FRAMES),
+    default=1024,
+    show_default=True,
+    help="Frames of the burst.",
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.1),
+    type=click.FloatRange(0.1, _MAX_SECONDS),
     default=60.0,
     show_default=True,
     help="Longest time of the burst.",
@@ -123,9 +136,18 @@ def bench() -> None:
     "--fps", type=click.FloatRange(0.1, 1000), default=30.0, show_default=True, help="Of the paced phase."
 )
 @click.option("--no-paced", is_flag=True, help="Leave the paced phase out.")
-@click.option("--soak", type=click.FloatRange(1), metavar="SECONDS", help="Add a soak: 600 shows throttling.")
 @click.option(
-    "--warmup-seconds", type=click.FloatRange(0), default=15.0, show_default=True, help="Longest warm-up."
+    "--soak",
+    type=click.FloatRange(1, _MAX_SECONDS),
+    metavar="SECONDS",
+    help="Add a soak: 600 shows throttling.",
+)
+@click.option(
+    "--warmup-seconds",
+    type=click.FloatRange(0, _MAX_SECONDS),
+    default=15.0,
+    show_default=True,
+    help="Longest warm-up.",
 )
 @click.option("--quick", is_flag=True, help="A few seconds only, to try a device: INVALID as a measurement.")
 @click.option(

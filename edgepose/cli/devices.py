@@ -74,13 +74,18 @@ def detect(as_json: bool) -> None:
                 "state": device.state,
                 "model": device.model,
             }
-            if device.state == "device":
-                facts = AdbTransport(device.serial).facts()
-                entry |= facts
-                profile = fitting_profile(facts, profiles)
-                if profile is not None:
-                    entry["use"] = f"--device {profile}={device.serial}"
             found.append(entry)
+            if device.state != "device":
+                continue
+            try:
+                facts = AdbTransport(device.serial).facts()
+            except EdgePoseError as error:
+                log.warning(f"{device.serial} says nothing about itself: {error.message}")
+                continue
+            entry |= facts
+            profile = fitting_profile(facts, profiles)
+            if profile is not None:
+                entry["use"] = f"--device {profile}={device.serial}"
     except EdgePoseError as error:
         log.warning(f"Android devices cannot be listed: {error.message}")
     if as_json:
@@ -110,7 +115,10 @@ def add(
     replace: bool,
 ) -> None:
     """Write a profile NAME for one device of yours, like a known one."""
-    path = _add(name, base, address, {"identity": identity, "jump": jump, "ssh_config": ssh_config}, replace)
+    files = {"identity": identity, "ssh_config": ssh_config}
+    # The profile is used from any folder.
+    ssh = {key: file and str(Path(file).expanduser().absolute()) for key, file in files.items()}
+    path = _add(name, base, address, {**ssh, "jump": jump}, replace)
     click.echo(f"{path}: try edgepose bench BUNDLE --device {name} --quick")
 
 

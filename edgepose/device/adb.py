@@ -117,7 +117,10 @@ class AdbTransport(RemoteShell):
         lines: list[str] = []
         try:
             ended = run_lines(
-                ["adb", "-s", str(self._serial), *arguments], timeout_s=timeout_s, on_line=lines.append
+                ["adb", "-s", str(self._serial), *arguments],
+                timeout_s=timeout_s,
+                on_line=lines.append,
+                cancel=self.cancel,
             )
         except TimeLimit:
             raise DeviceLostError(f"{self.address}: {what}: no answer within {timeout_s:.0f} s") from None

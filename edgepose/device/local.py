@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ class LocalTransport:
     """Runs programs here; "copying" a file links it where that is possible."""
 
     address = "this machine"
+    cancel: threading.Event | None = None
 
     def connect(self) -> None:
         """Do nothing: this machine is there."""
@@ -57,7 +59,7 @@ class LocalTransport:
         self, argv: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None], folder: Path | None
     ) -> Ended:
         try:
-            return run_lines(argv, timeout_s=timeout_s, on_line=on_line, folder=folder)
+            return run_lines(argv, timeout_s=timeout_s, on_line=on_line, folder=folder, cancel=self.cancel)
         except TimeLimit:
             raise DeviceError(
                 f"{Path(argv[0]).name} took longer than {timeout_s:.0f} s and was ended",

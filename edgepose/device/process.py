@@ -19,10 +19,15 @@ from edgepose.errors import DeviceError
 
 _STDERR_LINES = 20
 _END_SECONDS = 5.0
+_LOOK_SECONDS = 0.5  # how soon a cancellation is noticed
 
 
 class TimeLimit(Exception):
     """The program was ended because it took too long."""
+
+
+class Cancelled(BaseException):
+    """Another thread asked for the end of the program; no Exception, so that nothing swallows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +46,13 @@ def run_lines(
     folder: Path | None = None,
     stdin: Path | None = None,
     silence_s: float | None = None,
+    cancel: threading.Event | None = None,
 ) -> Ended:
     """Run a program and call on_line(line) for each line of its output, in this thread.
 
-    silence_s: give up where nothing was printed for so long. The program and its children are ended when
-    this function is left in any way. Errors: TimeLimit; DeviceError where there is no such program; what
-    on_line raises.
+    silence_s: give up where nothing was printed for so long. cancel: give up once it is set. The program and
+    its children are ended when this function is left in any way. Errors: TimeLimit; Cancelled; DeviceError
+    where there is no such program; what on_line raises.
     """
     source: IO[bytes] | int = stdin.open("rb") if stdin else subprocess.DEVNULL
     try:
@@ -73,16 +79,21 @@ def run_lines(
     ]
     for reader in readers:
         reader.start()
-    deadline = time.monotonic() + timeout_s
+    heard = time.monotonic()
+    deadline = heard + timeout_s
     try:
         while True:
-            wait = deadline - time.monotonic()
-            if silence_s is not None:
-                wait = min(wait, silence_s)
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
+            limit = deadline if silence_s is None else min(deadline, heard + silence_s)
+            wait = limit - time.monotonic()
             try:
-                line = lines.get(timeout=max(0.0, wait))
+                line = lines.get(timeout=min(max(0.0, wait), _LOOK_SECONDS))
             except queue.Empty:
-                raise TimeLimit from None
+                if wait <= 0:
+                    raise TimeLimit from None
+                continue
+            heard = time.monotonic()
             if line is None:
                 break
             on_line(line.decode("utf-8", "replace").replace("\r\n", "\n"))

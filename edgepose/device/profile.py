@@ -135,10 +135,10 @@ def parse_profile(text: str, *, name: str, where: str) -> DeviceProfile:
         references=reader.references(),
     )
     reader.finish()
-    if ".." in Path(profile.folder).parts or profile.folder in ("/", ""):
+    if ".." in Path(profile.folder).parts or profile.folder in ("/", "") or profile.folder[0] == "~":
         raise ConfigurationError(
             f"{where}: folder is {profile.folder!r}",
-            hint="name one in which EdgePose may make a folder of its own",
+            hint="name one in which EdgePose may make a folder of its own; a relative one begins at home",
         )
     return profile
 
@@ -229,4 +229,6 @@ class _Reader:
         return value
 
     def _wrong(self, name: str, what: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._where}: {name} {what}", hint="see docs/devices.md")
+        return ConfigurationError(
+            f"{self._where}: {name} {what}", hint="its members: docs/devices.md#profiles"
+        )

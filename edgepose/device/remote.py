@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from edgepose.errors import DeviceError, DeviceLostError
 
 # A client's exit code may be its own or the program's, so the far shell says the program's at the end.
 _MARK = "edgepose-exit:"
-_END = re.compile(rf"^{_MARK}(\d+)$")
+_END = re.compile(rf"{_MARK}(\d+)$")
 # A runner prints a line a second; a large network on a slow processor may take longer to load.
 SILENCE_SECONDS = 180.0
 
@@ -23,6 +24,7 @@ class RemoteShell(ABC):
     """A transport through a client program that runs a command line on the device."""
 
     address: str
+    cancel: threading.Event | None = None
 
     @abstractmethod
     def _client(self, command: str) -> list[str]:
@@ -82,16 +84,23 @@ class RemoteShell(ABC):
 
         def take(line: str) -> None:
             nonlocal code
-            match = _END.match(line.rstrip("\n"))
+            # Behind a last line without its end, which was cut: what is missing is fetched by a resumed run.
+            match = _END.search(line.rstrip("\n"))
             if match:
                 code = int(match.group(1))
             elif line.endswith("\n"):
                 on_line(line)
-            # A line without its end was cut: what is missing is fetched by a resumed run.
 
         argv = self._client(f"{{ {command}; }}; echo {_MARK}$?")
         try:
-            ended = run_lines(argv, timeout_s=timeout_s, on_line=take, stdin=stdin, silence_s=silence_s)
+            ended = run_lines(
+                argv,
+                timeout_s=timeout_s,
+                on_line=take,
+                stdin=stdin,
+                silence_s=silence_s,
+                cancel=self.cancel,
+            )
         except TimeLimit:
             raise DeviceLostError(
                 f"{self.address}: no answer within {timeout_s if silence_s is None else silence_s:.0f} s",

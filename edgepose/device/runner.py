@@ -37,7 +37,10 @@ def find_runner(abi: str | None) -> Path:
         )
     built = built_runner(abi)
     if not built.is_file():
-        raise MissingDependencyError(
-            f"there is no runner for {abi} yet", hint=f"edgepose build-runner --target {abi}"
-        )
+        from edgepose.device.build import TARGETS
+
+        hint = f"edgepose build-runner --target {abi}"
+        if abi not in TARGETS:
+            hint = "build edgepose_bench there or for it, and name the file in $EDGEPOSE_RUNNER"
+        raise MissingDependencyError(f"there is no runner for {abi} yet", hint=hint)
     return built

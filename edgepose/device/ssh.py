@@ -45,7 +45,7 @@ class SshTransport(RemoteShell):
         self.address = host if port is None else f"{host}:{port}"
         self._ssh = ["ssh", "-T"]
         if config is not None:
-            self._ssh += ["-F", config]
+            self._ssh += ["-F", str(Path(config).expanduser())]
         for name, value in _OPTIONS.items():
             self._ssh += ["-o", f"{name}={value}"]
         if port is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ class Transport(Protocol):
     """A device that can be reached. Methods raise DeviceError, or DeviceLostError where it went away."""
 
     address: str
+    cancel: threading.Event | None  # once it is set, every method ends with process.Cancelled
 
     def connect(self) -> None:
         """Check that the device answers."""

@@ -39,6 +39,7 @@ Status Bench::run(const std::string& bundle) {
   EDGEPOSE_RETURN_IF_ERROR(frame(0, 0, &cold_ns, &timings));
   journal_.write({{"event", "cold"}, {"total_ns", cold_ns}});
   EDGEPOSE_RETURN_IF_ERROR(results());
+  EDGEPOSE_RETURN_IF_ERROR(find_boxes());
   EDGEPOSE_RETURN_IF_ERROR(warm_up());
   for (const BenchPhase& phase : plan_.phases) {
     if (stopped()) break;
@@ -73,18 +74,23 @@ Status Bench::load_pictures() {
   for (const BenchPicture& entry : wanted) {
     EDGEPOSE_ASSIGN_OR_RETURN(Picture picture,
                               read_raw_bgr(entry.path, entry.width_px, entry.height_px));
-    Source source{std::move(picture), entry.boxes};
+    sources_.push_back({std::move(picture), entry.boxes});
+  }
+  return {};
+}
+
+Status Bench::find_boxes() {
+  for (Source& source : sources_) {
+    if (!source.boxes.empty()) continue;
+    // Whom the pipeline sees, or the whole picture: the cost does not depend on the box.
+    const ImageView image = source.picture.view();
+    EDGEPOSE_RETURN_IF_ERROR(pipeline_->process(image, 0, &poses_));
+    for (const Pose& pose : poses_) source.boxes.push_back(pose.box);
     if (source.boxes.empty()) {
-      // Whom the pipeline sees, or the whole picture: the cost does not depend on the box.
-      EDGEPOSE_RETURN_IF_ERROR(pipeline_->process(source.picture.view(), 0, &poses_));
-      for (const Pose& pose : poses_) source.boxes.push_back(pose.box);
-      if (source.boxes.empty()) {
-        source.boxes.push_back(
-            {0, 0, static_cast<float>(entry.width_px), static_cast<float>(entry.height_px)});
-      }
-      EDGEPOSE_RETURN_IF_ERROR(pipeline_->reset());
+      source.boxes.push_back(
+          {0, 0, static_cast<float>(image.width_px), static_cast<float>(image.height_px)});
     }
-    sources_.push_back(std::move(source));
+    EDGEPOSE_RETURN_IF_ERROR(pipeline_->reset());
   }
   return {};
 }
@@ -204,7 +210,7 @@ Status Bench::measure(const BenchPhase& phase) {
   const int64_t begin_ns = journal_.now_ns();
   const double period_ns = phase.paced ? 1e9 / phase.fps : 0;
   int64_t done = 0;
-  int64_t slot = 0;  // of a paced phase: frames that the camera has given
+  int64_t slot = 1;  // of a paced phase: the next frame of the camera, which gives one each period
   int64_t dropped = 0;
   while (done < phase.frames && !stopped()) {
     int64_t now_ns = journal_.now_ns();

@@ -37,6 +37,8 @@ class Bench {
 
   std::string reason() const;
   Status load_pictures();
+  // After the cold frame, for it runs the networks.
+  Status find_boxes();
   void header(int64_t load_ns);
   void write_state();
   // One frame: with `persons` 0 as the pipeline would do it, else the detector and then that many

@@ -27,6 +27,7 @@ class Reader {
       phase.duration_ns += entry.at("duration_ns").get<int64_t>();
       phase.begun = phase.rows.size();
       phase.complete = entry.at("complete").get<bool>();
+      assign_states(phase.name);
     } else if (event == "state") {
       Json state = entry;
       state["session"] = 1;
@@ -46,9 +47,18 @@ class Reader {
     }
   }
 
+  void finish() {
+    if (!record.phases.empty()) assign_states(record.phases.back().name);
+  }
+
   BenchRecord record;
 
  private:
+  // Of the states that no phase has yet.
+  void assign_states(const std::string& phase) {
+    record.state_phases.resize(record.states.size(), phase);
+  }
+
   static Json members(const Json& entry, std::initializer_list<const char*> names) {
     Json found = Json::object();
     for (const char* name : names) found[name] = entry.at(name);
@@ -116,6 +126,7 @@ Result<BenchRecord> read_record(const std::string& journal) {
     return wrong(std::string("has a damaged line: ") + error.what());
   }
   if (reader.record.start.is_null()) return wrong("is empty");
+  reader.finish();
   return std::move(reader.record);
 }
 

@@ -31,6 +31,7 @@ struct BenchRecord {
   std::vector<std::string> columns;
   std::vector<RecordedPhase> phases;  // the warm-up is one of them
   Json states = Json::array();
+  std::vector<std::string> state_phases;  // during which phase each of them was taken
   Json results = Json::array();
   Json golden = Json::object();
   Json warmup = Json::object();

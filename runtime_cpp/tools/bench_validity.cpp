@@ -80,8 +80,12 @@ void check_load(const BenchRecord& record, Json* invalid) {
 
 void check_clock(const BenchRecord& record, Json* invalid) {
   std::vector<double> clocks;
-  for (const Json& state : record.states) {
-    if (!state.contains("khz")) continue;
+  for (size_t i = 0; i < record.states.size(); ++i) {
+    const Json& state = record.states[i];
+    // Between paced frames the processor sleeps, and a governor lowers its clock: no throttling.
+    if (!state.contains("khz") ||
+        (i < record.state_phases.size() && record.state_phases[i] == "paced"))
+      continue;
     const auto khz = state["khz"].get<std::vector<double>>();
     double best = -1;
     for (const Json& cpu : record.start.at("affinity")) {

@@ -89,6 +89,7 @@ def _journals() -> dict[str, list[dict[str, Any]]]:
         "slowed down": slow,
         "emulated": _events(facts={**FACTS, "emulated": True}),
         "fallback": _events(facts=arm),
+        "throttled": [*_events()[:-2], *states, *_events()[-2:]],
         "busy": [*_events(facts={**FACTS, "governors": ["schedutil"]}), *states, dropped],
     }
 

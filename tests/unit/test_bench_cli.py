@@ -69,6 +69,21 @@ def test_a_failed_run_leaves_no_empty_folder(bench: Path, monkeypatch: pytest.Mo
     assert bench.is_dir()  # it was there before
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--cpus", "7-4", "not a list"),
+        ("--persons", "1,300", "more than 256 persons"),
+        ("--frames", "0", "range"),
+    ],
+)
+def test_numbers_that_mean_nothing(
+    bench: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
+) -> None:
+    assert run(bench, option, value) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_run_goes_on_with_its_own_options_only(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--threads", "2", "--frames", "7", "--persons", "1,2")
     assert run(bench, *options) == 8

@@ -198,6 +198,11 @@ def test_ratios_of_medians() -> None:
     assert verdict(0.99, 1.01, 0.05) == "SAME" and verdict(0.9, 1.2, 0.05) == "INCONCLUSIVE"
 
 
+def test_each_session_has_its_own_process() -> None:
+    assert _journal(_start(pid=11)).pid == 11
+    assert _journal(_start(pid=11), END, _start(pid=22)).pid == 22
+
+
 def test_a_good_run_is_valid() -> None:
     assert _rules(*_good()) == []
 
@@ -214,6 +219,14 @@ def test_what_does_not_count() -> None:
     assert _rules(*_good(), *busy) == ["busy"]
     slow = [{"event": "state", "at_ns": i, "khz": [value]} for i, value in enumerate((1e6, 2e6, 1.5e6))]
     assert _rules(*_good(), *slow) == ["throttled"]
+    assert _rules(*_good()[:-2], *slow, *_good()[-2:]) == ["throttled"]
+    # Between the frames of a camera the processor sleeps, and its clock goes down.
+    paced = [_samples("paced", 0, [1_000_000]), *slow, _ended("paced", 1)]
+    assert _rules(*_good()[:-1], *paced, END) == []
+    assert _rules(*_good()[:-1], *paced[:-1]) == ["incomplete"]  # the end of the paced phase was cut off
+    assert _rules(*_good()[:-1], *paced, _samples("soak", 0, [5]), *slow, _ended("soak", 1), END) == [
+        "throttled"
+    ]
     hot = {"event": "state", "at_ns": 1, "temperature_c": {"soc": 91.0}}
     assert _rules(*_good(), hot, max_temperature_c=90.0) == ["hot"]
     assert _rules(*_good(), hot, max_temperature_c=95.0) == []

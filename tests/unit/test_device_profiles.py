@@ -8,8 +8,10 @@ import pytest
 
 from edgepose.bench.session import with_address
 from edgepose.cli.main import main
+from edgepose.device import adb
+from edgepose.device.adb import AdbDevice, AdbTransport
 from edgepose.device.profile import load_profile, parse_profile, profile_names, user_folder
-from edgepose.errors import ConfigurationError, UsageError
+from edgepose.errors import ConfigurationError, DeviceLostError, UsageError
 
 GOOD = """\
 title: A board
@@ -50,6 +52,7 @@ def test_a_profile_is_read() -> None:
         (("threads: [1, 4]", "threads: []"), "threads is empty"),
         (("folder: edgepose-bench", "folder: /"), "folder"),
         (("folder: edgepose-bench", "folder: a/../.."), "folder"),
+        (("folder: edgepose-bench", "folder: ~/bench"), "folder"),
         (("folder: edgepose-bench", "ports: 22"), "folder is missing"),
         (("big: [4, 5]", "bigs: [4, 5]"), "bigs is unknown"),
         (("big: [4, 5]", "port: 99999"), "port"),
@@ -112,3 +115,32 @@ def test_what_stands_in_the_folder_of_own_profiles(
     (user_folder() / "mine.yaml").write_bytes(GOOD.replace("A board", "Köln").encode("latin-1"))
     assert main(["devices", "list"]) == 3
     assert f"error: {user_folder() / 'mine.yaml'}: not UTF-8" in capsys.readouterr().err
+
+
+def test_files_of_an_own_profile_are_found_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+    files = ["--identity", "key", "--ssh-config", "~/.ssh/lab"]
+    assert main(["devices", "add", "mine", "--like", "rk3588", "--address", "board", *files]) == 0
+    profile = load_profile("mine")
+    assert (profile.identity, profile.ssh_config) == (str(tmp_path / "key"), "/home/me/.ssh/lab")
+
+
+def test_a_phone_that_says_nothing_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def facts(phone: AdbTransport) -> dict[str, str]:
+        if phone.address == "one":
+            raise DeviceLostError("one: lost")
+        return {"soc": "SM8250"}
+
+    phones = [AdbDevice(serial, "device", "") for serial in ("one", "two")]
+    monkeypatch.setattr(adb, "adb_devices", lambda: phones)
+    monkeypatch.setattr(AdbTransport, "facts", facts)
+    assert main(["devices", "detect"]) == 0
+    said = capsys.readouterr()
+    assert "one says nothing about itself: one: lost" in said.err
+    assert "one  " in said.out and "use --device sd865=two" in said.out

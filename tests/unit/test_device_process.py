@@ -1,0 +1,102 @@
+"""What is read from a client program, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edgepose.bench.fleet import run_fleet
+from edgepose.bench.session import BenchOptions, Session
+from edgepose.device.connect import open_transport
+from edgepose.device.process import Cancelled, TimeLimit, run_lines
+from edgepose.device.profile import parse_profile
+from edgepose.device.ssh import SshTransport
+
+POSE = Path(__file__).resolve().parents[1] / "bundles" / "v1" / "pose"
+BOARD = """\
+title: Board
+transport: ssh
+abi: aarch64-linux
+engines: [fake]
+threads: [1]
+folder: {folder}
+address: board
+"""
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a client in place of ssh that runs the command line here, and return its folder."""
+    client = tmp_path / "bin" / "ssh"
+    client.parent.mkdir()
+    client.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    return client.parent
+
+
+def test_the_limits_of_a_program() -> None:
+    lines: list[str] = []
+    talking = ["sh", "-c", "echo a; sleep 0.7; echo b"]
+    assert run_lines(talking, timeout_s=9, on_line=lines.append).exit_code == 0
+    assert lines == ["a\n", "b\n"]
+    began = time.monotonic()
+    with pytest.raises(TimeLimit):
+        run_lines(["sleep", "30"], timeout_s=0.7, on_line=lines.append)
+    with pytest.raises(TimeLimit):
+        run_lines(["sleep", "30"], timeout_s=30, silence_s=0.7, on_line=lines.append)
+    assert 1.4 <= time.monotonic() - began < 15
+
+
+def test_another_thread_can_end_a_silent_program() -> None:
+    cancel = threading.Event()
+    threading.Timer(0.2, cancel.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        run_lines(["sleep", "30"], timeout_s=30, on_line=lambda line: None, cancel=cancel)
+    assert time.monotonic() - began < 15
+
+
+def test_a_pulled_file_may_end_in_the_middle_of_a_line(ssh: Path, tmp_path: Path) -> None:
+    """As a journal does where its board lost power."""
+    (tmp_path / "journal").write_text('{"a": 1}\n{"b":')
+    SshTransport("board").pull(str(tmp_path / "journal"), tmp_path / "pulled")
+    assert (tmp_path / "pulled").read_text() == '{"a": 1}\n'
+
+
+def test_an_interrupt_ends_all_devices_at_once(
+    ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that says nothing: its client is ended, and what cleans up is still run."""
+    monkeypatch.setenv("EDGEPOSE_RUNNER", str(ssh / "ssh"))
+    profile = parse_profile(BOARD.format(folder=tmp_path), name="board", where="board.yaml")
+    sessions = {
+        name: Session(POSE, profile, open_transport(profile), BenchOptions(), tmp_path / name)
+        for name in "ab"
+    }
+    asked: list[list[str]] = []
+    monkeypatch.setattr(sessions["b"], "run", _interrupt)
+
+    def hang(workspace: object, runner: object) -> None:
+        sessions["a"]._transport.run(["sleep", "30"])
+
+    monkeypatch.setattr(sessions["a"], "_install", hang)
+    monkeypatch.setattr(
+        sessions["a"],
+        "_clean",
+        lambda workspace: asked.append([sessions["a"]._transport.run(["echo", "clean"])]),
+    )
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_fleet(sessions, resume=False, on_done=lambda name, outcome: None)
+    assert time.monotonic() - began < 20
+    assert asked == [["clean\n"]]
+
+
+def _interrupt(*, resume: bool) -> None:
+    time.sleep(1.5)
+    raise KeyboardInterrupt
