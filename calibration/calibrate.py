@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgepose import __version__
 from edgepose.artifact import Precision
 from edgepose.bundle.folder import read_manifest
-from edgepose.bundle.manifest import MANIFEST_NAME, lineage_member
+from edgepose.bundle.manifest import MANIFEST_NAME, is_valid_name, lineage_member
 from edgepose.bundle.pack import refuse_existing, stage_bundle
 from edgepose.calibration.base import Calibrator, calibrator
 from edgepose.calibration.from_bundle import artifact_of
@@ -25,7 +25,7 @@ from edgepose.calibration.samples import Samples, make_samples
 from edgepose.converters.assemble import check_bundle
 from edgepose.converters.base import require
 from edgepose.converters.limits import LIMITS
-from edgepose.errors import CalibrationError, ConversionError, UsageError
+from edgepose.errors import BundleError, CalibrationError, ConversionError, UsageError
 from edgepose.hashing import sha256_file
 from edgepose.person_boxes import Box
 from edgepose.pipeline import PosePipeline
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 128
 DEFAULT_PLAN = "accurate"
+MAX_SEED = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class CalibrationRequest:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedBundle:
-    """A bundle that was written. digest: the SHA-256 of its bundle.json."""
+    """A bundle that was written. digest: the SHA-256 of its bundle.json; samples: without their tensors."""
 
     path: Path
     precision: Precision
@@ -139,13 +140,18 @@ def calibrate(
                 stage=stage,
                 advance=advance,
             )
+            samples[role].forget_tensors()
         stage("write the bundle", None)
         precision, digest = _write(bundle_dir, manifest, networks, target, maker.format)
     return CalibratedBundle(target, precision, digest, networks, samples)
 
 
 def target_folder(out_dir: Path, name: str, maker: Calibrator, request: CalibrationRequest) -> Path:
-    """Return where calibrate() writes the bundle."""
+    """Return where calibrate() writes the bundle. Errors: BundleError (a name that leads elsewhere)."""
+    if not is_valid_name(name):
+        raise BundleError(
+            f"{name!r} cannot be a bundle's name", hint="make the bundle again with edgepose convert"
+        )
     return out_dir / f"{name}.{maker.label}.{request.mode}"
 
 
@@ -155,6 +161,8 @@ def check_request(request: CalibrationRequest) -> None:
         raise UsageError(f"unknown precision {request.mode!r}", hint=f"choose from: {', '.join(MODES)}")
     if request.samples < 4:
         raise UsageError(f"{request.samples} samples are too few", hint="give --samples 100 or more")
+    if not 0 <= request.seed <= MAX_SEED:
+        raise UsageError(f"the seed {request.seed} is not from 0 to {MAX_SEED}", hint="give a smaller --seed")
     load_plan(request.plan)
     read_pictures(request.source)
 
@@ -244,8 +252,8 @@ def describe(bundle: CalibratedBundle) -> dict[str, Any]:
                 "int8_layers": list(network.int8_layers),
                 "left_float": network.left_float,
                 "median_ms": {name: round(value, 3) for name, value in network.median_ms.items()},
-                "samples": len(bundle.samples[role].calibration.tensors),
-                "held_out": len(bundle.samples[role].held_out.tensors),
+                "samples": len(bundle.samples[role].calibration.made_of),
+                "held_out": len(bundle.samples[role].held_out.made_of),
                 "unreadable": list(bundle.samples[role].unreadable),
                 "result": network.stage_member(),
             }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgepose import log
 from edgepose.artifact import Artifact
-from edgepose.calibration.agreement import Agreement, compare, figures_json, run_samples
+from edgepose.calibration.agreement import Agreement, compare, figures_json, run_samples, telling_samples
 from edgepose.calibration.base import Calibrator, NetworkQuantiser
 from edgepose.calibration.latency import interleaved_ms
 from edgepose.calibration.plan import Plan
@@ -90,7 +90,7 @@ def calibrate_network(
         report = sensitivity(
             artifact,
             quantiser,
-            held_out[:SENSITIVITY_SAMPLES],
+            telling_samples(artifact, held_out, SENSITIVITY_SAMPLES),
             layers=chosen,
             leave_out=with_sensitivity,  # the search does not need it, and it takes as long again
             advance=advance,
@@ -143,7 +143,8 @@ def _search(
     """Search on few samples where the calibrator asks for that, and again on all if those disagree."""
     few = calibrator.search_samples
     if few is not None and few < len(held_out):
-        found = search(artifact, quantiser, report, held_out[:few], budget, advance=advance)
+        first = telling_samples(artifact, held_out, few)
+        found = search(artifact, quantiser, report, first, budget, advance=advance)
         (candidates,) = quantiser.outputs([dict.fromkeys(found.int8_layers, "int8")], held_out)
         if budget.allows(compare(artifact.spec, run_samples(artifact, held_out), candidates)):
             return list(found.int8_layers)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,10 @@ _BOX_DECIMALS = 2
 
 @dataclass(slots=True)
 class Half:
-    """Samples [1, 3, H, W] in order, and the picture (its SHA-256) and person's box that each was made of."""
+    """Samples [1, 3, H, W] in order, and the picture (its SHA-256) and person's box that each was made of.
+
+    The tensors lie in a file, not in memory, where a thousand letterboxes would be five gigabytes.
+    """
 
     tensors: list[Floats] = field(default_factory=list)
     made_of: list[tuple[str, Box | None]] = field(default_factory=list)
@@ -52,6 +56,11 @@ class Samples:
     held_out: Half
     seed: int
     unreadable: tuple[str, ...]
+
+    def forget_tensors(self) -> None:
+        """Give their file back; the record stays."""
+        self.calibration.tensors.clear()
+        self.held_out.tensors.clear()
 
     def record(self) -> dict[str, Any]:
         """Return the JSON value that a bundle keeps."""
@@ -81,26 +90,46 @@ def make_samples(
     Errors: CalibrationError (too few, too many unreadable, in the evaluation set), UsageError (no boxes).
     """
     make = _Maker(preprocess, find_persons, evaluation or {})
-    halves = (Half(), Half())
     used = 0
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(pictures))
-    for index in order:
-        wanted = [half for half in halves if len(half.tensors) < count]
-        if not wanted:
-            break
-        made = list(make.samples(pictures[index]))
-        if not made:
-            continue
-        # By turns, as long as both still want samples.
-        half = wanted[used % len(wanted)]
-        used += 1
-        for tensor, digest, box in made[: count - len(half.tensors)]:
-            half.tensors.append(tensor)
-            half.made_of.append((digest, box))
-            if advance:
-                advance()
-    make.check(halves)
-    return Samples(*halves, seed=seed, unreadable=tuple(make.unreadable))
+    with tempfile.TemporaryFile() as first, tempfile.TemporaryFile() as second:
+        calibration, held_out = _Store(first, preprocess), _Store(second, preprocess)
+        stores = (calibration, held_out)
+        for index in order:
+            wanted = [store for store in stores if len(store.made_of) < count]
+            if not wanted:
+                break
+            made = list(make.samples(pictures[index]))
+            if not made:
+                continue
+            # By turns, as long as both still want samples.
+            store = wanted[used % len(wanted)]
+            used += 1
+            for tensor, digest, box in made[: count - len(store.made_of)]:
+                store.add(tensor, digest, box)
+                if advance:
+                    advance()
+        make.check([len(store.made_of) for store in stores])
+        return Samples(calibration.half(), held_out.half(), seed=seed, unreadable=tuple(make.unreadable))
+
+
+class _Store:
+    """Collects one half's tensors in a file, which need not have a name any more when they are read."""
+
+    def __init__(self, file: IO[bytes], preprocess: Preprocess) -> None:
+        self.made_of: list[tuple[str, Box | None]] = []
+        self._file = file
+        self._shape = (1, 3, *preprocess.input_hw)
+
+    def add(self, tensor: Floats, digest: str, box: Box | None) -> None:
+        self._file.write(tensor.tobytes())
+        self.made_of.append((digest, box))
+
+    def half(self) -> Half:
+        self._file.flush()
+        # "c", copy on write: some engines take only arrays that could be written to.
+        mapped = np.memmap(self._file, np.float32, "c", shape=(len(self.made_of), *self._shape))
+        return Half(list(np.asarray(mapped)), self.made_of)
 
 
 class _Maker:
@@ -136,10 +165,10 @@ class _Maker:
         for box in boxes:
             with core_errors():
                 tensor, _ = load_core().preprocess(image, box, self._spec_json)
-            yield tensor[None].copy(), digest, box
+            yield tensor[None], digest, box
 
-    def check(self, halves: Sequence[Half]) -> None:
-        """Refuse what cannot be calibrated with, and warn of what hardly can."""
+    def check(self, halves: Sequence[int]) -> None:
+        """Refuse numbers of samples that cannot be calibrated with, and warn of what hardly can."""
         bad = len(self.unreadable)
         if bad > MAX_UNREADABLE_SHARE * self._opened:
             raise CalibrationError(
@@ -147,22 +176,22 @@ class _Maker:
                 f"{MAX_UNREADABLE_SHARE:.0%}: {', '.join(self.unreadable[:3])}{', ...' if bad > 3 else ''}",
                 hint="remove them, or export them again",
             )
-        found = sum(len(half.tensors) for half in halves)
+        found = sum(halves)
         if found == 0:
             raise CalibrationError(
                 f"none of {self._opened} calibration pictures shows a person",
                 hint="give pictures that show people, as the device will see them",
             )
-        if min(len(half.tensors) for half in halves) < MIN_SAMPLES:
+        if min(halves) < MIN_SAMPLES:
             without = f"; {self._without_people} show no person" if self._without_people else ""
             raise CalibrationError(
                 f"{self._opened} calibration pictures give {found} samples, and both halves need at least "
                 f"{MIN_SAMPLES}{without}",
                 hint="give 100 pictures or more",
             )
-        if len(halves[0].tensors) < FEW_SAMPLES:
+        if halves[0] < FEW_SAMPLES:
             log.warning(
-                f"only {len(halves[0].tensors)} samples to calibrate with: ranges may be too narrow; "
+                f"only {halves[0]} samples to calibrate with: ranges may be too narrow; "
                 "give 100 pictures or more"
             )
         if bad:

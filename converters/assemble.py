@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose import __version__
-from edgepose.artifact import BoxHead, Precision
+from edgepose.artifact import BoxHead, Head, Precision
 from edgepose.bundle.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -30,6 +30,9 @@ KEYPOINT_SCORE_THRESHOLD = 0.3
 # Backends whose bundles do not run here.
 SIMULATED_BACKENDS = ("rknn",)
 
+# What classes of persons are called, in any case; the first that a detector has is taken.
+_PERSON_WORDS = ("person", "people", "human", "pedestrian")
+
 _ROLES = ("detector", "pose", "one_stage")
 
 
@@ -43,6 +46,7 @@ def manifest(
 ) -> tuple[dict[str, Any], dict[str, Path | bytes]]:
     """Compose bundle.json (without checksums) and list the files of the bundle."""
     parts = in_order(parts)
+    heads = [part.artifact.spec.head for part in parts]
     files: dict[str, Path | bytes] = {}
     for part in parts:
         files |= {path.name: path for path in part.artifact.files.values()}
@@ -58,7 +62,7 @@ def manifest(
         "precision": precision,
         "pipeline": {
             "type": pipeline_type([part.canonical.role for part in parts]),
-            "person_label": _person_label(parts),
+            "person_label": next((person_label(h) for h in heads if isinstance(h, BoxHead)), 0),
             "box_score_threshold": BOX_SCORE_THRESHOLD,
             "keypoint_score_threshold": KEYPOINT_SCORE_THRESHOLD,
         },
@@ -73,7 +77,9 @@ def manifest(
         "license": {
             "weights": _license(parts),
             "notes": [
-                f"{part.artifact.spec.name}: {note}" for part in parts for note in part.canonical.notes
+                f"{part.artifact.spec.name}: {note}"
+                for part in parts
+                for note in (*part.canonical.notes, *person_notes(part.artifact.spec.head))
             ],
         },
     }
@@ -145,13 +151,23 @@ def _golden(parts: Sequence[Converted], precision: Precision) -> tuple[dict[str,
     return golden, expected
 
 
-def _person_label(parts: Sequence[Converted]) -> int:
-    """Return the detector's class to look for: "person" where it has one, else its first."""
-    for part in parts:
-        head = part.artifact.spec.head
-        if isinstance(head, BoxHead) and "person" in head.classes:
-            return head.classes.index("person")
-    return 0
+def person_label(head: BoxHead) -> int:
+    """Return the detector's class to look for: the one that is called a person, else the first."""
+    names = [name.strip().casefold() for name in head.classes]
+    return next((names.index(word) for word in _PERSON_WORDS if word in names), 0)
+
+
+def person_notes(head: Head) -> list[str]:
+    """Say so where the class to look for is a guess among several."""
+    if not isinstance(head, BoxHead) or len(head.classes) == 1:
+        return []
+    chosen = head.classes[person_label(head)]
+    if chosen.strip().casefold() in _PERSON_WORDS:
+        return []
+    return [
+        f"none of its {len(head.classes)} classes is called {', '.join(_PERSON_WORDS[:-1])} or "
+        f"{_PERSON_WORDS[-1]}: the first, {chosen[:60]!r}, is taken for persons"
+    ]
 
 
 def _license(parts: Sequence[Converted]) -> str:

@@ -197,7 +197,7 @@ def _convert(
 def _known_or_loaded(plan: _Plan, request: steps.Request) -> steps.Canonical | LoadedModel:
     """Take a network from the cache, or load its checkpoint."""
     found = steps.cached_canonical(request, plan.cache) if plan.cache else None
-    if found:
+    if found and _takes_the_asked_input(found, request, alone=len(plan.requests) == 1):
         return found
     plan.stage(f"load {request.checkpoint.name}")
     require(steps.CANONICAL_TOOLS, purpose="convert a checkpoint")
@@ -212,6 +212,15 @@ def _known_or_loaded(plan: _Plan, request: steps.Request) -> steps.Canonical | L
     if model.sha256 != request.checkpoint_sha256:
         raise UsageError(f"{request.checkpoint} changed while it was read", hint="convert it again")
     return model
+
+
+def _takes_the_asked_input(found: steps.Canonical, request: steps.Request, *, alone: bool) -> bool:
+    """Tell whether a network from the cache has the input size that is asked of it.
+
+    In a pipeline the size is the detector's, and the pose network was stored under a request for it too.
+    """
+    asked = request.input_hw if alone or found.role == "detector" else None
+    return asked is None or tuple(asked) == found.artifact.spec.preprocess.input_hw
 
 
 def _check_combination(requests: Sequence[steps.Request], roles: Sequence[str]) -> None:
@@ -317,7 +326,7 @@ def _notes(part: steps.Converted) -> list[str]:
             "even the torch network finds nobody in the pictures compared, so only "
             "raw outputs were: name a folder of fitting pictures with --pictures"
         )
-    return [*part.canonical.notes, *placed]
+    return [*part.canonical.notes, *assemble.person_notes(part.artifact.spec.head), *placed]
 
 
 def _default_name(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgepose.artifact import BoxHead, ModelSpec, SimccHead
 from edgepose.bundle.manifest import preprocess_member
 from edgepose.converters.decoded import decode_boxes, decode_persons, decode_simcc
-from edgepose.core import load_core
+from edgepose.converters.samples import preprocessed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BOX_COUNT = 3
 
+_NAME = "the golden picture"
 _DECIMALS = 4
 # Bins this near to a peak belong to it.
 _PEAK_BINS = 12
@@ -52,8 +53,8 @@ def expected(
     if isinstance(spec.head, SimccHead):
         tried = []
         for box in golden.candidate_boxes:
-            tensor, transform = load_core().preprocess(golden.picture, box, spec_json)
-            outputs = run(tensor[None])
+            tensor, transform = preprocessed(_NAME, golden.picture, box, spec_json)
+            outputs = run(tensor)
             keypoints = decode_simcc(spec, outputs, transform)
             clear = clear_keypoints(outputs)
             keypoints[~clear, 2] = 0
@@ -64,13 +65,13 @@ def expected(
             "detections": None,
             "poses": [pose for _, _, pose in best],
         }
-    tensor, transform = load_core().preprocess(golden.picture, None, spec_json)
+    tensor, transform = preprocessed(_NAME, golden.picture, None, spec_json)
     image_hw = (golden.picture.shape[0], golden.picture.shape[1])
     poses_or_none = None
     if isinstance(spec.head, BoxHead):
-        boxes = decode_boxes(spec, run(tensor[None]), transform, image_hw)
+        boxes = decode_boxes(spec, run(tensor), transform, image_hw)
     else:
-        boxes, keypoints = decode_persons(spec, run(tensor[None]), transform, image_hw, dcc_file)
+        boxes, keypoints = decode_persons(spec, run(tensor), transform, image_hw, dcc_file)
         poses_or_none = [_listed(pose) for pose in keypoints]
     rows = [[*row[:5], int(row[5])] for row in _listed(boxes)]
     return {"boxes_xyxy": [], "detections": rows, "poses": poses_or_none}

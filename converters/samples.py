@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import edgepose
 from edgepose.artifact import Preprocess
 from edgepose.bundle.manifest import preprocess_member
-from edgepose.core import load_core
-from edgepose.errors import UsageError
+from edgepose.core import core_errors, load_core
+from edgepose.errors import BundleError, ConversionError, EdgePoseError, UsageError
 from edgepose.media import PICTURE_SUFFIXES, read_picture
 
 if TYPE_CHECKING:
@@ -65,20 +65,23 @@ def picture_files(folder: Path | None) -> list[Path]:
 
 
 def make_samples(preprocess: Preprocess, files: Sequence[Path]) -> list[Sample]:
-    """Make the inputs that every stage is compared on; the same for the same pictures and preprocessing."""
+    """Make the inputs that every stage is compared on; the same for the same pictures and preprocessing.
+
+    Errors: UsageError (a picture that cannot be read, or is too large), ConversionError.
+    """
     spec_json = json.dumps(preprocess_member(preprocess))
     pictures = [(path.name, read_picture(path)) for path in files]
     samples = []
     if preprocess.resize == "affine":
         for name, picture in pictures:
             for label, box in _boxes(name, picture, many=len(files) <= 4).items():
-                tensor, _ = load_core().preprocess(picture, box, spec_json)
-                samples.append(Sample(f"{name}:{label}", tensor[None], is_real=True))
+                tensor, _ = preprocessed(name, picture, box, spec_json)
+                samples.append(Sample(f"{name}:{label}", tensor, is_real=True))
     else:
         views = [*pictures, *_montages(pictures)]
         for name, picture in views:
-            tensor, _ = load_core().preprocess(picture, None, spec_json)
-            samples.append(Sample(name, tensor[None], is_real=True))
+            tensor, _ = preprocessed(name, picture, None, spec_json)
+            samples.append(Sample(name, tensor, is_real=True))
     return samples + _noise(preprocess, spec_json)
 
 
@@ -102,6 +105,25 @@ def golden_picture(files: Sequence[Path]) -> GoldenPicture:
     )
     boxes = [tuple(float(round(v * size[i % 2])) for i, v in enumerate(part)) for part in parts]
     return GoldenPicture(small, tuple(boxes))  # type: ignore[arg-type]
+
+
+def preprocessed(
+    name: str, picture: Picture, box: Box | None, spec_json: str
+) -> tuple[NDArray[np.float32], Sequence[float]]:
+    """Return a picture as the network's input [1, 3, h, w], and the transform.
+
+    Errors: UsageError (the picture, by its name), ConversionError (a preprocessing that no bundle can have).
+    """
+    try:
+        with core_errors():
+            tensor, transform = load_core().preprocess(picture, box, spec_json)
+    except BundleError as error:
+        raise ConversionError(
+            f"the network fits no bundle: {error.message}", hint="change the network where it was trained"
+        ) from error
+    except EdgePoseError as error:
+        raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
+    return tensor[None], transform
 
 
 def _boxes(name: str, picture: Picture, *, many: bool) -> dict[str, Box]:
@@ -157,8 +179,8 @@ def _noise(preprocess: Preprocess, spec_json: str) -> list[Sample]:
     for index in range(RANDOM_SAMPLES):
         picture = _generator(f"noise{index}").integers(0, 256, (height, width, 3), dtype=np.uint8)
         box = (0.0, 0.0, float(width), float(height)) if preprocess.resize == "affine" else None
-        tensor, _ = load_core().preprocess(picture, box, spec_json)
-        samples.append(Sample(f"noise{index}", tensor[None], is_real=False))
+        tensor, _ = preprocessed(f"noise{index}", picture, box, spec_json)
+        samples.append(Sample(f"noise{index}", tensor, is_real=False))
     return samples
 
 

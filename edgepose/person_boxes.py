@@ -6,9 +6,11 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
+from edgepose import log
 from edgepose.errors import UsageError
 
 Box = tuple[float, float, float, float]
@@ -96,6 +98,7 @@ def _by_name(path: Path, boxes: Mapping[str, list[Box]]) -> dict[str, list[Box]]
 
 
 def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
+    empty = 0
     try:
         names = {image["id"]: PurePath(image["file_name"]).as_posix() for image in data["images"]}
         persons = {c["id"] for c in data.get("categories", ()) if c["name"] == "person"}
@@ -105,13 +108,26 @@ def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
                 continue
             x, y, width, height = annotation["bbox"]
             name = names[annotation["image_id"]]
-            found[name] += _boxes(path, [[x, y, x + width, y + height]], name)
+            corners = [x, y, x + width, y + height]
+            # COCO's own annotations have persons without an area (train2017); they show nothing.
+            if _are_numbers(annotation["bbox"]) and (corners[2] <= x or corners[3] <= y):
+                empty += 1
+                continue
+            found[name] += _boxes(path, [corners], name)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UsageError(f"{path}: incomplete COCO annotations ({error!r})", hint=_FORMS) from error
     if len(found) < len(names):
         twice = next(name for name, count in Counter(names.values()).items() if count > 1)
         raise UsageError(f"{path}: two pictures are called {twice}", hint="list every picture once")
+    if empty:
+        _warn_once(f"{path}: {empty} persons whose boxes have no width or no height are left out")
     return found
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Write a warning, once although a command may read its file several times."""
+    log.warning(message)
 
 
 def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
@@ -119,11 +135,13 @@ def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
         raise UsageError(f"{path}: {where} is not a list of boxes", hint=_FORMS)
     boxes: list[Box] = []
     for row in rows:
-        numbers = isinstance(row, list) and all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= sys.float_info.max
-            for v in row
-        )
-        if not numbers or len(row) != 4 or row[2] <= row[0] or row[3] <= row[1]:
+        if not _are_numbers(row) or len(row) != 4 or row[2] <= row[0] or row[3] <= row[1]:
             raise UsageError(f"{path}: {where} has a wrong box: {json.dumps(row)[:80]}", hint=_FORMS)
         boxes.append((float(row[0]), float(row[1]), float(row[2]), float(row[3])))
     return boxes
+
+
+def _are_numbers(row: Any) -> bool:
+    return isinstance(row, list) and all(
+        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= sys.float_info.max for v in row
+    )

@@ -33,7 +33,14 @@ def calibration_options(command: Any) -> Any:
             show_default=True,
             help="Samples to calibrate with; as many again are held out to measure the result.",
         ),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Order of them."),
+        click.option(
+            "--seed",
+            metavar="N",
+            type=click.IntRange(0, 2**64 - 1),
+            default=0,
+            show_default=True,
+            help="Order of them.",
+        ),
         click.option(
             "--plan", default="accurate", show_default=True, help="accurate, plain, or a plan file (.json)."
         ),
@@ -143,7 +150,7 @@ def print_result(made: CalibratedBundle) -> None:
         if network.report is not None:
             click.echo(network.report.table() + "\n")
     for role, network in made.networks.items():
-        click.echo(_line(network, len(made.samples[role].held_out.tensors)))
+        click.echo(_line(network, len(made.samples[role].held_out.made_of)))
     click.echo(str(made.path))
 
 

@@ -23,9 +23,13 @@ _RESAVE_HINT = "load it where it was trained and save the weights alone: torch.s
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Tensors under their official names, the file's meta data, its SHA-256, and what was noted."""
+    """Tensors under their official names, the file's meta data, its SHA-256, and what was noted.
+
+    normalisation: the tensors "mean" and "std" of the data_preprocessor, which are not the network's.
+    """
 
     tensors: dict[str, Tensor]
+    normalisation: dict[str, Tensor]
     meta: Mapping[str, Any]
     sha256: str
     notes: tuple[str, ...]
@@ -48,6 +52,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path.name}: the state_dict is empty")
     return Checkpoint(
         tensors={key: _plain_tensor(path, key, value) for key, value in tensors.items()},
+        normalisation={
+            name: _plain_tensor(path, f"data_preprocessor.{name}", value)
+            for name, value in _normalisation(raw).items()
+        },
         meta=meta,
         sha256=digest,
         notes=notes,
@@ -108,12 +116,12 @@ def _unpickle(path: Path) -> Any:
     except OSError:
         raise
     except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if wanted is None:
+        asked = re.search(r"GLOBAL ([\w.]+)|for unrecognized function", str(error))
+        if asked is None:
             raise _damaged(path, error) from error
+        wanted = repr(asked.group(1)) if asked.group(1) else "a call"
         raise CheckpointError(
-            f"{path.name} refused: it asks for {wanted.group(1)!r}, which is not plain data",
-            hint=_RESAVE_HINT,
+            f"{path.name} refused: it asks for {wanted}, which is not plain data", hint=_RESAVE_HINT
         ) from error
     except Exception as error:  # torch's readers meet hostile bytes with any exception type
         raise _damaged(path, error) from error
@@ -143,6 +151,7 @@ def _plain_data_globals() -> list[Any]:
         *((reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
         *((scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
         (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
+        (_no_attribute, "builtins.getattr"),
         np.ndarray,
         np.dtype,
         *dtypes,
@@ -151,6 +160,14 @@ def _plain_data_globals() -> list[Any]:
 
 class _History:
     """Stand in for the training log of mmengine, which training checkpoints carry and nobody needs here."""
+
+
+def _no_attribute(*_: Any) -> None:
+    """Stand in for getattr, by which mmengine's log names its own methods (HistoryBuffer.min and others).
+
+    It looks nothing up, whatever it is asked for: what a file can reach stays the list above.
+    """
+    return None
 
 
 def _state_dict(path: Path, document: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -189,6 +206,16 @@ def _official_names(
         if not key.startswith("data_preprocessor."):
             renamed[re.sub(r"^keypoint_head\.", "head.", key)] = value
     return renamed, notes
+
+
+def _normalisation(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the mean and std of the data_preprocessor: of a distilled pair the outer one, which both see."""
+    named = {key.removeprefix("module."): value for key, value in raw.items()}
+    for prefix in ("data_preprocessor.", "student.data_preprocessor."):
+        found = {name: named[prefix + name] for name in ("mean", "std") if prefix + name in named}
+        if found:
+            return found
+    return {}
 
 
 def _student(tensors: dict[str, Any], *, second_stage: bool) -> tuple[dict[str, Any], tuple[str, ...]]:

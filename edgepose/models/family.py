@@ -15,23 +15,29 @@ if TYPE_CHECKING:
 
     from edgepose.nets.csp import BackboneDims
 
+MAX_INPUT_SIDE_PX = 2048
 UNKNOWN_LICENSE = "unknown (a checkpoint does not state it)"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checkpoint's tensors and meta data, and what the user asked for."""
+    """A checkpoint's tensors and meta data, and what the user asked for.
+
+    normalisation: the tensors "mean" and "std" of the checkpoint's data_preprocessor, where it has them.
+    """
 
     tensors: Mapping[str, Tensor]
     shapes: Shapes
     meta: Mapping[str, Any]
     keypoints: KeypointSet | None
     input_hw: tuple[int, int] | None
+    normalisation: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to build the network, and its description (parameters is 0 until it is built).
+    """How to build the network, and its description: parameters is 0 until it is built, and preprocess is
+    what networks of the family usually have.
 
     restored: tensors in place of the checkpoint's, where their exact values are known.
     """
@@ -118,7 +124,13 @@ def topdown_preprocess(input_hw: tuple[int, int]) -> Preprocess:
 
 
 def check_input_hw(input_hw: tuple[int, int], *, multiple: int = 32) -> None:
-    """Refuse an input size that the strides do not divide. Errors: UsageError."""
+    """Refuse an input size that the strides do not divide, or that no device runs. Errors: UsageError."""
+    if max(input_hw) > MAX_INPUT_SIDE_PX:
+        raise UsageError(
+            f"the input size {input_hw[1]}x{input_hw[0]} (width x height) is over the limit of "
+            f"{MAX_INPUT_SIDE_PX} pixels a side",
+            hint="choose a smaller one, for example 640x640",
+        )
     if min(input_hw) <= 0 or any(side % multiple for side in input_hw):
         raise UsageError(
             f"the input size {input_hw[1]}x{input_hw[0]} (width x height) is not divisible by {multiple}",

@@ -14,6 +14,7 @@ from edgepose.models import rtmdet, rtmo, rtmpose, rtmw
 from edgepose.models.checkpoint import read_checkpoint
 from edgepose.models.family import Family, Source
 from edgepose.models.shapes import Shapes
+from edgepose.models.training_config import check_activations, stated_preprocess
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,6 +54,7 @@ def load_model(
                 meta=checkpoint.meta,
                 keypoints=keypoints,
                 input_hw=input_hw,
+                normalisation=checkpoint.normalisation,
             )
         )
     except EdgePoseError as error:
@@ -70,13 +72,16 @@ def build(source: Source) -> tuple[ModelSpec, nn.Module, tuple[str, ...]]:
     if family is None:
         raise _unknown_family(source.tensors)
     plan = family.plan(source)
+    check_activations(source.meta)
+    preprocess, preprocess_notes = stated_preprocess(plan.spec.preprocess, source.meta, source.normalisation)
     with torch.device("meta"):
         network = plan.make()
     _check_tensors(family.title, network.state_dict(), source.tensors)
     network.load_state_dict({**source.tensors, **plan.restored}, strict=True, assign=True)
     network.eval().requires_grad_(False)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return dataclasses.replace(plan.spec, parameters=parameters), network, plan.notes
+    spec = dataclasses.replace(plan.spec, parameters=parameters, preprocess=preprocess)
+    return spec, network, (*plan.notes, *preprocess_notes)
 
 
 def _check_tensors(title: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

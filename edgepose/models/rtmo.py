@@ -22,6 +22,9 @@ _SCORE_THRESHOLD = 0.1
 _NMS_IOU_THRESHOLD = 0.65
 _MAX_CANDIDATES = 2000
 _MAX_DETECTIONS = 1000
+# The longest period of a sine encoding, over which its periods are spread: the same source, and
+# models/necks/hybrid_encoder.py.
+_TEMPERATURES = {"head.dcc.spe.dim_t": 300.0, "neck.sincos_pos_enc.dim_t": 10000.0}
 
 # (channels after the stem, blocks of the four stages) of CSPDarknet by its deepen and widen factors.
 _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
@@ -120,25 +123,33 @@ def plan(source: Source) -> Plan:
         license=UNKNOWN_LICENSE,
         parameters=0,
     )
-    restored = _even_bins(source)
+    restored = _exact_constants(source)
     if restored:
-        notes = (*notes, "the bins were rounded to half precision and are evenly spaced again")
+        names = ", ".join(key.removeprefix("head.") for key in restored)
+        notes = (*notes, f"constants that half precision had rounded are exact again: {names}")
     return Plan(make=lambda: Rtmo(dims, box_padding=BOX_PADDING), spec=spec, notes=notes, restored=restored)
 
 
-def _even_bins(source: Source) -> dict[str, Tensor]:
-    """Return the exact positions of bins that half precision rounded: the decoder relies on even steps."""
+def _exact_constants(source: Source) -> dict[str, Tensor]:
+    """Return the buffers that half precision rounded, as training made them: no weight makes up for them.
+
+    The decoder relies on even steps of the bins; the phase of a sine encoding far from 0 shows every error of
+    its period.
+    """
     import torch
 
     restored = {}
-    for key in ("head.dcc.x_bins", "head.dcc.y_bins"):
-        bins = source.tensors[key]
-        if len(bins) < 2 or not bins.is_floating_point():
+    for key in ("head.dcc.x_bins", "head.dcc.y_bins", *_TEMPERATURES):
+        stored = source.tensors.get(key)
+        if stored is None or stored.ndim != 1 or len(stored) < 2 or not stored.is_floating_point():
             continue  # refused later, by name
-        even = torch.linspace(float(bins[0]), float(bins[-1]), len(bins))
-        rounded = (even.to(kind).float() for kind in (torch.float16, torch.bfloat16))
-        if not torch.equal(bins, even) and any(torch.equal(bins, other) for other in rounded):
-            restored[key] = even
+        if key in _TEMPERATURES:
+            exact = _TEMPERATURES[key] ** (torch.arange(len(stored), dtype=torch.float32) / len(stored))
+        else:
+            exact = torch.linspace(float(stored[0]), float(stored[-1]), len(stored))
+        rounded = (exact.to(kind).float() for kind in (torch.float16, torch.bfloat16))
+        if not torch.equal(stored, exact) and any(torch.equal(stored, other) for other in rounded):
+            restored[key] = exact
     return restored
 
 

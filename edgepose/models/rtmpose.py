@@ -76,6 +76,11 @@ def gau_dims(shapes: Shapes, prefix: str) -> GauDims:
 
     uv_rows, _ = shapes.of(f"{prefix}.uv.weight", 2)
     attention = shapes.agreed((f"{prefix}.gamma", 1), (f"{prefix}.beta", 1))
+    if uv_rows < attention + 2:
+        raise CheckpointError(
+            f"{prefix}.uv.weight has {uv_rows} rows; more than the {attention} columns of {prefix}.gamma are "
+            "expected"
+        )
     return GauDims(
         width=shapes.agreed(
             (f"{prefix}.o.weight", 0), (f"{prefix}.uv.weight", 1), (f"{prefix}.res_scale.scale", 0)

@@ -11,6 +11,7 @@ using nlohmann::json;
 
 constexpr int64_t kFormatVersion = 1;
 constexpr int64_t kMaxFileBytes = int64_t{1} << 40;
+constexpr size_t kMaxNameChars = 100;
 
 std::vector<std::string> roles_of(PipelineSettings::Type type) {
   switch (type) {
@@ -63,6 +64,24 @@ Status check_version(const JsonNode& root) {
         "Upgrade EdgePose, or make the bundle again with the installed edgepose convert.");
   }
   return Status();
+}
+
+// A bundle's name becomes a part of paths (calibrated bundles, results of benchmarks), so it must be
+// plain: the rule of edgepose/bundle/manifest.py.
+std::string read_name(const JsonNode& node, JsonReader* reader) {
+  static const char allowed[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-";
+  const std::string name = reader->text(node);
+  if (!reader->ok()) return {};
+  const bool plain = name.size() <= kMaxNameChars &&
+                     name.find_first_not_of(allowed) == std::string::npos &&
+                     name.find_first_of("._+-") != 0;
+  if (!plain) {
+    reader->fail(node,
+                 "1 to 100 letters, digits and . _ + -, of which the first is a letter or digit");
+    return {};
+  }
+  return name;
 }
 
 PipelineSettings read_pipeline(const JsonNode& node, JsonReader* reader) {
@@ -224,7 +243,7 @@ Result<Manifest> parse_manifest(const std::string& text) {
       {"tracking"});
   Manifest manifest{};
   reader.sha256(reader.member(root, "manifest_sha256"));
-  manifest.name = reader.text(reader.member(root, "name"));
+  manifest.name = read_name(reader.member(root, "name"), &reader);
   manifest.created_by = reader.text(reader.member(root, "created_by"));
   manifest.backend =
       reader.choice(reader.member(root, "backend"), {"ncnn", "openvino", "onnx", "rknn", "fake"});

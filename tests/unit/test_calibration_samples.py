@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from pathlib import Path
 
 import cv2
@@ -67,6 +68,21 @@ def test_the_record_makes_the_same_samples(coco: Path) -> None:
             assert np.array_equal(tensor[0], wanted)
     assert not {d for d, _ in made.calibration.made_of} & {d for d, _ in made.held_out.made_of}
     json.dumps(made.record(), allow_nan=False)
+
+
+def test_the_tensors_lie_in_a_file(coco: Path) -> None:
+    """A thousand of them do not fit into memory."""
+    made = make_samples(read_pictures(coco), CROP, count=12)
+    for tensor in (*made.calibration.tensors, *made.held_out.tensors):
+        owner: object = tensor
+        while isinstance(owner, np.ndarray):
+            owner = owner.base
+        assert isinstance(owner, mmap.mmap)
+        assert tensor.flags.writeable and tensor.flags.c_contiguous
+    record = made.record()
+    made.forget_tensors()
+    assert made.calibration.tensors == made.held_out.tensors == []
+    assert made.record() == record
 
 
 def test_the_seed_decides(coco: Path) -> None:

@@ -179,6 +179,55 @@ def test_a_reader_that_leaves_is_no_failure() -> None:
     assert (outcome.returncode, outcome.stderr) == (0, "")
 
 
+FAILING = (
+    "import sys, click, types\n"
+    "from edgepose.cli import main as frame\n"
+    "from edgepose.errors import UsageError\n"
+    "@click.command()\n"
+    "@click.pass_context\n"
+    "def info(context):\n"
+    "    click.echo('x' * 100_000)\n"
+    "    click.echo('more')\n"
+    "    if {quietly}: context.exit(10)\n"
+    "    raise UsageError('two pictures could not be read')\n"
+    "frame.importlib.import_module = lambda name: types.SimpleNamespace(info=info)\n"
+    "sys.exit(frame.main(['info']))\n"
+)
+
+
+@pytest.mark.parametrize("options", [[], ["-u"]])
+@pytest.mark.parametrize(
+    ("quietly", "code", "err"), [(True, 10, ""), (False, 2, "error: two pictures could not be read\n")]
+)
+def test_the_exit_code_outlives_the_reader(options: list[str], quietly: bool, code: int, err: str) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    outcome = subprocess.run(
+        [sys.executable, "-P", *options, "-c", FAILING.format(quietly=quietly)],
+        stdout=write_end,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(write_end)
+    assert (outcome.returncode, outcome.stderr) == (code, err)
+
+
+def test_a_name_that_is_not_utf8_is_printed() -> None:
+    program = (
+        "import os, sys, click, types\n"
+        "from edgepose.cli import main as frame\n"
+        "info = click.command()(lambda: click.echo(os.fsdecode(b'caf\\xe9')))\n"
+        "frame.importlib.import_module = lambda name: types.SimpleNamespace(info=info)\n"
+        "sys.exit(frame.main(['info']))\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert (outcome.returncode, outcome.stdout) == (0, b"caf\\udce9\n")
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )

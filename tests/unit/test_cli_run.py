@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +20,7 @@ import pytest
 from edgepose import media, writers
 from edgepose.cli import run_job
 from edgepose.cli.main import main
+from edgepose.coco_json import CocoResults
 from edgepose.media import Frame, load_cv2
 
 cv2 = load_cv2()
@@ -77,6 +80,13 @@ def test_a_folder(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:
     assert main(["run", str(fake_bundle()), str(tmp_path / "in"), "-o", str(out), "--max-frames", "2"]) == 0
     assert [image["file_name"] for image in results(out)["images"]] == ["1.jpg", "9.png"]
     assert sorted(p.name for p in out.iterdir()) == ["1.jpg", "9.png", "results.json"]
+
+
+def test_names_of_pictures_need_not_be_utf8(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    picture(tmp_path / "in" / name)
+    assert main(["run", str(fake_bundle()), str(tmp_path / "in"), "-o", str(out)]) == 0
+    assert results(out)["images"][0]["file_name"] == name and (out / name).is_file()
 
 
 def test_a_video(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:
@@ -401,5 +411,32 @@ def test_ctrl_c_ends_a_camera_in_good_order(
     assert main(["run", str(fake_bundle()), "0", "-o", str(out)]) == 0
     text, err = capsys.readouterr()
     assert "20 frames" in text and "camera stopped" in err and "no frame rate is given" in err
-    assert media.open_source(str(out / "camera0.mp4")).frame_count == 20
+    # 25 frames a second came, and the video shows 30: some of them twice, so that it is as long as it was.
+    assert media.open_source(str(out / "camera0.mp4")).frame_count == 24
     assert len(results(out)["images"]) == 20
+
+
+def test_what_fails_after_a_camera_was_stopped_is_named(
+    fake_bundle: MakeBundle,
+    fake_core: ModuleType,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    process = fake_core.Pipeline.process
+
+    def interrupt(pipeline: Any, *args: Any) -> Any:
+        if len(pipeline.calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        return process(pipeline, *args)
+
+    def full(results: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(fake_core.Pipeline, "process", interrupt)
+    monkeypatch.setattr(run_job, "open_source", lambda target: FakeCamera())
+    monkeypatch.setattr(CocoResults, "finish", full)
+    assert main(["run", str(fake_bundle()), "0", "-o", str(out), "--no-draw"]) == 3
+    err = capsys.readouterr().err
+    assert "camera stopped" in err and "No space left on device" in err and "interrupted" not in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,14 @@ def test_depth_and_boxes_without_keypoints(tmp_path: Path) -> None:
     assert [c["name"] for c in document["categories"]] == ["person", "dog"]
     assert document["annotations"][0]["score"] == 0.25 and document["annotations"][0]["category_id"] == 2
     assert document["annotations"][1]["keypoints_z_m"] == [0.5, None]
+
+
+def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    with open_results(tmp_path / "r.json", info={"input": name}, points=None) as results:
+        results.add_image(name, width_px=8, height_px=6)
+    document = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert document["info"]["input"] == document["images"][0]["file_name"] == name
 
 
 def test_cocos_own_reader_understands_it(tmp_path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+import packs  # noqa: E402
+
 from edgepose.artifact import KeypointSet  # noqa: E402
 from edgepose.errors import CheckpointError  # noqa: E402
 from edgepose.models import loading  # noqa: E402
-from edgepose.models.family import Source  # noqa: E402
+from edgepose.models.family import Plan, Source  # noqa: E402
 from edgepose.models.loading import FAMILIES  # noqa: E402
 from edgepose.models.shapes import Shapes  # noqa: E402
 from edgepose.nets.csp import BackboneDims, StageDims  # noqa: E402
@@ -234,24 +237,38 @@ def test_rtmo_crowdpose_has_14_points() -> None:
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
-def test_rtmo_bins_that_half_precision_rounded_are_even_again(kind: torch.dtype) -> None:
+def test_rtmo_constants_that_half_precision_rounded_are_exact_again(kind: torch.dtype) -> None:
     tensors = weightless(build("rtmo-t", 17, (416, 416)).state_dict())
     shapes = Shapes({key: tuple(value.shape) for key, value in tensors.items()})
-    even = {f"head.dcc.{axis}_bins": torch.linspace(-0.5, 0.5, n) for axis, n in (("x", 192), ("y", 256))}
+    exact = {f"head.dcc.{axis}_bins": torch.linspace(-0.5, 0.5, n) for axis, n in (("x", 192), ("y", 256))}
+    for key, longest in (("head.dcc.spe.dim_t", 300.0), ("neck.sincos_pos_enc.dim_t", 10000.0)):
+        exact[key] = longest ** (torch.arange(len(tensors[key])) / len(tensors[key]))
 
-    def restored(bins: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return (
-            next(f for f in FAMILIES if f.matches(shapes))
-            .plan(Source(tensors | bins, shapes, {}, None, None))
-            .restored
-        )
+    def plan(changed: dict[str, torch.Tensor]) -> Plan:
+        family = next(f for f in FAMILIES if f.matches(shapes))
+        return family.plan(Source(tensors | changed, shapes, {}, None, None))
 
-    assert restored(even) == {}
-    found = restored({key: bins.to(kind).float() for key, bins in even.items()})
-    assert found.keys() == even.keys()
-    assert all(torch.equal(found[key], even[key]) for key in even)
-    # Bins that are uneven for another reason stay, and the converter refuses them.
-    assert restored({key: bins**3 for key, bins in even.items()}) == {}
+    assert plan(exact).restored == {}
+    found = plan({key: values.to(kind).float() for key, values in exact.items()})
+    assert found.restored.keys() == exact.keys()
+    assert all(torch.equal(found.restored[key], exact[key]) for key in exact)
+    assert any("dcc.x_bins" in note and "sincos_pos_enc.dim_t" in note for note in found.notes)
+    # What differs for another reason stays; the converter refuses uneven bins.
+    assert plan({key: values**3 for key, values in exact.items()}).restored == {}
+
+
+def test_rtmo_constants_are_those_of_the_original(shared_dir: Path) -> None:
+    """The golden pack's periods are what half precision is undone to."""
+    state = packs.load_pack("rtmo-t_body7_416x416").state_dict()
+    shapes = Shapes({key: tuple(value.shape) for key, value in state.items()})
+    family = next(f for f in FAMILIES if f.matches(shapes))
+    assert family.plan(Source(state, shapes, {}, None, None)).restored == {}
+    halves = {
+        key: value.half().float() if value.is_floating_point() else value for key, value in state.items()
+    }
+    restored = family.plan(Source(halves, shapes, {}, None, None)).restored
+    assert len(restored) == 4
+    assert all(torch.equal(value, state[key]) for key, value in restored.items())
 
 
 def test_detector_input_and_distances_can_be_stated() -> None:
@@ -312,6 +329,14 @@ def refusal(tensors: dict[str, Any]) -> str:
     with pytest.raises(CheckpointError) as caught:
         loading.build(Source(tensors, shapes, {}, None, None))
     return str(caught.value)
+
+
+def test_an_attention_without_inner_channels_is_refused() -> None:
+    """Its first layer has the rows of two gated halves beside those of the attention."""
+    whole = weightless(build("rtmpose-t", 17, (256, 192)).state_dict())
+    for rows in (1, 128, 129):
+        short = torch.zeros(()).expand(rows, whole["head.gau.uv.weight"].shape[1])
+        assert "head.gau.uv.weight has" in refusal(whole | {"head.gau.uv.weight": short})
 
 
 @pytest.mark.parametrize("power", [0, 3, 7])

@@ -50,6 +50,32 @@ def test_coco_annotations(tmp_path: Path) -> None:
     assert boxes.of("a.jpg", 0) == [BOX] and boxes.of("b.jpg", 1) == []
 
 
+def test_persons_without_an_area_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """COCO's train2017 has them; they must not make the whole file useless."""
+    boxes = [[1, 2, 29, 38], [5, 5, 0, 9], [5, 5, 9, 0], [5, 5, -1, 9], [1e17, 5, 0.5, 9]]
+    data = {
+        "images": [{"id": 3, "file_name": "a.jpg"}, {"id": 4, "file_name": "b.jpg"}],
+        "annotations": [{"image_id": 3, "bbox": box} for box in boxes] + [{"image_id": 4, "bbox": boxes[1]}],
+    }
+    for _ in range(3):  # a command may read its file several times
+        found = read(tmp_path, data)
+    assert found.of("a.jpg", 0) == [BOX] and found.of("b.jpg", 1) == []
+    warnings = capsys.readouterr().err.splitlines()
+    assert warnings == [
+        f"warning: {tmp_path / 'boxes.json'}: 5 persons whose boxes have no width or no height are left out"
+    ]
+
+
+@pytest.mark.parametrize("width", ["0", None, True, [0], float("nan"), float("inf"), -float("inf")])
+def test_widths_that_are_no_numbers_are_refused(width: Any, tmp_path: Path) -> None:
+    data = {
+        "images": [{"id": 3, "file_name": "a.jpg"}],
+        "annotations": [{"image_id": 3, "bbox": [1, 2, width, 0]}],
+    }
+    with pytest.raises(UsageError, match=r"boxes\.json"):
+        read(tmp_path, data)
+
+
 def test_two_entries_for_one_frame_are_refused(tmp_path: Path) -> None:
     names = ("x/a.jpg", "y/a.jpg")
     coco = {"images": [{"id": n, "file_name": name} for n, name in enumerate(names)], "annotations": []}

@@ -1,0 +1,148 @@
+"""Parts of a calibration that need no network: names, seeds, and the samples that a choice looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+
+from edgepose.artifact import Artifact, BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
+from edgepose.calibration import agreement, network
+from edgepose.calibration.agreement import telling_samples
+from edgepose.calibration.calibrate import CalibrationRequest, check_request, target_folder
+from edgepose.calibration.samples import Half, Samples
+from edgepose.cli.main import cli
+from edgepose.errors import BundleError, UsageError
+from edgepose.writers import write_picture
+
+SIDE = 32
+DETECTOR = ModelSpec(
+    name="detector",
+    family="rtmdet",
+    task="detect",
+    preprocess=Preprocess("letterbox", (SIDE, SIDE), "bgr", (0, 0, 0), (1, 1, 1), (114, 114, 114)),
+    head=BoxHead((8, 16, 32), False, ("person",), 0.05, 0.6, 1000, 100),
+    input_names=("input",),
+    output_names=("cls_8", "cls_16", "cls_32", "box_8", "box_16", "box_32"),
+    license="",
+    parameters=1,
+)
+POSE = SimpleNamespace(spec=SimpleNamespace(head=SimccHead(2.0, KeypointSet("one", ("a",), (), (), (0.1,)))))
+
+
+class Engine:
+    """Finds one box in the inputs whose values are positive."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def run(self, inputs: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        self.runs += 1
+        sides = [SIDE // stride for stride in (8, 16, 32)]
+        scores = [np.full((1, 1, side, side), -9, np.float32) for side in sides]
+        scores[0][0, 0, 1, 1] = 3 if inputs[0].max() > 0 else -9
+        return scores + [np.full((1, 4, side, side), 1, np.float32) for side in sides]
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    made = Engine()
+    monkeypatch.setattr(agreement, "open_engine", lambda artifact: made)
+    return made
+
+
+def detector() -> Artifact:
+    return Artifact(DETECTOR, "onnx", "fp32", {}, {}, {}, {}, ())
+
+
+def samples(*values: int) -> list[NDArray[np.float32]]:
+    return [np.full((1, 3, SIDE, SIDE), value, np.float32) for value in values]
+
+
+def values_of(chosen: Any) -> list[int]:
+    return [int(sample.flat[0]) for sample in chosen]
+
+
+def test_the_samples_with_people_come_first(engine: Engine) -> None:
+    given = samples(0, -1, 1, 2, -2, 3, 4)
+    assert values_of(telling_samples(detector(), given, 3)) == [1, 2, 3]
+    assert engine.runs == 6  # no further than needed
+    assert values_of(telling_samples(detector(), given, 5)) == [1, 2, 3, 4, 0]
+    assert values_of(telling_samples(detector(), samples(0, -1, -2), 2)) == [0, -1]
+    assert values_of(telling_samples(detector(), given[:2], 9)) == [0, -1]
+
+
+def test_crops_of_persons_are_taken_as_they_come(engine: Engine) -> None:
+    assert values_of(telling_samples(POSE, samples(0, -1, 1), 2)) == [0, -1]  # type: ignore[arg-type]
+    assert engine.runs == 0
+
+
+def test_the_sensitivity_looks_at_samples_with_people(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out pictures that begin with empty ones are a good set."""
+    looked_at: list[int] = []
+
+    def sensitivity(artifact: Any, quantiser: Any, chosen: Any, **_: Any) -> None:
+        looked_at.extend(values_of(chosen))
+        raise InterruptedError
+
+    monkeypatch.setattr(network, "sensitivity", sensitivity)
+    quantiser = SimpleNamespace(names=lambda: ["a"], worthwhile=lambda: ["a"])
+    calibrator = SimpleNamespace(observe=lambda *_: quantiser, max_mean_px=None)
+    empty, people = [-n for n in range(20)], list(range(1, 31))
+    held_out = Half(samples(*empty, *people), [])
+    with pytest.raises(InterruptedError):
+        network.calibrate_network(
+            detector(),
+            calibrator,  # type: ignore[arg-type]
+            Samples(Half(), held_out, 0, ()),
+            None,  # type: ignore[arg-type]
+            mode="auto",
+            with_sensitivity=False,
+            work_dir=tmp_path,
+            stage=lambda *_: None,
+            advance=lambda: None,
+        )
+    assert looked_at == people[:16]
+
+
+def test_a_search_on_few_samples_looks_at_samples_with_people(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+
+    def search(artifact: Any, quantiser: Any, report: Any, chosen: Any, budget: Any, **_: Any) -> None:
+        looked_at.extend(values_of(chosen))
+        raise InterruptedError
+
+    monkeypatch.setattr(network, "search", search)
+    few: Any = SimpleNamespace(search_samples=2)
+    any_: Any = None
+    with pytest.raises(InterruptedError):
+        network._search(detector(), few, any_, any_, samples(0, 1, 0, 2, 3), any_, lambda: None)
+    assert looked_at == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "", ".a"])
+def test_a_name_that_is_a_path_is_refused(name: str, tmp_path: Path) -> None:
+    maker: Any = SimpleNamespace(label="ncnn")
+    request = CalibrationRequest(tmp_path)
+    with pytest.raises(BundleError, match="cannot be a bundle's name"):
+        target_folder(tmp_path, name, maker, request)
+    assert target_folder(tmp_path, "a+b", maker, request) == tmp_path / "a+b.ncnn.auto"
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 2**200])
+def test_a_seed_beyond_its_limits_is_refused(seed: int, tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    check_request(CalibrationRequest(tmp_path, seed=2**64 - 1))
+    with pytest.raises(UsageError, match=f"the seed {seed} is not from 0 to"):
+        check_request(CalibrationRequest(tmp_path, seed=seed))
+    result = CliRunner().invoke(cli, ["calibrate", "bundle", "--calib", str(tmp_path), "--seed", str(seed)])
+    assert result.exit_code == 2

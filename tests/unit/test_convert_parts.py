@@ -1,0 +1,110 @@
+"""Parts of a conversion that need no network: the class of persons, inputs that are too large, the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.artifact import BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
+from edgepose.converters import conversion, golden, samples, steps
+from edgepose.converters.assemble import person_label, person_notes
+from edgepose.errors import ConversionError, UsageError
+
+LETTERBOX = Preprocess("letterbox", (32, 32), "bgr", (0, 0, 0), (1, 1, 1), (114, 114, 114))
+CROP = Preprocess("affine", (32, 24), "rgb", (0, 0, 0), (1, 1, 1), (0, 0, 0), 1.25)
+
+
+def boxes(*classes: str) -> BoxHead:
+    return BoxHead((8, 16, 32), False, classes, 0.05, 0.6, 1000, 100)
+
+
+def pose_spec(preprocess: Preprocess) -> ModelSpec:
+    head = SimccHead(2.0, KeypointSet("one", ("a",), (), (), (0.1,)))
+    return ModelSpec("net", "rtmpose", "pose", preprocess, head, ("input",), ("x", "y"), "", 1)
+
+
+@pytest.mark.parametrize(
+    ("classes", "label"),
+    [
+        (("person",), 0),
+        (("face",), 0),
+        (("car", "person"), 1),
+        (("car", "Person"), 1),
+        (("helmet", "PEDESTRIAN "), 1),
+        (("pedestrian", "people", "person"), 2),
+        (("hand", "human"), 1),
+    ],
+)
+def test_the_class_of_persons_is_found(classes: tuple[str, ...], label: int) -> None:
+    assert person_label(boxes(*classes)) == label
+    assert person_notes(boxes(*classes)) == []
+
+
+def test_a_guessed_class_of_persons_is_said() -> None:
+    head = boxes("helmet", "vest")
+    assert person_label(head) == 0
+    (note,) = person_notes(head)
+    assert "'helmet'" in note and "2 classes" in note
+    assert person_notes(pose_spec(CROP).head) == []
+    part: Any = SimpleNamespace(
+        artifact=SimpleNamespace(spec=SimpleNamespace(head=head), lineage=()),
+        canonical=SimpleNamespace(notes=("first",)),
+        stage=SimpleNamespace(compared=1),
+    )
+    assert conversion._notes(part) == ["first", note]  # what the command prints
+
+
+@pytest.mark.parametrize("preprocess", [LETTERBOX, CROP], ids=["letterbox", "affine"])
+def test_a_picture_that_is_too_large_is_named(preprocess: Preprocess, tmp_path: Path) -> None:
+    path = tmp_path / "long.png"
+    cv2.imwrite(str(path), np.zeros((2, 40000, 3), np.uint8))
+    with pytest.raises(UsageError, match=r"long\.png.*40000") as caught:
+        samples.make_samples(preprocess, [path])
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("resize", ["letterbox", "affine"])
+def test_a_network_whose_input_is_too_large_is_refused(resize: Any) -> None:
+    preprocess = Preprocess(resize, (9600, 9600), "bgr", (0, 0, 0), (1, 1, 1), (0, 0, 0))
+    picture = samples.GoldenPicture(np.zeros((8, 8, 3), np.uint8), ((0.0, 0.0, 8.0, 8.0),))
+    spec = pose_spec(preprocess)
+    if resize == "letterbox":
+        spec = ModelSpec("net", "rtmdet", "detect", preprocess, boxes("person"), ("input",), ("x",), "", 1)
+    with pytest.raises(ConversionError, match=r"fits no bundle: preprocess\.input_hw.* 9600"):
+        golden.expected(spec, picture, lambda tensor: [tensor])
+
+
+@pytest.mark.parametrize(
+    ("asked", "alone", "from_cache"),
+    [
+        (None, True, True),
+        ((32, 24), True, True),
+        ((320, 320), True, False),
+        ((320, 320), False, True),  # a pipeline's size is the detector's
+    ],
+)
+def test_a_cached_network_does_not_hide_an_input_size_that_it_cannot_take(
+    asked: tuple[int, int] | None, alone: bool, from_cache: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = SimpleNamespace(role="pose", artifact=SimpleNamespace(spec=pose_spec(CROP)))
+    monkeypatch.setattr(steps, "cached_canonical", lambda request, cache: stored)
+    monkeypatch.setattr(conversion, "require", lambda tools, **_: None)
+
+    def load_model(path: Path, **options: Any) -> Any:
+        raise UsageError(f"this network takes 24x32 pixels, not {options['input_hw']}")
+
+    monkeypatch.setattr("edgepose.models.load_model", load_model)
+    request = steps.Request(Path("pose.pth"), "0" * 64, asked, None, ())
+    plan: Any = SimpleNamespace(
+        requests=[request] * (1 if alone else 2), cache=object(), stage=lambda *_: None
+    )
+    if from_cache:
+        assert conversion._known_or_loaded(plan, request) is stored
+    else:
+        with pytest.raises(UsageError, match=r"takes 24x32 pixels, not \(320, 320\)"):
+            conversion._known_or_loaded(plan, request)
