@@ -149,6 +149,7 @@ class Pair:
             drift, other=drift.other[rows], candidate=drift.candidate[rows], counts=drift.counts[rows],
             picture_of=index[drift.picture_of[rows]], person_of=drift.person_of[rows],
             boxes=drift.boxes[rows], input_scale=drift.input_scale[rows], unmatched=drift.unmatched[chosen],
+            added=drift.added[chosen],
         )  # fmt: skip
         matches = tuple(
             Matches(

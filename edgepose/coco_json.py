@@ -37,7 +37,10 @@ def open_results(
     rescore: a person's score is the box score times the mean keypoint score, as for two-stage pipelines;
     otherwise the box score alone.
     """
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,  # as write_text
+    ):
         results = CocoResults(file, info=info, points=points, classes=classes, rescore=rescore)
         yield results
         results.finish()

@@ -57,6 +57,12 @@ def caught() -> int | None:
     return _caught
 
 
+def forget() -> None:
+    """Drop the signal that was caught: it was answered, and what fails from here on fails by itself."""
+    global _caught
+    _caught = None
+
+
 def _handle(number: int, frame: FrameType | None) -> None:
     global _caught, _retry
     _caught = number

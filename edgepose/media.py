@@ -75,6 +75,14 @@ def open_source(target: str) -> Source:
     return VideoSource(path)
 
 
+def require_utf8(path: Path) -> None:
+    """Refuse a path whose bytes are no UTF-8: OpenCV and the compiled core cannot take it."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{path}: the name is not UTF-8", hint="rename the file or folder") from None
+
+
 def is_pictures(target: str) -> bool:
     """Tell whether open_source would read pictures, not a video or a camera."""
     path = Path(target)
@@ -152,6 +160,7 @@ class VideoSource:
         cv2 = load_cv2()
         with path.open("rb"):
             pass  # a permission problem becomes an OSError that names the file
+        require_utf8(path.absolute())
         self._path = path
         # Absolute: of a relative 12:30.avi ffmpeg takes "12" for a protocol.
         self._capture = cv2.VideoCapture(str(path.absolute()))

@@ -15,6 +15,7 @@ from edgepose.bundle.folder import require_bundle
 from edgepose.bundle.manifest import head_from_json
 from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
+from edgepose.media import require_utf8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,7 @@ class PosePipeline:
     ) -> None:
         path = Path(bundle)
         require_bundle(path)
+        require_utf8(path)
         self._threads = default_threads() if threads is None else threads
         self._track = (smooth or detect_every > 1 or detect_delay > 0) if track is None else track
         options: dict[str, Any] = {}

@@ -7,18 +7,19 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose.errors import ConfigurationError, UsageError
-from edgepose.media import cv2_reason, load_cv2
+from edgepose.media import cv2_reason, load_cv2, require_utf8
 
 if TYPE_CHECKING:
     from edgepose.media import Image
 
 _SPACE_CHECK_FRAMES = 32
 _SPACE_KEPT_BYTES = 4 << 20
+_MAX_TIME_BASE = 65535  # MPEG-4 divides a second into so many parts at most
 # Behind these names may lie a regular file, opened by the shell, that must not get another one in its place.
 _OPEN_FILE = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 
@@ -54,9 +55,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 file atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    """Write a UTF-8 file atomically; the reader of a pipe may leave early.
+
+    A byte of a file name that is not UTF-8 becomes \\udcXX: in JSON the escape of what Python makes of it.
+    """
+    with atomic_path(path) as temporary, suppress(BrokenPipeError):
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_picture(path: Path, image: Image, *, jpeg_quality: int = 92) -> None:
@@ -84,6 +88,7 @@ def open_video(path: Path, *, fps: float) -> Iterator[VideoWriter]:
             f"{path}: a video needs a file, this is a device or a pipe",
             hint="name a file that ends with .mp4",
         )
+    require_utf8(Path(os.path.realpath(path)))
     with atomic_path(path) as temporary:
         temporary.touch()
         writer = VideoWriter(path, temporary, fps)
@@ -101,12 +106,26 @@ class VideoWriter:
         self.frames = 0
         self._path = path
         self._temporary = temporary
-        self._fps = fps
+        # OpenCV takes the rate times a power of ten as the time base.
+        digits = next((d for d in (3, 2, 1) if fps * 10**d <= _MAX_TIME_BASE), 0)
+        self._fps = round(fps, digits)
         self._writer: Any = None
         self._size_wh = (0, 0)
+        self._last: Image | None = None
 
-    def write(self, image: Image) -> None:
-        """Append a BGR frame; all have the size of the first."""
+    def write(self, image: Image, *, time_s: float | None = None) -> None:
+        """Append a BGR frame; all have the size of the first.
+
+        time_s: when it came; the frame before is repeated until then, so that the video keeps the time of a
+        source that delivers fewer frames than fps.
+        """
+        if time_s is not None and self._last is not None:
+            while self.frames < round(time_s * self._fps):
+                self._append(self._last)
+        self._append(image)
+        self._last = image if time_s is not None else None
+
+    def _append(self, image: Image) -> None:
         import numpy as np
 
         height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2

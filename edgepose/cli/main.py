@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import importlib
+import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import click
@@ -133,13 +135,10 @@ click.version_option(__version__, "--version", prog_name="edgepose", message="%(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a failure ends as one line on stderr, with a hint."""
     try:
-        with interrupts.answered():
+        with _patient_stdout(), interrupts.answered():
             code = _invoke(list(sys.argv[1:] if argv is None else argv))
-        _flush_stdout()
+            _flush_stdout()
         return code
-    except BrokenPipeError:
-        _discard_stdout()
-        return 0  # the reader has what it wanted
     except (KeyboardInterrupt, interrupts.Terminated, click.Abort) as error:
         return _report_interrupt(error)
     except Exception as error:
@@ -231,24 +230,59 @@ def _report_bug() -> int:
     return BUG_EXIT_CODE
 
 
+class _Output(io.FileIO):
+    """A file descriptor to write to; once its reader has left, what is written goes nowhere."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            _discard(self.fileno())
+            return super().write(data)
+
+
+@contextmanager
+def _patient_stdout() -> Iterator[None]:
+    """Let a command go on to its exit code when the reader of its output leaves: a gate may have failed.
+
+    What cannot be encoded, such as a file name that is not UTF-8, is printed as on stderr.
+    """
+    before = sys.stdout
+    if before is not sys.__stdout__ or not isinstance(before, io.TextIOWrapper):  # a stand-in, or closed
+        yield
+        return
+    before.flush()
+    raw = _Output(before.fileno(), "w", closefd=False)
+    sys.stdout = io.TextIOWrapper(
+        raw if before.write_through else io.BufferedWriter(raw),
+        encoding=before.encoding,
+        errors="backslashreplace" if before.errors == "strict" else before.errors,
+        line_buffering=before.line_buffering,
+        write_through=before.write_through,
+    )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            sys.stdout.flush()
+        sys.stdout = before
+
+
 def _flush_stdout() -> None:
     """Write what stdout still holds; an OSError names it."""
     if sys.stdout is None:
         return
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
-        _discard_stdout()
+        # So that no later flush fails again.
+        with suppress(OSError, ValueError, AttributeError):
+            _discard(sys.stdout.fileno())
         raise OSError(error.errno, error.strerror, "standard output") from error
 
 
-def _discard_stdout() -> None:
-    """Point stdout at nothing, so that the interpreter's flush at exit stays silent."""
-    try:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)
-    except (OSError, ValueError, AttributeError):
-        pass
+def _discard(descriptor: int) -> None:
+    """Point a file descriptor at nothing."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -22,7 +22,7 @@ import click
     "--images",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Compare the bundles with the first one on these pictures, and show the worst cases.",
+    help="Compare the bundles on these pictures with the first that finds keypoints; show the worst cases.",
 )
 @click.option(
     "--data",

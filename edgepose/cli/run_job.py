@@ -16,7 +16,7 @@ from typing import Any
 import click
 import numpy as np
 
-from edgepose import __version__, log
+from edgepose import __version__, interrupts, log
 from edgepose.background import Background
 from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.coco_json import CocoResults, open_results
@@ -196,6 +196,7 @@ class _Job:
                 except KeyboardInterrupt:
                     if source.kind != "camera":
                         raise
+                    interrupts.forget()
                     log.notice("camera stopped")
             if self._boxes:
                 self._boxes.check_used()
@@ -255,7 +256,8 @@ class _Job:
             return
         canvas = self._draw(done)
         if video:
-            video.write(canvas)
+            # A file's frames keep their number; a camera's are as many as the pipeline had time for.
+            video.write(canvas, time_s=frame.time_ns / 1e9 if self._source.kind == "camera" else None)
         else:
             write_picture(self._folder / frame.name, canvas)
             self._pictures += 1

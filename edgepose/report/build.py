@@ -78,17 +78,21 @@ def build_report(request: ReportRequest) -> str:
     for kind, index, document in placed:
         subject = subjects[index]
         {"eval": subject.evals, "gate": subject.gates, "bench": subject.benches}[kind].append(document)
-    if request.images is not None and request.run:
-        _evaluate(request, subjects)
-    return render(Report(subjects, request.images))
+    note = _evaluate(request, subjects) if request.images is not None and request.run else None
+    return render(Report(subjects, request.images, note))
 
 
-def _evaluate(request: ReportRequest, subjects: Sequence[Subject]) -> None:
-    """Compare the bundles that no file is about: with the first bundle, and with the labels."""
+def _evaluate(request: ReportRequest, subjects: Sequence[Subject]) -> str | None:
+    """Compare the bundles that no file is about: with the first one that finds joints here, and with labels.
+
+    Returns what the reader must know where that is not the first bundle.
+    """
     from edgepose.verify.evaluation import EvalRequest, evaluate
 
     assert request.images is not None
-    reference = subjects[0]
+    reference = next((subject for subject in subjects if subject.golden.points is not None), None)
+    if reference is None:
+        return "Nothing was compared on the pictures: no bundle finds keypoints on this machine."
     for subject in subjects:
         is_reference = subject is reference
         known = subject.evals or subject.gates
@@ -100,10 +104,15 @@ def _evaluate(request: ReportRequest, subjects: Sequence[Subject]) -> None:
                 images=request.images,
                 data=request.data,
                 reference=None if is_reference else reference.bundle.path,
+                boxes=None if is_reference or not reference.is_one_stage else "detected",
                 max_images=request.max_images,
             )
         )
         subject.evals.append(Document("measured for this page", content))
+    first = subjects[0].letter
+    if reference.letter == first:
+        return None
+    return f"{first} finds no keypoints here: on the pictures {reference.letter} is the reference."
 
 
 def render(report: Report) -> str:

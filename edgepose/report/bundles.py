@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.bundle.folder import read_manifest
+from edgepose.media import require_utf8
 from edgepose.report.inventory import Inventory, read_inventory
 
 
@@ -57,6 +58,7 @@ class OpenedBundle:
 
 def open_bundle(path: Path) -> OpenedBundle:
     """Open a bundle and list its layers. Errors: UsageError (no bundle), BundleError."""
+    require_utf8(path)
     manifest = read_manifest(path)
     inventories = {
         role: read_inventory(manifest["backend"], {k: path / name for k, name in model["files"].items()})

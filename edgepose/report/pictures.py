@@ -62,7 +62,10 @@ def find_picture(folder: Path, name: str) -> Image:
 
     Errors: UsageError for one that is absent, unreadable, or outside: the name comes from a document.
     """
-    for path in (folder / name, folder / PurePosixPath(name).name):
-        if path.resolve().is_relative_to(folder.resolve()) and path.is_file():
+    named = Path(name)
+    # By its words alone: a link in the folder is the user's own, and may lead anywhere.
+    inside = not named.anchor and ".." not in named.parts
+    for path in (*([folder / named] if inside else []), folder / PurePosixPath(name).name):
+        if path.is_file():
             return read_picture(path)
     raise UsageError(f"{name}: no such picture in {folder.name}/", hint="give the folder that was evaluated")

@@ -32,6 +32,11 @@ class Subject:
         return self.bundle.manifest
 
     @property
+    def is_one_stage(self) -> bool:
+        """Whether it takes no boxes."""
+        return bool(self.manifest["pipeline"]["type"] == "one_stage")
+
+    @property
     def key(self) -> str:
         """The class that gives marks this bundle's colour."""
         return self.letter.lower()
@@ -53,10 +58,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page shows: the bundles, and the folder of pictures for the worst cases."""
+    """What the page shows: the bundles, and the folder of pictures for the worst cases.
+
+    note: what to know about the comparison on the pictures.
+    """
 
     subjects: Sequence[Subject]
     images: Path | None = None
+    note: str | None = None
 
     def evidence(self, subject: Subject) -> list[tuple[str, Document]]:
         """Return the evaluations of a bundle, or else its gates: both hold drift and worst cases."""

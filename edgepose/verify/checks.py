@@ -115,20 +115,30 @@ def accuracy_check(
 
 
 def drift_checks(
-    drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float, names: Sequence[str]
+    drift: Compared,
+    weights: bootstrap.Weights,
+    limits: GateLimits,
+    confidence: float,
+    names: Sequence[str],
+    *,
+    labelled: bool,
 ) -> list[Check]:
-    """Check mean and 95th percentile of the drift, each joint's mean and bias, scores and lost persons."""
+    """Check mean and 95th percentile of the drift, each joint's mean and bias, scores and persons.
+
+    labelled: there are labels, so that AP judges the persons that the candidate adds.
+    """
     import numpy as np
 
     pictures = weights.shape[1]
     distance = drift.distance_input_px
     chosen = distance[drift.counts]
+    persons = _person_checks(drift, weights, limits, confidence, labelled=labelled)
     if not chosen.size:
-        if drift.unmatched.any():
-            return [_person_check(drift, weights, limits, confidence)]
+        if persons and not len(drift.picture_of):
+            return persons
         nan = math.nan
         title = "drift, mean (no confident keypoint to compare)"
-        return [Check("drift_mean", title, "input px", nan, nan, nan, limits.drift_mean_input_px)]
+        return [Check("drift_mean", title, "input px", nan, nan, nan, limits.drift_mean_input_px), *persons]
     sums = _per_picture(np.where(drift.counts, distance, 0), drift.picture_of, pictures)
     counts = _per_picture(drift.counts.astype(np.float64), drift.picture_of, pictures)
     means = bootstrap.ratios(weights, sums.sum(axis=1, keepdims=True), counts.sum(axis=1, keepdims=True))[
@@ -147,8 +157,7 @@ def drift_checks(
     ]  # fmt: skip
     checks += _joint_checks(drift, weights, sums, counts, limits, confidence, names)
     checks.append(_score_check(drift, weights, limits, confidence))
-    if (drift.person_of < 0).any() or drift.unmatched.any():
-        checks.append(_person_check(drift, weights, limits, confidence))
+    checks += persons
     images = int(counts.any(axis=1).sum())
     return [check if check.images is not None else replace(check, images=images) for check in checks]
 
@@ -230,20 +239,32 @@ def _score_check(drift: Compared, weights: bootstrap.Weights, limits: GateLimits
     )  # fmt: skip
 
 
-def _person_check(
-    drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float
-) -> Check:
+def _person_checks(
+    drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float, *, labelled: bool
+) -> list[Check]:
+    """Check the persons that one run alone has, each as a share of its own; none where boxes were given."""
     import numpy as np
 
-    lost = drift.unmatched.astype(np.float64)[:, None]
-    persons = lost + np.bincount(drift.picture_of, minlength=len(lost))[:, None]
-    shares = 100 * bootstrap.ratios(weights, lost, persons)[:, 0]
-    low, high = bootstrap.interval(shares, confidence)
-    estimate = 100 * float(lost.sum() / persons.sum())
-    return Check(
-        "unmatched_persons", "persons not found again", "%", estimate, low, high, limits.unmatched_persons,
-        images=int(persons.any(axis=1).sum()),
-    )  # fmt: skip
+    pairs = np.bincount(drift.picture_of, minlength=len(drift.unmatched))
+    if (drift.person_of >= 0).all() and not drift.unmatched.any() and not drift.added.any():
+        return []
+    sides = [("unmatched_persons", "persons not found again", drift.unmatched)]
+    if not labelled:
+        sides.append(("added_persons", "persons added", drift.added))
+    checks = []
+    for name, title, alone in sides:
+        persons = (pairs + alone).astype(np.float64)[:, None]
+        if not persons.any():
+            continue  # a share of nobody
+        shares = 100 * bootstrap.ratios(weights, alone.astype(np.float64)[:, None], persons)[:, 0]
+        estimate = 100 * float(alone.sum() / persons.sum())
+        checks.append(
+            Check(
+                name, title, "%", estimate, *bootstrap.interval(shares, confidence),
+                limits.unmatched_persons, images=int(persons.any(axis=1).sum()),
+            )
+        )  # fmt: skip
+    return checks
 
 
 def _per_picture(values: Floats, picture_of: NDArray[np.int64], pictures: int) -> Floats:

@@ -58,12 +58,13 @@ def _documents(
 
     columns = list(chosen)
     annotations = []
-    for person, identity in enumerate(data.annotation_ids.tolist()):
+    for person in range(len(data.annotation_ids)):
         keypoints = data.keypoints[person, columns]
         x1, y1, x2, y2 = data.boxes[person].tolist()
         annotations.append(
             {
-                "id": identity,
+                # The library marks a match by the label's id: 0 or less would read as none.
+                "id": person + 1,
                 "image_id": data.pictures[int(data.picture_of[person])].id,
                 "category_id": 1,
                 "iscrowd": int(data.crowd[person]),

@@ -24,7 +24,8 @@ class Compared:
     """M persons, each in both runs. other and candidate (M, K, 3) px; counts (M, K): which points compare.
 
     picture_of, person_of (M,): indices into the data (-1: a detected person); boxes (M, 4) px; input_scale
-    (M,). unmatched: persons of the other run that the candidate lacks, by picture.
+    (M,). unmatched: persons of the other run that the candidate lacks, added: those that it alone has; both
+    by picture.
     """
 
     against: Literal["label", "reference"]
@@ -36,6 +37,7 @@ class Compared:
     boxes: Floats
     input_scale: Floats
     unmatched: NDArray[np.int64]
+    added: NDArray[np.int64]
 
     @property
     def shift_px(self) -> Floats:
@@ -86,6 +88,7 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
 
     mine, theirs = paired(reference, candidate, pictures)
     lost = np.setdiff1d(np.arange(len(reference.picture_of)), mine)
+    more = np.setdiff1d(np.arange(len(candidate.picture_of)), theirs)
     other = reference.keypoints[mine]
     return Compared(
         against="reference",
@@ -97,6 +100,7 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
         boxes=reference.boxes[mine, :4],
         input_scale=reference.input_scale[mine],
         unmatched=np.bincount(reference.picture_of[lost], minlength=pictures),
+        added=np.bincount(candidate.picture_of[more], minlength=pictures),
     )
 
 
@@ -120,6 +124,7 @@ def with_labels(data: Dataset, candidate: Predictions) -> Compared:
     first = np.array([a for a, _ in pairs], np.int64)
     second = np.array([b for _, b in pairs], np.int64)
     lost = np.setdiff1d(persons, first)
+    more = np.setdiff1d(np.arange(len(candidate.picture_of)), second)
     other = data.keypoints[first]
     return Compared(
         against="label",
@@ -131,6 +136,7 @@ def with_labels(data: Dataset, candidate: Predictions) -> Compared:
         boxes=data.boxes[first],
         input_scale=candidate.input_scale[second],
         unmatched=np.bincount(data.picture_of[lost], minlength=pictures),
+        added=np.bincount(candidate.picture_of[more], minlength=pictures),
     )
 
 

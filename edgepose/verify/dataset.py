@@ -146,7 +146,7 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
     if not with_points:
         persons = [c for c in categories if c.get("name") == "person"]
         return persons[0]["id"] if persons else 1
-    category = with_points[0]
+    category = min(with_points, key=lambda item: _distance(item, points))  # of equals the first
     if not isinstance(category["keypoints"], list):
         raise UsageError(
             f"{path}: keypoints of the category {category['id']!r} is no list of names", hint=_HINT
@@ -173,6 +173,17 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
             f"{path}: no keypoint has a name of the network's ({points.name}); they are taken in order"
         )
     return category["id"]
+
+
+def _distance(category: Mapping[str, Any], points: KeypointSet) -> int:
+    """Tell how unlike the network's a category's keypoints are: 0 where the names are the same."""
+    names = category["keypoints"]
+    counts = (len(points.keypoints), 17) if points.name == "wholebody133" else (len(points.keypoints),)
+    if not isinstance(names, list) or len(names) not in counts:
+        return 3
+    if [_plain(str(name)) for name in names] == [_plain(name) for name in points.keypoints[: len(names)]]:
+        return 0
+    return 1 if category.get("name") == "person" else 2
 
 
 def _plain(name: str) -> str:

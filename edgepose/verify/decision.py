@@ -76,7 +76,7 @@ def decide_matched(
         ap = (first, second)
         labelled = int((matches[0].labels_in > 0).sum())
         checks.append(accuracy_check(*ap, limits, confidence, images=labelled))
-    checks += drift_checks(drift, weights, limits, confidence, names)
+    checks += drift_checks(drift, weights, limits, confidence, names, labelled=matches is not None)
     return Decision(tuple(checks), drift, weights, ap)
 
 

@@ -97,6 +97,7 @@ def drift_member(drift: Compared, names: Sequence[str]) -> dict[str, Any]:
     return {
         "persons": len(drift.other),
         "unmatched_persons": int(drift.unmatched.sum()),
+        "added_persons": int(drift.added.sum()),
         "compared": int(counts.sum()),
         "px": spread(distance[counts]),
         "input_px": spread(in_input[counts]),

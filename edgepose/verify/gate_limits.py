@@ -19,8 +19,8 @@ class GateLimits:
     name: the precision, or "file". ap_loss: points of AP (0 to 100). drift_*: over all confident keypoints;
     joint_*: each joint's mean distance, and the length of its mean shift; all in pixels of the network's
     input. score_shift: change of the mean keypoint score, unmatched_persons: detections that are not found
-    again, both in percent. On a video: jitter_increase in percent of the reference's, lag_frames behind
-    it, id_switches for 1,000 persons (one person in one frame is one).
+    again or, without labels, added, both in percent. On a video: jitter_increase in percent of the
+    reference's, lag_frames behind it, id_switches for 1,000 persons (one person in one frame is one).
     """
 
     name: str

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from edgepose.core import load_core
 from edgepose.hashing import sha256_file, sha256_json
+from edgepose.media import load_cv2
 
 
 @cache
 def runtime_digest() -> str:
-    """Return the digest of the C++ core, the engines and the processor."""
+    """Return the digest of the C++ core, the engines, the pictures' decoder and the processor."""
     core = getattr(load_core(), "__file__", None)  # which also names the library that is looked at
     packages = []
     for name in ("edgepose", "openvino", "onnxruntime"):
@@ -29,4 +30,5 @@ def runtime_digest() -> str:
     except OSError:
         text = ""
     features = sorted({line for line in text.splitlines() if line.startswith(("flags", "Features"))})
-    return sha256_json([packages, digests, platform.machine(), platform.processor(), features])
+    decoder = load_cv2().getBuildInformation()  # OpenCV's version, and those of the libraries in it
+    return sha256_json([packages, digests, decoder, platform.machine(), platform.processor(), features])

@@ -56,9 +56,12 @@ def video_line(video: Mapping[str, Any]) -> str:
     lag = (
         "too little motion to tell" if video["lag_frames"] is None else f"{cell(video['lag_frames'])} frames"
     )
+    added = video.get("added_persons")  # a decision from before it was counted lacks it
+    new = f", {added} added" if added else ""
     return (
         f"video  {video['name']}: {video['frames']} frames, {video['persons']} persons in them, "
-        f"{video['unmatched_persons']} not found again; jitter {jitter[0]} input px, candidate {jitter[1]}; "
+        f"{video['unmatched_persons']} not found again{new}; "
+        f"jitter {jitter[0]} input px, candidate {jitter[1]}; "
         f"lag {lag}; {video['id_switches']} identity switches"
     )
 
@@ -118,10 +121,12 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
 def drift_lines(drift: Mapping[str, Any]) -> list[str]:
     """Return how far the keypoints are from the reference's."""
     px, inner = drift["px"], drift["input_px"]
+    added = drift.get("added_persons")  # a result from before it was counted lacks it
     return [
         f"drift from {describe(drift['reference'])}: {drift['compared']} confident keypoints of "
         f"{drift['persons']} persons"
-        + (f"; {drift['unmatched_persons']} persons not found again" if drift["unmatched_persons"] else ""),
+        + (f"; {drift['unmatched_persons']} persons not found again" if drift["unmatched_persons"] else "")
+        + (f"; {added} persons added" if added else ""),
         f"  picture px  mean {cell(px['mean'])}, p95 {cell(px['p95'])}, worst {cell(px['max'])}",
         f"  input px    mean {cell(inner['mean'])}, p95 {cell(inner['p95'])}, worst {cell(inner['max'])}",
         "",

@@ -63,7 +63,8 @@ class Tracks:
 class Motion:
     """What two runs over a video give, summed by second (S,), and the figures of the whole.
 
-    persons: of the reference; lost: those that the candidate lacks; pairs: those in both; switches: pairs
+    persons: of the reference; lost: those that the candidate lacks; added: those that it alone has; pairs:
+    those in both; switches: pairs
     whose candidate id is not that of the last pair of the same reference id. jitter (S, 2): of reference and
     candidate, input px, over `points`. behind, motion: their ratio is the lag in frames, over
     moving_points.
@@ -71,6 +72,7 @@ class Motion:
 
     persons: Floats
     lost: Floats
+    added: Floats
     pairs: Floats
     switches: Floats
     jitter: Floats
@@ -176,6 +178,7 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
     return Motion(
         persons=persons,
         lost=persons - pairs,
+        added=by_second(candidate.persons.picture_of) - pairs,
         pairs=pairs,
         switches=by_second(frame[switched]),
         jitter=np.stack([by_second(at, bend.sum(axis=1)) for bend in bends], axis=1),
@@ -189,7 +192,7 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
 def video_checks(
     motion: Motion, limits: GateLimits, *, samples: int, confidence: float, seed: int
 ) -> tuple[Check, ...]:
-    """Check lost persons, identity switches, and, where there is enough to see, jitter and lag."""
+    """Check lost and added persons, identity switches, and, where there is enough to see, jitter and lag."""
     seconds = len(motion.persons)
     weights = bootstrap.resample(seconds, samples, seed)
 
@@ -206,6 +209,10 @@ def video_checks(
         check(
             "video_unmatched", "video: persons not found again", "%", limits.unmatched_persons, 100.0,
             motion.lost, motion.persons,
+        ),
+        check(
+            "video_added", "video: persons added", "%", limits.unmatched_persons, 100.0,
+            motion.added, motion.added + motion.pairs,
         ),
         check(
             "id_switches", "video: identity switches", "a 1,000 persons", limits.id_switches, 1000.0,
@@ -236,6 +243,7 @@ def video_member(video: Path, tracks: Tracks, motion: Motion) -> dict[str, Any]:
         "fps": number(tracks.fps, 3),
         "persons": int(motion.persons.sum()),
         "unmatched_persons": int(motion.lost.sum()),
+        "added_persons": int(motion.added.sum()),
         "reference": {"jitter_input_px": number(jitter[0])},
         "candidate": {"jitter_input_px": number(jitter[1])},
         "id_switches": int(motion.switches.sum()),

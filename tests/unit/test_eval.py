@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,11 @@ import pytest
 from report_documents import eval_document
 
 from edgepose import writers
+from edgepose.cli.eval import emit
 from edgepose.cli.main import main
 from edgepose.errors import UsageError
 from edgepose.skeletons import KEYPOINT_SETS
-from edgepose.verify import baseline_job, bootstrap, evaluation, gate, predictions
+from edgepose.verify import baseline_job, bootstrap, evaluation, gate, predictions, runtime
 from edgepose.verify.coco_library import STATISTICS, average_precision
 from edgepose.verify.compared import with_labels
 from edgepose.verify.dataset import Dataset, read_dataset
@@ -120,6 +124,14 @@ def test_an_earlier_run_counts_for_the_same_engine_alone(
     assert predict(bundle, data, processes=1).from_cache == 0
 
 
+def test_another_opencv_is_another_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = runtime.runtime_digest.__wrapped__
+    before = digest()
+    assert digest() == before
+    monkeypatch.setattr(runtime, "load_cv2", lambda: SimpleNamespace(getBuildInformation=lambda: "another"))
+    assert digest() != before
+
+
 def test_persons_of_one_stage_networks_are_ranked_by_their_boxes(labelled: Path, bundles_v1: Path) -> None:
     from edgepose.verify.predictions import Recipe, predict
 
@@ -159,6 +171,38 @@ def test_labels_with_other_names_are_taken_in_order(
     change(labelled, lambda d: d["categories"][0].update(keypoints=[f"point {n}" for n in range(17)]))
     assert evaluate(fake_bundle("pose"), labelled) == 0
     assert "no keypoint has a name of the network's (coco17)" in capsys.readouterr().err
+
+
+OTHERS = [f"point {n}" for n in range(17)]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ids"),
+    [
+        ({"name": "person", "keypoints": OTHERS}, {"keypoints": list(POINTS.keypoints)}, [13]),
+        ({"keypoints": OTHERS}, {"name": "person", "keypoints": OTHERS}, [13]),
+        ({"name": "person", "keypoints": OTHERS[:16]}, {"keypoints": OTHERS}, [13]),
+        ({"keypoints": OTHERS}, {"keypoints": OTHERS}, [11, 12]),
+    ],
+    ids=["names", "person", "count", "first"],
+)
+def test_of_several_categories_the_likest_counts(
+    labelled: Path, first: dict[str, Any], second: dict[str, Any], ids: list[int]
+) -> None:
+    def two(document: dict[str, Any]) -> None:
+        document["categories"] = [{"id": 1, "name": "a", **first}, {"id": 2, "name": "b", **second}]
+        document["annotations"][2]["category_id"] = 2
+
+    change(labelled, two)
+    data = read_dataset(labelled, labelled.parent / "images", POINTS)
+    assert data.annotation_ids.tolist() == ids
+
+
+def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    emit({"image": name}, tmp_path / "e.json", lambda document: "")
+    assert b"caf\\udce9.png" in (tmp_path / "e.json").read_bytes()
+    assert json.loads((tmp_path / "e.json").read_text(encoding="utf-8")) == {"image": name}
 
 
 @pytest.mark.parametrize("names", ["one_stage pose", "pose one_stage", "one_stage"])
@@ -348,6 +392,15 @@ def test_ap_of_weights_equals_the_library(coco_dev: Dataset, seed: int) -> None:
     assert abs(ap.of(ones)[0] - average_precision(coco_dev, found, POINTS)["body"]["AP"]) <= 1e-7
 
 
+def test_labels_may_have_any_ids(coco_dev: Dataset) -> None:
+    """The library reads a match with an id of 0 as none."""
+    data = dataclasses.replace(coco_dev, annotation_ids=np.arange(len(coco_dev.boxes)) - 1)
+    found = found_by_noise(data, 2)
+    ap = bootstrap.ApOfWeights(match(data, found, POINTS.sigmas))
+    ones = np.ones((1, len(data.pictures)), np.uint8)
+    assert abs(ap.of(ones)[0] - average_precision(data, found, POINTS)["body"]["AP"]) <= 1e-7
+
+
 def test_a_picture_drawn_twice_counts_as_two(coco_dev: Dataset) -> None:
     """AP with weights is the library's AP on data where pictures are repeated."""
     found = found_by_noise(coco_dev, 7)
@@ -360,8 +413,6 @@ def test_a_picture_drawn_twice_counts_as_two(coco_dev: Dataset) -> None:
 
 
 def repeat(data: Dataset, found: Predictions, copies: np.ndarray) -> tuple[Dataset, Predictions]:
-    import dataclasses
-
     labels = [np.flatnonzero(data.picture_of == picture) for picture in copies]
     people = [np.flatnonzero(found.picture_of == picture) for picture in copies]
     label_rows, rows = np.concatenate(labels), np.concatenate(people)

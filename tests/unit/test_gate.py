@@ -139,6 +139,41 @@ def test_a_candidate_that_finds_nobody_fails() -> None:
     assert found.verdict == "FAIL"
 
 
+def with_strangers(run: Predictions, each: int, pictures: int = 60) -> Predictions:
+    """Add persons to every picture, beside those who are there."""
+    count = each * pictures
+    corner = np.stack([np.full(count, 900.0), np.tile(np.arange(each) * 200.0, pictures)], axis=1)
+    boxes = np.concatenate([corner, corner + 100, np.full((count, 1), 0.9)], axis=1)
+    return dataclasses.replace(
+        run,
+        picture_of=np.concatenate([run.picture_of, np.repeat(np.arange(pictures), each)]),
+        person_of=np.concatenate([run.person_of, np.full(count, -1)]),
+        boxes=np.concatenate([run.boxes, boxes]),
+        keypoints=np.concatenate([run.keypoints, np.full((count, 17, 3), 0.9)]),
+        input_scale=np.concatenate([run.input_scale, np.ones(count)]),
+    )
+
+
+def test_a_candidate_that_invents_persons_fails_without_labels() -> None:
+    data, run = persons()
+    run = dataclasses.replace(run, person_of=np.full(len(run.boxes), -1))
+    unlabelled = dataclasses.replace(data, keypoints=data.keypoints * [1, 1, 0])
+    found = decision(unlabelled, run, with_strangers(run, 5))
+    (check,) = (check for check in found.checks if check.verdict != "PASS")
+    assert (check.name, check.verdict) == ("added_persons", "FAIL")
+    assert check.estimate == pytest.approx(100 * 5 / 7)
+    assert check.limit == limits_for("fp16").unmatched_persons
+    # With labels AP judges them.
+    named = {check.name for check in decision(data, run, with_strangers(run, 5)).checks}
+    assert "unmatched_persons" in named and "added_persons" not in named
+    # Where the reference finds nobody, nothing else is left to judge.
+    nobody = subset(run, [])
+    found = decision(unlabelled, nobody, run)
+    assert [(check.name, check.estimate) for check in found.checks] == [("added_persons", 100.0)]
+    assert found.verdict == "FAIL"
+    assert decision(unlabelled, nobody, nobody).verdict == "INCONCLUSIVE"
+
+
 def test_a_loss_of_accuracy_fails() -> None:
     data, run = persons(pictures=200)
     random = np.random.default_rng(2)

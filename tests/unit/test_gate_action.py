@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STUB = """#!/usr/bin/env bash
@@ -87,3 +88,69 @@ def test_every_input_reaches_the_script() -> None:
         assert f"${{{variable}:" in script
     for line in action.splitlines():
         assert "${{" not in line or "run:" not in line
+
+
+GH_STUB = """#!/usr/bin/env bash
+[[ $GH_FAILS ]] && { echo "HTTP 403: Resource not accessible by integration" >&2; exit 1; }
+words=$*
+printf '%s\\n' "${words%%body=*}" >> "$GH_LOG"
+case $words in
+  *--jq*) [[ ! $GH_IDS ]] || printf '%s\\n' $GH_IDS ;;
+  *) cp "${words##*=@}" "$GH_BODY" ;;
+esac
+"""
+
+
+def comment(
+    tmp_path: Path, *, text: str = "", ids: str = "", fails: str = "", **more: str
+) -> tuple[str, list[str], str]:
+    """Run the action's last step: what it prints, the calls of gh, and the comment's text."""
+    step = yaml.safe_load((ROOT / "action.yml").read_text())["runs"]["steps"][-1]
+    for name in ("bin", "temp", "folder"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    stub = tmp_path / "bin" / "gh"
+    stub.write_text(GH_STUB)
+    stub.chmod(0o755)
+    log, body = tmp_path / "gh.log", tmp_path / "body"
+    log.write_text("")
+    body.write_text("")
+    (tmp_path / "folder" / "gate.md").write_text(text)
+    environment = {
+        **os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}", "RUNNER_TEMP": str(tmp_path / "temp"),
+        "GITHUB_REPOSITORY": "o/r", "GITHUB_SERVER_URL": "https://github.example", "GITHUB_RUN_ID": "77",
+        "GITHUB_WORKFLOW": "gate", "GITHUB_JOB": "one", "NUMBER": "5", "FOLDER": str(tmp_path / "folder"),
+        "TARGET": "ncnn", "PRECISION": "fp16", "CHECKPOINT": "pose.pth", "GH_FAILS": fails, "GH_IDS": ids,
+        "GH_LOG": str(log), "GH_BODY": str(body), **more,
+    }  # fmt: skip
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, log.read_text().splitlines(), body.read_text()
+
+
+def test_each_gate_has_a_comment_of_its_own(tmp_path: Path) -> None:
+    printed, calls, body = comment(tmp_path, text="### PASS")
+    marker = body.splitlines()[0]
+    assert marker.startswith("<!-- edgepose gate ncnn fp16 ") and marker.endswith(" -->")
+    assert body.splitlines()[1:] == ["### PASS"] and printed == ""
+    assert "repos/o/r/issues/5/comments" in calls[0] and f'startswith("{marker}")' in calls[0]
+    assert calls[1].split() == ["api", "--silent", "-X", "POST", "repos/o/r/issues/5/comments", "-F"]
+    _, calls, _ = comment(tmp_path, text="### PASS", ids="31 32")
+    assert calls[1].split() == ["api", "--silent", "-X", "PATCH", "repos/o/r/issues/comments/31", "-F"]
+    others: list[dict[str, str]] = [
+        {"TARGET": "onnx"}, {"PRECISION": "int8"}, {"CHECKPOINT": "b.pth"}, {"GITHUB_WORKFLOW": "nightly"},
+    ]  # fmt: skip
+    markers = {comment(tmp_path, text="x", **other)[2].splitlines()[0] for other in others}
+    assert len(markers) == 4 and marker not in markers
+
+
+def test_no_earlier_verdict_stays_after_an_error(tmp_path: Path) -> None:
+    for more in ({}, {"FOLDER": ""}):
+        _, calls, body = comment(tmp_path, ids="31", **more)
+        assert "### ⚠️ Accuracy gate: ERROR" in body and "/o/r/actions/runs/77" in body
+        assert "PATCH" in calls[1]
+
+
+def test_a_comment_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+    printed, _, _ = comment(tmp_path, text="### PASS", fails="1")
+    assert printed.startswith("::warning::The verdict could not be written as a comment")

@@ -59,7 +59,7 @@ def checks(reference: Tracks, candidate: Tracks, precision: str = "fp16") -> dic
 
 def test_an_equal_run_passes_with_zeros() -> None:
     found = checks(tracks(), tracks())
-    assert set(found) == {"video_unmatched", "id_switches", "jitter", "lag"}
+    assert set(found) == {"video_unmatched", "video_added", "id_switches", "jitter", "lag"}
     assert all(check.verdict == "PASS" and check.estimate == 0 for check in found.values())
 
 
@@ -112,12 +112,23 @@ def test_persons_who_are_lost_fail() -> None:
     assert check.verdict == "FAIL" and check.estimate == pytest.approx(100 / 3)
 
 
+def test_persons_who_are_invented_fail(tmp_path: Path) -> None:
+    whole = tracks()
+    two = only(whole, whole.ids != 2)
+    found = checks(two, whole)
+    assert found["video_added"].verdict == "FAIL" and found["video_unmatched"].verdict == "PASS"
+    assert found["video_added"].estimate == pytest.approx(100 / 3)
+    file = tmp_path / "v.mp4"
+    file.write_bytes(b"x")
+    assert f"0 not found again, {FRAMES} added;" in video_line(video_member(file, two, compare(two, whole)))
+
+
 def test_people_at_rest_say_nothing_about_lag(tmp_path: Path) -> None:
     def stand(points: Floats, ids: NDArray[np.int64]) -> None:
         points[..., :2] = points[:1, ..., :2]
 
     still = tracks(stand)
-    assert set(checks(still, still)) == {"video_unmatched", "id_switches", "jitter"}
+    assert set(checks(still, still)) == {"video_unmatched", "video_added", "id_switches", "jitter"}
     file = tmp_path / "still.mp4"
     file.write_bytes(b"x")
     member = video_member(file, still, compare(still, still))

@@ -183,6 +183,33 @@ def test_a_colon_in_a_relative_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert len(list(open_source("12:30.mp4"))) == 3
 
 
+@pytest.mark.parametrize("fps", [66.667, 90.0333, 143.999, 700.37])
+def test_high_rates_are_written(fps: float, tmp_path: Path) -> None:
+    source = media.open_source(str(write_video(tmp_path / "v.mp4", 5, fps=fps)))
+    assert source.fps == pytest.approx(fps, rel=1e-4) and source.frame_count == 5
+    source.close()
+
+
+def test_frames_are_repeated_until_the_next_one_comes(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    with writers.open_video(path, fps=10) as video:
+        for number, time_s in enumerate((0, 0.1, 0.52, 1.0)):
+            video.write(np.full((48, 64, 3), 60 * number, np.uint8), time_s=time_s)
+    shown = [round(float(frame.image.mean()) / 60) for frame in media.open_source(str(path))]
+    assert shown == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3]
+
+
+def test_a_path_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """OpenCV would crash."""
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    with pytest.raises(UsageError, match="not UTF-8"), writers.open_video(path, fps=10):
+        pass
+    path.write_bytes(write_video(tmp_path / "v.mp4", 3).read_bytes())
+    with pytest.raises(UsageError, match="not UTF-8") as caught:
+        media.open_source(str(path))
+    assert caught.value.hint == "rename the file or folder"
+
+
 def test_an_odd_size_loses_its_last_row_and_column(tmp_path: Path) -> None:
     source = open_source(str(write_video(tmp_path / "v.mp4", 3, size=(65, 49))))
     assert next(iter(source)).image.shape == (48, 64, 3)

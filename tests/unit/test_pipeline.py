@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -122,6 +123,12 @@ def test_missing_and_broken_bundles(tmp_path: Path, fake_core: ModuleType) -> No
         PosePipeline(tmp_path / "none")
     with pytest.raises(errors.UsageError, match=r"is no bundle, it has no bundle\.json"):
         PosePipeline(tmp_path)
+
+
+def test_a_bundle_whose_path_is_not_utf8(fake_bundle: MakeBundle, tmp_path: Path) -> None:
+    path = fake_bundle().rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(errors.UsageError, match="not UTF-8"):
+        PosePipeline(path)
 
 
 def test_a_closed_pipeline_says_so(fake_bundle: MakeBundle) -> None:

@@ -32,6 +32,8 @@ from edgepose.report.layouts import panels_of
 from edgepose.report.markup import DASH, Markup, el, number, text
 from edgepose.report.pictures import cut, find_picture
 from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.verify import evaluation
+from edgepose.verify.evaluation import EvalRequest
 
 EVIL = "<script>alert(1)</script>\"'><img src=http://x.example/a.png onerror=alert(2)>"
 
@@ -281,12 +283,45 @@ def test_a_document_cannot_reach_outside_the_folder(tmp_path: Path) -> None:
     inside = tmp_path / "images"
     inside.mkdir()
     cv2.imwrite(str(tmp_path / "secret.png"), np.zeros((8, 8, 3), np.uint8))
-    (inside / "link.png").symlink_to(tmp_path / "secret.png")
     cv2.imwrite(str(inside / "in.png"), np.zeros((8, 8, 3), np.uint8))
-    assert find_picture(inside, "images/in.png").shape == (8, 8, 3)
-    for name in ("../secret.png", str(tmp_path / "secret.png"), "link.png"):
+    for name in ("images/in.png", "../images/in.png", "/elsewhere/in.png"):
+        assert find_picture(inside, name).shape == (8, 8, 3)
+    for name in ("../secret.png", "x/../../secret.png", str(tmp_path / "secret.png"), "..", ""):
         with pytest.raises(UsageError, match="no such picture"):
             find_picture(inside, name)
+
+
+def test_pictures_may_be_links(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "kept.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "images" / "link.png").symlink_to(tmp_path / "kept.png")
+    assert find_picture(tmp_path / "images", "link.png").shape == (8, 8, 3)
+
+
+def test_the_first_bundle_that_finds_keypoints_is_the_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[EvalRequest] = []
+
+    def evaluated(request: EvalRequest) -> dict[str, Any]:
+        asked.append(request)
+        return eval_document(request.bundle)
+
+    monkeypatch.setattr(evaluation, "evaluate", evaluated)
+    detector, one_stage, pose = (V1 / name for name in ("detect", "one_stage", "pose"))
+    page = build_report(ReportRequest([detector, one_stage, pose], images=tmp_path))
+    assert "A finds no keypoints here: on the pictures B is the reference." in page
+    assert [(request.bundle, request.reference, request.boxes) for request in asked] == [
+        (pose, one_stage, "detected")
+    ]
+    asked.clear()
+    assert "finds no keypoints here" not in build_report(ReportRequest([pose, one_stage], tmp_path))
+    assert [(request.bundle, request.reference, request.boxes) for request in asked] == [
+        (one_stage, pose, None)
+    ]
+    asked.clear()
+    assert "Nothing was compared on the pictures" in build_report(ReportRequest([detector], tmp_path))
+    assert asked == []
 
 
 def test_a_cut_keeps_places(tmp_path: Path) -> None:

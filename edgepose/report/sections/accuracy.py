@@ -83,7 +83,8 @@ def joints(report: Report) -> Markup:
         for subject in report.subjects
         for part in _measured(subject, report.evidence(subject)) or [_golden(subject)]
     ]
-    return section("joints", "Drift per joint", el("div", parts, class_="columns"))
+    note = el("p", report.note, class_="note") if report.note else None
+    return section("joints", "Drift per joint", note, el("div", parts, class_="columns"))
 
 
 def _measured(subject: Subject, evidence: Sequence[tuple[str, Document]]) -> list[Markup]:
