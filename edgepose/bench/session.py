@@ -334,7 +334,9 @@ class Session:
             reason = end.get("reason") or " ".join(outcome.stderr.split()) or "it was killed"
             raise DeviceError(
                 f"{self._transport.address}: the runner ended with code {outcome.exit_code}: {reason}",
-                hint="what was measured is kept; go on with --resume" if self._journal.measured else None,
+                hint="what was measured is kept; go on with --resume"
+                if self._journal.measured
+                else "nothing was measured: has it the memory, and a runner of this version (build-runner)?",
             )
 
     def _recover(self, workspace: Workspace) -> None:

@@ -119,11 +119,15 @@ function(edgepose_add_ncnn)
     set(NCNN_${name} OFF)
   endforeach()
   add_subdirectory("${EDGEPOSE_NCNN_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/_deps/ncnn" EXCLUDE_FROM_ALL SYSTEM)
-  # ncnn asks for -Ofast. Its kernels are written out by hand: with -O2 they are as fast, and a quarter smaller.
-  target_compile_options(ncnn PRIVATE -w -O2)
-  # The plain layers stand behind those of a processor, and these few only move numbers or come once a frame.
-  get_target_property(sources ncnn SOURCES)
-  list(FILTER sources INCLUDE REGEX "/layer/[a-z0-9]+[.]cpp$|/layer/.*/(crop|interp|permute|reduction|reshape|unaryop)_")
-  set_property(SOURCE ${sources} TARGET_DIRECTORY ncnn APPEND PROPERTY COMPILE_OPTIONS -Os)
+  target_compile_options(ncnn PRIVATE -w)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|i.86)$")
+    # Every kernel is there for each of the vector units that are chosen from at run time. ncnn asks for -Ofast, but
+    # they are written out by hand: with -O2 they are as fast, and a quarter smaller.
+    target_compile_options(ncnn PRIVATE -O2)
+    # The plain layers stand behind those of a processor, and these few only move numbers or come once a frame.
+    get_target_property(sources ncnn SOURCES)
+    list(FILTER sources INCLUDE REGEX "/layer/[a-z0-9]+[.]cpp$|/layer/.*/(crop|interp|permute|reduction|reshape|unaryop)_")
+    set_property(SOURCE ${sources} TARGET_DIRECTORY ncnn APPEND PROPERTY COMPILE_OPTIONS -Os)
+  endif()
 endfunction()
 edgepose_add_ncnn()
