@@ -73,7 +73,7 @@ def fold_space_to_depth(model: Any) -> int:
     The same sums over the same pixels: a kernel of 2k at stride 2s. ncnn has no slices with steps. Returns
     how many were folded.
     """
-    constants = _constants(model)
+    constants = constant_values(model.graph)
     makers = {name: node for node in model.graph.node for name in node.output}
     users: dict[str, int] = {}
     for node in model.graph.node:
@@ -86,14 +86,14 @@ def fold_space_to_depth(model: Any) -> int:
             continue
         parts = [_even_slice(makers.get(name), constants) for name in joined.input]
         sources = {part[0] for part in parts if part}
-        if None in parts or len(parts) != 4 or len(sources) != 1 or _attribute(joined, "axis") != 1:
+        if None in parts or len(parts) != 4 or len(sources) != 1 or attribute(joined, "axis") != 1:
             continue
         offsets = [part[1] for part in parts if part]
         if _fold_convolution(model, node, offsets, constants):
             node.input[0] = sources.pop()
             folded += 1
     if folded:
-        _drop_unused(model)
+        drop_unused(model)
     return folded
 
 
@@ -105,7 +105,7 @@ def _fold_convolution(
     from onnx import helper, numpy_helper
 
     weight = constants.get(node.input[1])
-    simple = _attribute(node, "group", 1) == 1 and set(_attribute(node, "dilations", [1, 1])) == {1}
+    simple = attribute(node, "group", 1) == 1 and set(attribute(node, "dilations", [1, 1])) == {1}
     if weight is None or not simple or sorted(offsets) != [(0, 0), (0, 1), (1, 0), (1, 1)]:
         return False
     out_channels, in_channels, rows, columns = weight.shape
@@ -118,8 +118,8 @@ def _fold_convolution(
     node.input[1] = name
     doubled = {
         "kernel_shape": [2 * rows, 2 * columns],
-        "strides": [2 * s for s in _attribute(node, "strides", [1, 1])],
-        "pads": [2 * p for p in _attribute(node, "pads", [0, 0, 0, 0])],
+        "strides": [2 * s for s in attribute(node, "strides", [1, 1])],
+        "pads": [2 * p for p in attribute(node, "pads", [0, 0, 0, 0])],
     }
     kept = [a for a in node.attribute if a.name not in doubled]
     del node.attribute[:]
@@ -144,23 +144,23 @@ def _even_slice(node: Any, constants: dict[str, NDArray[np.int64]]) -> tuple[str
     return node.input[0], (starts[0], starts[1])
 
 
-def _constants(model: Any) -> dict[str, Any]:
+def constant_values(graph: Any) -> dict[str, Any]:
     from onnx import numpy_helper
 
-    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    for node in model.graph.node:
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
     return found
 
 
-def _attribute(node: Any, name: str, default: Any = None) -> Any:
+def attribute(node: Any, name: str, default: Any = None) -> Any:
     from onnx import helper
 
     return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
 
 
-def _drop_unused(model: Any) -> None:
+def drop_unused(model: Any) -> None:
     """Remove nodes and initializers that nothing reads, in place."""
     while True:
         read = {name for node in model.graph.node for name in node.input}

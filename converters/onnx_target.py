@@ -1,9 +1,8 @@
-"""The target onnx: the canonical graph itself, with halved weights at fp16."""
+"""The target onnx: the canonical graph with its shapes written out, and with halved weights at fp16."""
 
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import time
 
 from edgepose.artifact import Artifact, LineageEntry
@@ -13,7 +12,7 @@ from edgepose.hashing import sha256_file
 
 
 class OnnxExporter:
-    """Keeps the canonical ONNX file, or stores its weights as float16."""
+    """Writes shapes out, and stores the weights as float16 where that is asked for."""
 
     name = "onnx"
     source = "onnx"
@@ -24,29 +23,32 @@ class OnnxExporter:
         """Write ROLE.onnx. Errors: ConversionError, OSError."""
         role = ROLE_OF_TASK[artifact.spec.task]
         source, path = artifact.files["onnx"], context.work_dir / f"{role}.onnx"
-        if context.precision == "fp32":
-            shutil.copyfile(source, path)
-            return dataclasses.replace(artifact, precision="fp32", files={"onnx": path})
         started = time.monotonic()
         import onnx
 
         from edgepose.converters.onnx_passes import halve_weights
+        from edgepose.converters.onnx_shapes import write_shapes_out
 
+        half = context.precision != "fp32"
         try:
             model = onnx.load(str(source))
-            count = halve_weights(model)
+            shapes = write_shapes_out(model)
+            count = halve_weights(model) if half else 0
             onnx.save(model, str(path))
         except Exception as error:
-            raise tool_failure("storing half-precision ONNX", error, folder=context.work_dir) from error
+            raise tool_failure("writing the ONNX file", error, folder=context.work_dir) from error
         entry = LineageEntry(
-            step="halve weights",
+            step="halve weights" if half else "write shapes out",
             tool="onnx",
             version=tool_versions(["onnx"])["onnx"],
-            arguments={"tensors": count},
+            arguments={"shapes": shapes, **({"tensors": count} if half else {})},
             inputs={f"{role}.onnx": sha256_file(source)},
             outputs={path.name: sha256_file(path)},
             seconds=time.monotonic() - started,
         )
         return dataclasses.replace(
-            artifact, precision="fp16", files={"onnx": path}, lineage=(*artifact.lineage, entry)
+            artifact,
+            precision="fp16" if half else "fp32",
+            files={"onnx": path},
+            lineage=(*artifact.lineage, entry),
         )

@@ -37,7 +37,9 @@ void PoseFilter::apply(int64_t time_ns, float size_px, float score_threshold,
   for (size_t k = 0; k < keypoints.size(); ++k) {
     Keypoint& found = keypoints[k];
     Point& point = points_[k];
-    const float dt_s = static_cast<float>(static_cast<double>(time_ns - point.seen_ns) * 1e-9);
+    // The times rise; their difference may be more than int64_t holds.
+    const uint64_t dt_ns = static_cast<uint64_t>(time_ns) - static_cast<uint64_t>(point.seen_ns);
+    const float dt_s = static_cast<float>(static_cast<double>(dt_ns) * 1e-9);
     if (found.score > 0 && found.score >= score_threshold) {
       found.x_px = point.x.next(found.x_px, dt_s, size, settings);
       found.y_px = point.y.next(found.y_px, dt_s, size, settings);

@@ -47,7 +47,11 @@ struct Candidate {
   int sightings;
 };
 
-float seconds(int64_t ns) { return static_cast<float>(static_cast<double>(ns) * 1e-9); }
+// Of times that only rise; their difference may be more than int64_t holds.
+float seconds(int64_t from_ns, int64_t to_ns) {
+  const uint64_t ns = static_cast<uint64_t>(to_ns) - static_cast<uint64_t>(from_ns);
+  return static_cast<float>(static_cast<double>(ns) * 1e-9);
+}
 
 bool covers(const BoxXyxy& other, const BoxXyxy& box) {
   const float width = std::min(other.x2, box.x2) - std::max(other.x1, box.x1);
@@ -184,7 +188,7 @@ class Tracker::Impl {
  private:
   // The pose moved to this frame.
   const Pose& expected(const Sighting& sighting) {
-    const float dt_s = std::min(seconds(now_ns_ - sighting.seen_ns), settings_.max_prediction_s);
+    const float dt_s = std::min(seconds(sighting.seen_ns, now_ns_), settings_.max_prediction_s);
     copy(sighting.pose, &moved_);
     shift(sighting.velocity_x * dt_s, sighting.velocity_y * dt_s, &moved_);
     return moved_;
@@ -206,7 +210,7 @@ class Tracker::Impl {
   void expire() {
     for (size_t t = tracks_.size(); t-- > 0;) {
       const Track& track = tracks_[t];
-      if (seconds(now_ns_ - track.last.seen_ns) <= settings_.max_lost_s) continue;
+      if (seconds(track.last.seen_ns, now_ns_) <= settings_.max_lost_s) continue;
       wants_detection_ = wants_detection_ || !track.lost;
       remove(t);
     }
@@ -240,7 +244,7 @@ class Tracker::Impl {
   float likeness(const Sighting& sighting, const Pose& at, const Pose& pose) const {
     const float boxes = iou(at.box, pose.box);
     if (sigmas_.empty()) return boxes;
-    const float unseen_s = seconds(now_ns_ - sighting.seen_ns);
+    const float unseen_s = seconds(sighting.seen_ns, now_ns_);
     const float points =
         oks(at, pose, sigmas_, threshold_, 1 + unseen_s / settings_.uncertainty_time_s);
     if (points < 0) return boxes;
@@ -279,7 +283,8 @@ class Tracker::Impl {
     // Among alike poses the more certain box wins: one around two people is seldom the best.
     for (size_t g = 0; g < gains_.size(); ++g) {
       const float score = poses[columns_[g % columns_.size()]].box_score;
-      gains_[g] = gains_[g] < settings_.match_similarity ? 0 : gains_[g] * score;
+      // Not alike either: NaN, of boxes whose area is more than a float holds.
+      gains_[g] = gains_[g] >= settings_.match_similarity ? gains_[g] * score : 0;
     }
     assignment_.solve(rows_.size(), columns_.size(), gains_, &column_of_row_);
     for (size_t r = 0; r < rows_.size(); ++r) {
@@ -326,7 +331,7 @@ class Tracker::Impl {
     if (index < found_.size()) found_[index] = 1;
     Sighting& last = track->last;
     if (track->sightings > 0) {
-      const float dt_s = seconds(now_ns_ - last.seen_ns);
+      const float dt_s = seconds(last.seen_ns, now_ns_);
       const PoseMotion motion = motion_between(last.pose, *pose, threshold_);
       if (source == Source::kFollowed) {
         pose->box = followed_box(last.pose.box, motion, *pose, threshold_, settings_);
@@ -341,7 +346,7 @@ class Tracker::Impl {
     track->lost = false;
     last.seen_ns = now_ns_;
     copy(*pose, &last.pose);
-    const float clear_s = seconds(now_ns_ - track->clear.seen_ns);
+    const float clear_s = seconds(track->clear.seen_ns, now_ns_);
     if (!near_others || track->sightings == 1 || clear_s > settings_.max_prediction_s) {
       copy(last.pose, &track->clear.pose);
       track->clear.velocity_x = last.velocity_x;

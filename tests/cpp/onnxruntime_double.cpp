@@ -1,6 +1,7 @@
-// ONNX Runtime as it would be on a device with a GPU: the real library's functions, but for those of
-// CUDA and TensorRT, which are written down in $EDGEPOSE_DOUBLE_LOG; the CPU computes. With
-// EDGEPOSE_DOUBLE_OLD=1 it is a version that lacks them. EDGEPOSE_DOUBLE_OF names the real library.
+// ONNX Runtime as it would be on a device with a GPU: the real library's functions, but for those
+// of CUDA and TensorRT, which are written down in $EDGEPOSE_DOUBLE_LOG; the CPU computes. With
+// EDGEPOSE_DOUBLE_OLD=1 it is a version that lacks them; EDGEPOSE_DOUBLE_VERSION is what it calls
+// itself. EDGEPOSE_DOUBLE_OF names the real library.
 
 #include <dlfcn.h>
 
@@ -67,8 +68,8 @@ Answer* run(Session* session, const RunOptions* options, const char* const* in_n
             const Value* const* in, size_t in_count, const char* const* out_names, size_t out_count,
             Value** out) {
   note("run");
-  return edgepose::ort::Run::of(real)(session, options, in_names, in, in_count, out_names, out_count,
-                                      out);
+  return edgepose::ort::Run::of(real)(session, options, in_names, in, in_count, out_names,
+                                      out_count, out);
 }
 
 const Api* get(uint32_t version) {
@@ -91,7 +92,10 @@ const Api* get(uint32_t version) {
   return reinterpret_cast<const Api*>(table);
 }
 
-const char* version() { return "1.2.3"; }
+const char* version() {
+  const char* const given = std::getenv("EDGEPOSE_DOUBLE_VERSION");
+  return given != nullptr ? given : "1.31.0";
+}
 
 const ApiBase base = {get, version};
 

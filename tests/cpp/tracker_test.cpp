@@ -222,6 +222,27 @@ TEST_F(TrackerTest, TimeMustRiseAndAnErrorChangesNothing) {
   EXPECT_EQ(frame({figure(300, 200)}), Ids({1}));
 }
 
+TEST_F(TrackerTest, AGapOfMoreThanHalfOfAllTimesEndsTracks) {
+  Tracker tracker(test_tracking(), kSigmas, kThreshold, true);
+  std::vector<Pose> poses = {figure(100, 200)};
+  for (const int64_t time_ns :
+       {std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()}) {
+    ASSERT_TRUE(tracker.begin(time_ns, 640, 480).ok());
+    poses = {figure(100, 200)};
+    ASSERT_EQ(tracker.update(Tracker::Source::kDetected, poses), 1U);
+    for (const Keypoint& k : poses[0].keypoints) EXPECT_TRUE(std::isfinite(k.x_px + k.y_px));
+  }
+  EXPECT_EQ(poses[0].track_id, 2);
+}
+
+TEST_F(TrackerTest, ABoxBeyondAllNumbersDisturbsNobody) {
+  for (int i = 0; i < 3; ++i) {
+    Pose beyond = figure(300, 200);
+    beyond.box = {0, 0, 1e20F, 1e20F};
+    EXPECT_EQ(frame({figure(100, 200), beyond})[0], 1);
+  }
+}
+
 TEST_F(TrackerTest, EndedTracksNeverReturn) {
   EXPECT_EQ(frame({figure(100, 200)}), Ids({1}));
   tracker_.end_tracks();

@@ -76,6 +76,7 @@ def test_cuda_takes_a_batch_at_once_and_no_cpu(network: Any, gpu: Path) -> None:
     assert gpu.read_text().split("\n")[:-1] == [
         "session.disable_cpu_ep_fallback=1",
         "device_id=1",
+        "use_tf32=0",
         "append CUDA",
         "run",
     ]
@@ -111,12 +112,35 @@ def test_tensorrt_comes_before_cuda_and_keeps_what_it_built(network: Any, gpu: P
     assert gpu.read_text().count("run\n") == 4  # one item at a time: one network to build
 
 
+def _copied(double: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load the double anew, as another version: a library that is loaded stays so."""
+    copy = Path(double).with_name(f"{version}.so")
+    copy.write_bytes(Path(double).read_bytes())
+    monkeypatch.setenv(LIBRARY, str(copy))
+    monkeypatch.setenv("EDGEPOSE_DOUBLE_VERSION", version)
+
+
+@onnx
+def test_what_older_versions_cannot_do_on_a_gpu(
+    network: Any, gpu: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double = os.environ[LIBRARY]
+    _copied(double, "1.15.1", monkeypatch)
+    for device in ("CUDA", "TENSORRT"):
+        assert "1.16 is the oldest" in refused(network, device).message
+    assert network.open(device="ORT").run([pictures(1)])
+    _copied(double, "1.17.3", monkeypatch)
+    assert network.open(device="CUDA").run([pictures(1)])
+    assert "use_tf32" not in gpu.read_text()
+
+
 @onnx
 def test_libraries_that_will_not_do(network: Any, gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     double = os.environ[LIBRARY]
     monkeypatch.setenv(LIBRARY, str(rknn_double.library()))
     assert "is not ONNX Runtime" in refused(network, "ORT").message
     monkeypatch.setenv("EDGEPOSE_DOUBLE_OLD", "1")
+    monkeypatch.setenv("EDGEPOSE_DOUBLE_VERSION", "1.2.3")
     old = Path(double).with_name("old.so")
     old.write_bytes(Path(double).read_bytes())
     monkeypatch.setenv(LIBRARY, str(old))

@@ -16,6 +16,7 @@ from edgepose.core import load_core
 from edgepose.verify.drift import measure_drift
 
 torch = pytest.importorskip("torch", reason="optional: the extra convert is not installed")
+onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
 
 Array = NDArray[np.float32]
 TARGETS = ("ncnn", "openvino", "onnx")
@@ -141,3 +142,11 @@ def test_half_precision_halves_the_weights(bundles: dict[tuple[str, str], Path])
             weights = roles.get("bin") or roles["onnx"]
             sizes.append(manifest["files"][weights]["bytes"])
         assert sizes[1] < 0.53 * sizes[0]
+
+
+def test_onnx_bundles_compute_no_sizes(bundles: dict[tuple[str, str], Path]) -> None:
+    """A GPU's session refuses what would run on the CPU, as arithmetic on sizes does."""
+    files = [path for name in ("fp32", "fp16") for path in bundles["onnx", name].glob("*.onnx")]
+    assert len(files) == 4
+    for path in files:
+        assert not {node.op_type for node in onnx.load(path).graph.node} & {"Shape", "Gather"}, path

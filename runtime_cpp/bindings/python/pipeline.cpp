@@ -148,7 +148,15 @@ void bind_pipeline(py::module_& module) {
           "verify_golden", &verify_golden,
           "Run the bundle's own picture and report how far the results are from the expected ones.")
       .def(
-          "reset", [](Pipeline& pipeline) { check(pipeline.reset()); },
+          "reset",
+          [](Pipeline& pipeline) {
+            Status status;
+            {
+              const py::gil_scoped_release unlocked;  // it waits for a detection that is under way
+              status = pipeline.reset();
+            }
+            check(status);
+          },
           "Forget all earlier frames.")
       .def_property_readonly("manifest_json",
                              [](const Pipeline& p) { return p.bundle().manifest_text(); });

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -31,8 +32,7 @@ Result<Library> load(const std::vector<std::string>& paths) {
     if (reason.empty()) reason = text != nullptr ? text : "no reason given";
   }
   if (handle == nullptr) {
-    return Status(Code::kUnsupported, "ONNX Runtime cannot be loaded: " + reason,
-                              kHint);
+    return Status(Code::kUnsupported, "ONNX Runtime cannot be loaded: " + reason, kHint);
   }
   // POSIX: an object pointer from dlsym may be read as a function pointer.
   const auto get_base = reinterpret_cast<const ApiBase* (*)()>(dlsym(handle, "OrtGetApiBase"));
@@ -60,6 +60,13 @@ Result<Library> load(const std::vector<std::string>& paths) {
 }
 
 }  // namespace
+
+bool Library::is_at_least(int minor) const {
+  int found_major = 0;
+  int found_minor = 0;
+  return std::sscanf(version.c_str(), "%d.%d", &found_major, &found_minor) == 2 &&
+         (found_major > 1 || (found_major == 1 && found_minor >= minor));
+}
 
 Status Library::check(Answer* answer, const std::string& what) const {
   if (answer == nullptr) return {};

@@ -18,6 +18,8 @@ struct Library {
   std::string path;
   std::string version;
 
+  // Whether it is version 1.`minor` or a later one.
+  bool is_at_least(int minor) const;
   // The edgepose status of an answer, which is released; `what` begins the message.
   Status check(Answer* answer, const std::string& what) const;
 };

@@ -11,7 +11,6 @@
 namespace edgepose::ort {
 namespace {
 
-
 // Kept between runs: TensorRT takes minutes to build a network.
 std::string tensorrt_cache() {
   const char* own = std::getenv("EDGEPOSE_CACHE");
@@ -54,9 +53,14 @@ Status append_gpu(const Library& library, SessionOptions* session, const char* n
   return added.ok() ? added : Status(Code::kUnsupported, added.message());
 }
 
-Status append_cuda(const Library& library, SessionOptions* session, const Device& device) {
+Status append_cuda(const Library& library, SessionOptions* session, const Device& device,
+                   const std::string& precision) {
+  std::vector<std::pair<const char*, std::string>> wanted = {{"device_id", device.index}};
+  // Else float32 is multiplied with ten bits of mantissa from Ampere on. Older versions lack the
+  // option.
+  if (precision != "fp16" && library.is_at_least(18)) wanted.emplace_back("use_tf32", "0");
   return append_gpu<CreateCudaOptions, UpdateCudaOptions, ReleaseCudaOptions, AppendCuda>(
-      library, session, "CUDA", {{"device_id", device.index}});
+      library, session, "CUDA", wanted);
 }
 
 Status append_tensorrt(const Library& library, SessionOptions* session, const Device& device,
@@ -92,8 +96,7 @@ Status read_ports(const Library& library, const Session* session, std::vector<Po
     EDGEPOSE_RETURN_IF_ERROR(
         library.check(Name::of(api)(session, i, allocator, &name), library.path));
     port.name = name;
-    EDGEPOSE_RETURN_IF_ERROR(
-        library.check(AllocatorFree::of(api)(allocator, name), library.path));
+    EDGEPOSE_RETURN_IF_ERROR(library.check(AllocatorFree::of(api)(allocator, name), library.path));
     TypeInfo* made = nullptr;
     EDGEPOSE_RETURN_IF_ERROR(library.check(Type::of(api)(session, i, &made), library.path));
     const auto type = own<ReleaseTypeInfo>(library, made);
@@ -168,6 +171,13 @@ Result<Owned<Session, ReleaseSession>> make_session(const Library& library, cons
                                                     const Device& device, int threads,
                                                     const std::string& precision) {
   const Api* const api = library.api;
+  // Older ones keep the entry below that forbids the CPU, and pay no attention to it.
+  if (device.kind != Device::Kind::kCpu && !library.is_at_least(16)) {
+    return Status(Code::kUnsupported,
+                  library.path + " is ONNX Runtime " + library.version +
+                      "; on a GPU 1.16 is the oldest that moves nothing to the CPU unnoticed",
+                  "install a newer one, such as pip install onnxruntime-gpu");
+  }
   SessionOptions* made = nullptr;
   EDGEPOSE_RETURN_IF_ERROR(library.check(CreateSessionOptions::of(api)(&made), library.path));
   const auto options = own<ReleaseSessionOptions>(library, made);
@@ -187,7 +197,7 @@ Result<Owned<Session, ReleaseSession>> make_session(const Library& library, cons
     EDGEPOSE_RETURN_IF_ERROR(append_tensorrt(library, options.get(), device, precision));
   }
   if (device.kind != Device::Kind::kCpu) {
-    EDGEPOSE_RETURN_IF_ERROR(append_cuda(library, options.get(), device));
+    EDGEPOSE_RETURN_IF_ERROR(append_cuda(library, options.get(), device, precision));
   }
   Session* session = nullptr;
   EDGEPOSE_RETURN_IF_ERROR(library.check(
@@ -199,7 +209,8 @@ Status match_session(const Library& library, const Session* session, const Model
                      const std::string& path) {
   std::vector<Port> inputs;
   std::vector<Port> outputs;
-  EDGEPOSE_RETURN_IF_ERROR((read_ports<InputCount, InputName, InputType>(library, session, &inputs)));
+  EDGEPOSE_RETURN_IF_ERROR(
+      (read_ports<InputCount, InputName, InputType>(library, session, &inputs)));
   EDGEPOSE_RETURN_IF_ERROR(
       (read_ports<OutputCount, OutputName, OutputType>(library, session, &outputs)));
   EDGEPOSE_RETURN_IF_ERROR(match_ports("input", files.inputs, inputs, path));

@@ -101,8 +101,8 @@ public final class BundleInstaller {
         File part = new File(folder, "." + bundle + ".part");
         try {
             Folders.delete(part);
+            Folders.delete(marker); // first: what is half replaced must not look whole
             Folders.delete(target);
-            Folders.delete(marker);
             Folders.make(part);
             for (Entry entry : entries) {
                 copy(entry, new File(part, entry.file));

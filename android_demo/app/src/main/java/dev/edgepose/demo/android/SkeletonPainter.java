@@ -25,8 +25,8 @@ final class SkeletonPainter {
         paint.setStrokeCap(Paint.Cap.ROUND);
     }
 
-    /** Fits the frame's picture into width x height pixels. */
-    void draw(Canvas canvas, PoseFrame frame, int width, int height, boolean mirrored) {
+    /** Fits the frame's picture into width x height pixels; the screen and a snapshot may be drawn at once. */
+    synchronized void draw(Canvas canvas, PoseFrame frame, int width, int height, boolean mirrored) {
         if (frame.widthPx() < 1) {
             return;
         }

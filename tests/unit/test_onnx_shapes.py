@@ -1,0 +1,66 @@
+"""Shapes of ONNX graphs that are written out."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
+torch = pytest.importorskip("torch", reason="optional: the extra convert is not installed")
+ort = pytest.importorskip("onnxruntime", reason="optional: the extra convert is not installed")
+
+from edgepose.converters.onnx_shapes import write_shapes_out  # noqa: E402
+
+
+class Heads(torch.nn.Module):  # type: ignore[misc]
+    """What the exporter writes shapes for: flattened maps, heads of an attention, a Linear on tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Linear(4, 8)
+        self.second = torch.nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.first(torch.flatten(x, 2).transpose(1, 2))
+        batch, count = tokens.shape[:2]
+        heads = tokens.reshape(batch, count, 2, 4).transpose(1, 2)
+        joined = (heads * 2).transpose(1, 2).reshape(batch, count, 8)
+        return self.second(joined + tokens)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the exporter's, as in conversions
+def test_no_size_is_computed_at_run_time(tmp_path: object) -> None:
+    torch.manual_seed(5)
+    path = f"{tmp_path}/heads.onnx"
+    axes = {"x": {0: "batch"}, "y": {0: "batch"}}
+    torch.onnx.export(
+        Heads().eval(), (torch.zeros(1, 4, 3, 5),), path, dynamo=False, opset_version=17,
+        input_names=["x"], output_names=["y"], dynamic_axes=axes,
+    )  # fmt: skip
+    before, after = onnx.load(path), onnx.load(path)
+    assert Counter(node.op_type for node in before.graph.node)["Shape"] > 0
+    assert write_shapes_out(after) > 0
+    onnx.checker.check_model(after)
+    kinds = {node.op_type for node in after.graph.node}
+    assert not kinds & {"Shape", "Gather", "Concat", "Unsqueeze"}
+    old, new = (ort.InferenceSession(model.SerializeToString()) for model in (before, after))
+    for batch in (1, 3):
+        x = np.random.default_rng(batch).standard_normal((batch, 4, 3, 5)).astype(np.float32)
+        assert np.allclose(new.run(None, {"x": x})[0], old.run(None, {"x": x})[0], rtol=0, atol=1e-6)
+    assert write_shapes_out(after) == 0
+
+
+def test_other_sizes_that_vary_stay() -> None:
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Shape", ["x"], ["sizes"]),
+        helper.make_node("Reshape", ["y", "sizes"], ["out"]),
+    ]
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", "width"]) for n in "xy"]
+    outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)]
+    model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs))
+    assert write_shapes_out(model) == 0
+    assert [node.op_type for node in model.graph.node] == ["Shape", "Reshape"]
