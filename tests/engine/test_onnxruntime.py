@@ -112,9 +112,13 @@ def test_tensorrt_comes_before_cuda_and_keeps_what_it_built(network: Any, gpu: P
     assert gpu.read_text().count("run\n") == 4  # one item at a time: one network to build
 
 
-def _copied(double: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load the double anew, as another version: a library that is loaded stays so."""
-    copy = Path(double).with_name(f"{version}.so")
+def _copied(double: str, folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load the double anew, as another version: a library that is loaded stays so.
+
+    The copy is this process's own: test_sanitized.py runs these tests in another one beside it, and a file that
+    is mapped must not be written.
+    """
+    copy = folder / f"{version}.so"
     copy.write_bytes(Path(double).read_bytes())
     monkeypatch.setenv(LIBRARY, str(copy))
     monkeypatch.setenv("EDGEPOSE_DOUBLE_VERSION", version)
@@ -122,26 +126,28 @@ def _copied(double: str, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @onnx
 def test_what_older_versions_cannot_do_on_a_gpu(
-    network: Any, gpu: Path, monkeypatch: pytest.MonkeyPatch
+    network: Any, gpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     double = os.environ[LIBRARY]
-    _copied(double, "1.15.1", monkeypatch)
+    _copied(double, tmp_path, "1.15.1", monkeypatch)
     for device in ("CUDA", "TENSORRT"):
         assert "1.16 is the oldest" in refused(network, device).message
     assert network.open(device="ORT").run([pictures(1)])
-    _copied(double, "1.17.3", monkeypatch)
+    _copied(double, tmp_path, "1.17.3", monkeypatch)
     assert network.open(device="CUDA").run([pictures(1)])
     assert "use_tf32" not in gpu.read_text()
 
 
 @onnx
-def test_libraries_that_will_not_do(network: Any, gpu: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libraries_that_will_not_do(
+    network: Any, gpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     double = os.environ[LIBRARY]
     monkeypatch.setenv(LIBRARY, str(rknn_double.library()))
     assert "is not ONNX Runtime" in refused(network, "ORT").message
     monkeypatch.setenv("EDGEPOSE_DOUBLE_OLD", "1")
     monkeypatch.setenv("EDGEPOSE_DOUBLE_VERSION", "1.2.3")
-    old = Path(double).with_name("old.so")
+    old = tmp_path / "old.so"
     old.write_bytes(Path(double).read_bytes())
     monkeypatch.setenv(LIBRARY, str(old))
     error = refused(network, "ORT")
