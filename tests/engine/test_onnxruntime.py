@@ -115,8 +115,8 @@ def test_tensorrt_comes_before_cuda_and_keeps_what_it_built(network: Any, gpu: P
 def _copied(double: str, folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Load the double anew, as another version: a library that is loaded stays so.
 
-    The copy is this process's own: test_sanitized.py runs these tests in another one, and a mapped file must not
-    be written.
+    The copy is this process's own: test_sanitized.py runs these tests in another one,
+    and a mapped file must not be written.
     """
     copy = folder / f"{version}.so"
     copy.write_bytes(Path(double).read_bytes())
