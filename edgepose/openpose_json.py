@@ -11,9 +11,8 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
@@ -39,17 +38,6 @@ BODY_25 = ("nose", "neck", *_RIGHT_ARM, *_LEFT_ARM, "hip", *_RIGHT_LEG, *_LEFT_L
 _FACE_70 = (*(f"face-{n}" for n in range(68)), "right_eye", "left_eye")
 _FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
 _MISSING = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPoseFrame:
-    """One picture's results: keypoints (N, K, 3) as x px, y px, score; track_ids (N,) where there are any."""
-
-    file_name: str
-    width_px: int
-    height_px: int
-    keypoints: Floats
-    track_ids: Sequence[int] | None = None
 
 
 class OpenPoseLayout:
@@ -160,19 +148,6 @@ class OpenPoseWriter:
         if self._frame is not None:
             self._sink.put(self._name, json.dumps(self._frame, allow_nan=False, separators=(",", ":")))
         self._frame = None
-
-
-def write_openpose(
-    frame_results: Iterable[OpenPoseFrame], path: Path, *, points: KeypointSet, score_threshold: float
-) -> int:
-    """Write the results of all frames as OpenPoseWriter does and return the number of persons."""
-    with OpenPoseWriter(path, points=points, score_threshold=score_threshold) as writer:
-        for frame in frame_results:
-            image_id = writer.add_image(frame.file_name, width_px=frame.width_px, height_px=frame.height_px)
-            for number, keypoints in enumerate(frame.keypoints):
-                track_id = -1 if frame.track_ids is None else int(frame.track_ids[number])
-                writer.add_person(image_id, keypoints, track_id=track_id)
-    return writer.persons
 
 
 def _hand(side: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@
 set -euo pipefail
 : "${CHECKPOINT:?}" "${TARGET:?}" "${PRECISION:?}" "${REFERENCE:?}" "${IMAGES:?}"
 : "${GITHUB_OUTPUT:?}" "${GITHUB_STEP_SUMMARY:?}"
+error() { printf '### ⚠️ Accuracy gate: ERROR\n\nNo verdict: the log of this step says why.\n' >>"$GITHUB_STEP_SUMMARY"; }
 folder=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/edgepose-gate
 rm -rf "$folder"
 mkdir -p "$folder"
@@ -19,7 +20,7 @@ conversion=(--to "$TARGET" --precision "$PRECISION")
 [[ -z "${KEYPOINTS:-}" ]] || conversion+=(--keypoints "$KEYPOINTS")
 [[ -z "${INPUT_SIZE:-}" ]] || conversion+=(--input-size "$INPUT_SIZE")
 edgepose convert "${checkpoints[@]}" "${conversion[@]}" -o "$folder/bundles" ||
-  { code=$?; echo "verdict=ERROR" >>"$GITHUB_OUTPUT"; exit "$code"; }
+  { code=$?; echo "verdict=ERROR" >>"$GITHUB_OUTPUT"; error; exit "$code"; }
 bundles=("$folder"/bundles/*)
 
 options=(--reference "$REFERENCE" --images "$IMAGES")
@@ -38,5 +39,5 @@ case $code in
   *) verdict=ERROR ;;
 esac
 echo "verdict=$verdict" >>"$GITHUB_OUTPUT"
-[[ ! -s "$folder/gate.md" ]] || cat "$folder/gate.md" >>"$GITHUB_STEP_SUMMARY"
+if [[ -s "$folder/gate.md" ]]; then cat "$folder/gate.md" >>"$GITHUB_STEP_SUMMARY"; else error; fi
 exit "$code"

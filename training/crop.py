@@ -63,40 +63,6 @@ def _half_body_box(random: np.random.Generator, keypoints: Floats) -> Floats | N
     return np.array([*(low - 0.1 * side), *(1.2 * side)], dtype=np.float32)
 
 
-def cut_off(
-    random: np.random.Generator, picture: Picture, box_xywh: Floats, keypoints: Floats
-) -> tuple[Picture, Floats, Floats]:
-    """Let the picture end inside the person, as in close views: picture, box and keypoints of what is left.
-
-    Mostly the legs are cut off. Nothing is changed where fewer than four points would stay.
-    """
-    x, y, w, h = (float(v) for v in box_xywh)
-    kept = float(random.uniform(0.3, 0.85))
-    side = random.choice(["bottom", "left", "right", "top"], p=[0.6, 0.15, 0.15, 0.1])
-    x1, y1, x2, y2 = x, y, x + w, y + h
-    if side == "bottom":
-        y2 = y + kept * h
-    elif side == "top":
-        y1 = y2 - kept * h
-    elif side == "right":
-        x2 = x + kept * w
-    else:
-        x1 = x2 - kept * w
-    places = keypoints[:, :2]
-    inside = (places >= (x1, y1)).all(axis=1) & (places < (x2, y2)).all(axis=1)
-    if np.count_nonzero(inside & (keypoints[:, 2] > 0)) < 4:
-        return picture, box_xywh, keypoints
-    height, width = picture.shape[:2]
-    left, top = (max(0, round(x1)) if side == "left" else 0), (max(0, round(y1)) if side == "top" else 0)
-    right = min(width, round(x2)) if side == "right" else width
-    bottom = min(height, round(y2)) if side == "bottom" else height
-    ended = np.zeros_like(picture)
-    ended[top:bottom, left:right] = picture[top:bottom, left:right]
-    left_over = keypoints.copy()
-    left_over[~inside, 2] = 0.0
-    return ended, np.array([x1, y1, x2 - x1, y2 - y1], dtype=np.float32), left_over
-
-
 def matrix_of(view: View) -> NDArray[np.float64]:
     """Return the 2x3 matrix from picture to input pixels."""
     height, width = INPUT_HW

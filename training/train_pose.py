@@ -14,13 +14,14 @@ from torch.utils.data import IterableDataset, get_worker_info
 from edgepose.models.loading import load_model
 from training import crop
 from training.loop import Training, add_options, normalise
+from training.partial import MIN_POINTS, partly_seen
 from training.simcc import simcc_loss
 from training.sources import Source, read_photographs, read_synthetic
 
 FROZEN = ("backbone.stem", "backbone.stage1", "backbone.stage2")
-# Shares of the crops: persons whose picture ends inside them, and persons of few pixels. The photographs show
-# people whole and large, those of COCO often are not.
-CUT_OFF, COARSE = 0.3, 0.3
+# Shares of the crops: persons of whom a part is seen, and persons of few pixels. The photographs show people
+# whole and large, those of COCO often are not.
+PARTIAL, COARSE = 0.55, 0.3
 MEAN = torch.tensor([123.675, 116.28, 103.53])
 STD = torch.tensor([58.395, 57.12, 57.375])
 
@@ -60,7 +61,10 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
                 source = self._photographs
                 person = source.persons[self._next_photograph()]
             whole = source.pictures[person.picture], person.box_xywh, person.keypoints
-            picture, box, keypoints = crop.cut_off(random, *whole) if random.random() < CUT_OFF else whole
+            picture, box, keypoints = whole
+            if random.random() < PARTIAL:
+                other = source.pictures[int(random.integers(len(source.pictures)))]
+                picture, box, keypoints = partly_seen(random, *whole, other)
             view = crop.random_view(random, box, keypoints)
             picture = crop.recolour(random, crop.cut(picture, view))
             if random.random() < COARSE:
@@ -90,6 +94,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--synthetic-share", type=float, default=0.4)
     parser.add_argument(
+        "--float32", action="store_true", help="not bfloat16, which is slower on a CPU without AVX512-BF16"
+    )
+    parser.add_argument(
         "--frozen",
         nargs="*",
         default=FROZEN,
@@ -99,7 +106,7 @@ def main() -> None:
     options = parser.parse_args()
     training = Training(prepare(options.start, options.frozen), options, clip=5.0)
     photographs = read_photographs(options.data)
-    synthetic = read_synthetic(options.synthetic)
+    synthetic = read_synthetic(options.synthetic, min_visible=MIN_POINTS)
     print(
         f"{len(photographs.persons)} persons in photographs, {len(synthetic.persons)} synthetic", flush=True
     )
@@ -115,7 +122,7 @@ def main() -> None:
 
     def loss_of_next() -> Tensor:
         pixels, keypoints = (tensor.to(training.device, non_blocking=True) for tensor in next(batches))
-        with torch.autocast(training.device.type, dtype=torch.bfloat16):
+        with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=not options.float32):
             outputs = training.network(normalise(pixels, MEAN, STD))
         return simcc_loss(outputs, keypoints)
 

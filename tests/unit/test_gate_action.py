@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 STUB = """#!/usr/bin/env bash
 printf '%s\\n' "$*" >> "$STUB_LOG"
 if [[ $1 == convert ]]; then mkdir -p "${@: -1}/pose.ncnn.fp16"; exit "$STUB_CONVERT"; fi
-while (($#)); do [[ $1 != --markdown ]] || echo "### the comment" > "$2"; shift; done
+while (($#)); do [[ $1 != --markdown || $STUB_GATE == 4 ]] || echo "### the comment" > "$2"; shift; done
 exit "$STUB_GATE"
 """
 
@@ -73,6 +73,13 @@ def test_a_refused_conversion_ends_the_job(tmp_path: Path) -> None:
     returned, outputs, calls = run_action(tmp_path, convert=5)
     assert (returned, outputs["verdict"]) == (5, "ERROR")
     assert len(calls.splitlines()) == 1
+    assert "Accuracy gate: ERROR" in (tmp_path / "summary").read_text()
+
+
+def test_a_gate_without_a_verdict_says_so_in_the_summary(tmp_path: Path) -> None:
+    returned, outputs, _ = run_action(tmp_path, gate=4)
+    assert (returned, outputs["verdict"]) == (4, "ERROR")
+    assert "Accuracy gate: ERROR" in (tmp_path / "summary").read_text()
 
 
 def test_every_input_reaches_the_script() -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
-from edgepose.openpose_json import OpenPoseFrame, OpenPoseWriter, write_openpose
+from edgepose.openpose_json import OpenPoseWriter
 from edgepose.skeletons import KEYPOINT_SETS
 
 # doc/02_output.md of OpenPose 1.7, spelled out here a second time on purpose.
@@ -32,6 +35,28 @@ DWPOSE = dict(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture's results: keypoints (N, K, 3) as x px, y px, score; track_ids (N,) where there are any."""
+
+    file_name: str
+    width_px: int
+    height_px: int
+    keypoints: np.ndarray[Any, np.dtype[np.float32]]
+    track_ids: Sequence[int] | None = None
+
+
+def write(frame_results: Iterable[Frame], path: Path, *, points: KeypointSet, score_threshold: float) -> int:
+    """Write the results of all frames and return the number of persons."""
+    with OpenPoseWriter(path, points=points, score_threshold=score_threshold) as writer:
+        for frame in frame_results:
+            image_id = writer.add_image(frame.file_name, width_px=frame.width_px, height_px=frame.height_px)
+            for number, keypoints in enumerate(frame.keypoints):
+                track_id = -1 if frame.track_ids is None else int(frame.track_ids[number])
+                writer.add_person(image_id, keypoints, track_id=track_id)
+    return writer.persons
+
+
 def keypoints_of(name: str, *, score: float = 0.9) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Give one person whose point k lies at (k, 1000 + k)."""
     count = len(KEYPOINT_SETS[name].keypoints)
@@ -43,9 +68,9 @@ def one_person(
     tmp_path: Path, name: str, keypoints: np.ndarray[Any, Any] | None = None, threshold: float = 0.3
 ) -> dict[str, Any]:
     given = keypoints_of(name) if keypoints is None else keypoints
-    frame = OpenPoseFrame("photo.jpg", 640, 480, given)
+    frame = Frame("photo.jpg", 640, 480, given)
     path = tmp_path / "out.json"
-    assert write_openpose([frame], path, points=KEYPOINT_SETS[name], score_threshold=threshold) == 1
+    assert write([frame], path, points=KEYPOINT_SETS[name], score_threshold=threshold) == 1
     document = json.loads(path.read_text())
     assert (document["version"], document["canvas_width"], document["canvas_height"]) == (1.3, 640, 480)
     (person,) = document["people"]
@@ -117,18 +142,18 @@ def test_refuses_sets_without_the_body(tmp_path: Path, name: str) -> None:
         OpenPoseWriter(tmp_path / "x.json", points=KEYPOINT_SETS[name], score_threshold=0.3)
 
 
-def frames(*names: str) -> list[OpenPoseFrame]:
+def frames(*names: str) -> list[Frame]:
     two = np.concatenate([keypoints_of("coco17")] * 2)
-    return [OpenPoseFrame(name, 64, 48, two, track_ids=[7, 8]) for name in names]
+    return [Frame(name, 64, 48, two, track_ids=[7, 8]) for name in names]
 
 
 def test_several_frames_in_one_file_are_a_list(tmp_path: Path) -> None:
     path = tmp_path / "video.json"
     given = frames("v.avi#0", "v.avi#1", "v.avi#2")
-    assert write_openpose(given, path, points=KEYPOINT_SETS["coco17"], score_threshold=0.3) == 6
+    assert write(given, path, points=KEYPOINT_SETS["coco17"], score_threshold=0.3) == 6
     document = json.loads(path.read_text())
     assert [[person["person_id"] for person in frame["people"]] for frame in document] == [[[7], [8]]] * 3
-    write_openpose([], path, points=KEYPOINT_SETS["coco17"], score_threshold=0.3)
+    write([], path, points=KEYPOINT_SETS["coco17"], score_threshold=0.3)
     assert json.loads(path.read_text()) == []
 
 
@@ -136,7 +161,7 @@ def test_a_folder_gets_openposes_file_names(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     for _ in range(2):  # new, then there
         given = frames("v.avi#12", "b/photo.jpg", "photo.png")
-        write_openpose(given, folder, points=KEYPOINT_SETS["coco17"], score_threshold=0.3)
+        write(given, folder, points=KEYPOINT_SETS["coco17"], score_threshold=0.3)
         names = sorted(path.name for path in folder.iterdir())
         assert names == [
             "photo.png_keypoints.json",
@@ -166,5 +191,5 @@ def test_nothing_half_written(tmp_path: Path, target: str, failure: BaseExceptio
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(UsageError, match="is a file"):
-        write_openpose([], tmp_path / "out", points=KEYPOINT_SETS["coco17"], score_threshold=0.3)
+        write([], tmp_path / "out", points=KEYPOINT_SETS["coco17"], score_threshold=0.3)
     assert (tmp_path / "out").read_text() == "mine"

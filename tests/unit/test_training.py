@@ -78,32 +78,6 @@ class TestCrop:
         moved = crop.move_keypoints(person(), crop.View((1000.0, 1000.0), 100.0))
         assert not moved[:, 2].any()
 
-    def test_a_person_cut_off_by_the_end_of_the_picture(self, training: Any) -> None:
-        crop = training("crop")
-        picture = np.full((300, 200, 3), 9, np.uint8)
-        points, box = person(), np.array([50, 30, 100, 240], np.float32)
-        cut_off = 0
-        for seed in range(40):
-            ended, left, kept = crop.cut_off(np.random.default_rng(seed), picture, box, points)
-            assert ended.shape == picture.shape and (picture == 9).all()
-            if left is box:  # too few points would have stayed
-                assert ended is picture and kept is points
-                continue
-            cut_off += 1
-            assert np.prod(left[2:]) < 0.9 * np.prod(box[2:])
-            weights = points[:, 2] > 0
-            stays = kept[:, 2] > 0
-            assert 4 <= np.count_nonzero(stays) <= np.count_nonzero(weights)
-            inside = (points[:, :2] >= left[:2]).all(axis=1) & (points[:, :2] < left[:2] + left[2:]).all(
-                axis=1
-            )
-            np.testing.assert_array_equal(stays, weights & inside)
-            np.testing.assert_array_equal(kept[:, :2], points[:, :2])
-            columns, rows = points[stays, :2].astype(int).T
-            assert np.count_nonzero(ended[rows, columns, 0] == 0) <= 1  # an edge lies between two pixels
-            assert not ended.all()
-        assert cut_off >= 10
-
     def test_a_coarse_picture_keeps_shape_and_place(self, training: Any) -> None:
         crop = training("crop")
         picture = np.zeros((256, 192, 3), np.uint8)
@@ -120,6 +94,57 @@ class TestCrop:
         looks = [crop.recolour(np.random.default_rng(seed), picture) for seed in range(8)]
         assert all(look.shape == picture.shape and look.dtype == np.uint8 for look in looks)
         assert len({look.tobytes() for look in looks}) > 3
+
+
+class TestPartlySeen:
+    def test_the_box_is_of_a_part_and_hidden_keypoints_have_no_weight(self, training: Any) -> None:
+        partial = training("partial")
+        picture, other = np.full((300, 200, 3), 9, np.uint8), np.full((120, 70, 3), 77, np.uint8)
+        points, box = person(), np.array([50, 30, 100, 240], np.float32)
+        ended = hidden = went_on = 0
+        for seed in range(200):
+            random = np.random.default_rng(seed)
+            shown, part, kept = partial.partly_seen(random, picture, box, points, other)
+            assert shown.shape == picture.shape and (picture == 9).all() and (other == 77).all()
+            np.testing.assert_array_equal(kept[:, :2], points[:, :2])
+            if part is box:  # too few points would have stayed
+                assert shown is picture and kept is points
+                continue
+            assert (part[:2] >= box[:2] - 1e-3).all()
+            assert (part[:2] + part[2:] <= box[:2] + box[2:] + 1e-3).all()
+            assert np.prod(part[2:]) < np.prod(box[2:])
+            if shown is picture:
+                went_on += 1
+                assert kept is points
+                continue
+            stays = kept[:, 2] > 0
+            assert np.count_nonzero(stays) >= 2
+            ended, hidden = ended + bool((shown == 0).any()), hidden + bool((shown == 77).any())
+            columns, rows = points[stays, :2].astype(int).T
+            assert (shown[rows, columns, 0] == 9).all()
+            columns, rows = points[~stays, :2].astype(int).T
+            # An edge lies between two pixels: at most the points on it are still to be seen.
+            assert np.count_nonzero(shown[rows, columns, 0] == 9) <= 1
+        assert min(ended, hidden, went_on) >= 20
+
+    def test_the_same_seed_gives_the_same_part(self, training: Any) -> None:
+        partial = training("partial")
+        picture, other = np.full((300, 200, 3), 9, np.uint8), np.full((400, 350, 3), 77, np.uint8)
+        box = np.array([50, 30, 100, 240], np.float32)
+        for seed in range(10):
+            a, b = (
+                partial.partly_seen(np.random.default_rng(seed), picture, box, person(), other) for _ in "ab"
+            )
+            assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+    def test_nothing_changes_where_a_person_has_one_known_keypoint(self, training: Any) -> None:
+        partial = training("partial")
+        picture, points = np.zeros((300, 200, 3), np.uint8), person()
+        points[1:, 2] = 0.0
+        box = np.array([50, 30, 100, 240], np.float32)
+        for seed in range(20):
+            random = np.random.default_rng(seed)
+            assert partial.partly_seen(random, picture, box, points, picture)[0] is picture
 
 
 class TestLabels:

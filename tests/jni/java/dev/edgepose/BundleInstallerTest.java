@@ -90,6 +90,16 @@ class BundleInstallerTest {
     }
 
     @Test
+    void anInstalledBundleThatLostAFileOrAPartOfOneIsReplaced() throws IOException {
+        File target = installer.install("pose");
+        Files.write(target.toPath().resolve("bundle.json"), new byte[0]);
+        assertArrayEquals(assets.get("pose/bundle.json"),
+                Files.readAllBytes(installer.install("pose").toPath().resolve("bundle.json")));
+        Files.delete(target.toPath().resolve("bundle.json"));
+        assertTrue(new File(installer.install("pose"), "bundle.json").isFile());
+    }
+
+    @Test
     void aNewerBundleReplacesTheOldOne() throws Exception {
         File target = installer.install("pose");
         byte[] note = "x".getBytes(StandardCharsets.UTF_8);
@@ -129,7 +139,7 @@ class BundleInstallerTest {
         assets.get("pose/bundle.json")[3] ^= 1;
         assertFails(Code.CHECKSUM_MISMATCH, () -> installer.install("pose"));
         assertFalse(folder.resolve("files/pose").toFile().exists());
-        assertFalse(folder.resolve("files/pose.part").toFile().exists());
+        assertFalse(folder.resolve("files/.pose.part").toFile().exists());
     }
 
     @Test

@@ -68,8 +68,8 @@ public final class BundleInstaller {
     }
 
     /**
-     * Returns the folder of an installed bundle; copies it first where it is absent or differs from the source. A
-     * second thread waits, whatever installer it uses: they may have the same folder.
+     * Returns the folder of an installed bundle; copies it first where it is absent, differs from the source, or
+     * lacks a file or a part of one. A second thread waits, whatever installer it uses: they may have the same folder.
      *
      * @throws EdgePoseException INVALID_ARGUMENT (no such bundle), CHECKSUM_MISMATCH, IO
      */
@@ -95,7 +95,7 @@ public final class BundleInstaller {
         }
         File target = new File(folder, bundle);
         File marker = new File(folder, bundle + MARK);
-        if (target.isDirectory() && mark.toString().equals(read(marker))) {
+        if (mark.toString().equals(read(marker)) && isWhole(entries, target)) {
             return target;
         }
         File part = new File(folder, "." + bundle + ".part");
@@ -120,6 +120,17 @@ public final class BundleInstaller {
             throw error;
         }
         return target;
+    }
+
+    /** By lengths: reading all files at each start would take too long, and the runtime checks what it opens. */
+    private static boolean isWhole(List<Entry> entries, File target) {
+        for (Entry entry : entries) {
+            File file = new File(target, entry.file);
+            if (!file.isFile() || file.length() != entry.bytes) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private List<Entry> index() {
