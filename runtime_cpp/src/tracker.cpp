@@ -366,7 +366,7 @@ class Tracker::Impl {
     near_.assign(poses.size(), 0);
     for (size_t i = 0; i < poses.size(); ++i) {
       for (size_t j = 0; j < poses.size() && near_[i] == 0; ++j)
-        near_[i] = i != j && covers(poses[j].box, poses[i].box) ? 1 : 0;
+        near_[i] = i != j && keep_[j] != 0 && covers(poses[j].box, poses[i].box) ? 1 : 0;
     }
     for (const Track& track : tracks_) {
       if (!track.lost) continue;

@@ -209,6 +209,13 @@ TEST_F(TrackerTest, FollowedFramesDoNotHideANewPersonNearOthers) {
   }
 }
 
+TEST_F(TrackerTest, ASecondBoxOfOnePersonIsNobodyNear) {
+  Pose upper = figure(400, 200, 0, 0.6F);
+  upper.box.y2 -= 40;
+  EXPECT_EQ(frame({figure(100, 200)}), Ids({1}));
+  EXPECT_EQ(frame({figure(100, 200), figure(400, 200), upper}), Ids({1, 2}));
+}
+
 TEST_F(TrackerTest, TimeMustRiseAndAnErrorChangesNothing) {
   EXPECT_EQ(frame({figure(100, 200)}), Ids({1}));
   for (const int64_t wrong : {time_ns_, time_ns_ - 1, std::numeric_limits<int64_t>::min()}) {

@@ -127,7 +127,9 @@ py::dict verify_golden(Pipeline& pipeline) {
 }  // namespace
 
 void bind_pipeline(py::module_& module) {
-  py::class_<Pipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.")
+  // Its end waits for a detection that is under way.
+  py::class_<Pipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.",
+                       py::release_gil_before_calling_cpp_dtor())
       .def(py::init(&open_pipeline), py::arg("bundle_dir"), py::kw_only(), py::arg("threads"),
            py::arg("device") = "CPU", py::arg("detect_every") = 1, py::arg("detect_delay") = 0,
            py::arg("track") = false, py::arg("smooth") = false,

@@ -1,3 +1,4 @@
+#include <cpu.h>
 #include <datareader.h>
 #include <layer.h>
 #include <net.h>
@@ -5,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <future>
 #include <memory>
 #include <string>
 #include <utility>
@@ -120,16 +122,25 @@ class NcnnEngine final : public InferenceEngine {
   const std::vector<TensorSpec>& outputs() const override { return files_.outputs; }
 
   Status open() {
+    // ncnn looks at the processor when it is first used, and does not expect two threads there.
+    static const int processors = ncnn::get_cpu_count();
+    static_cast<void>(processors);
     for (const TensorSpec& spec : files_.outputs) out_dims_.push_back(spec.dims);
     EDGEPOSE_ASSIGN_OR_RETURN(const std::string param, read_file(param_path_, kMaxParamBytes));
     EDGEPOSE_RETURN_IF_ERROR(check_ncnn_param(
         param, param_path_, [](const char* type) { return ncnn::layer_to_index(type) >= 0; }));
-    EDGEPOSE_ASSIGN_OR_RETURN(single_, load(param, options_.threads, 1));
-    if (options_.max_batch != 1 && options_.threads > 1) {
-      EDGEPOSE_ASSIGN_OR_RETURN(batched_, load(param, 1, options_.threads));
-      pool_ = std::make_unique<WorkerPool>(options_.threads);
+    if (options_.threads > 1) waits_ = ShortOpenmpWaits::acquire();
+    if (options_.max_batch == 1 || options_.threads == 1) {
+      EDGEPOSE_ASSIGN_OR_RETURN(single_, load(param, options_.threads));
+      return prepare(single_.get(), 1);
     }
-    return {};
+    // Reading and packing the weights takes longer than a frame, and is mostly one thread's work.
+    auto beside = std::async(std::launch::async, [&] { return load(param, 1); });
+    EDGEPOSE_ASSIGN_OR_RETURN(single_, load(param, options_.threads));
+    EDGEPOSE_ASSIGN_OR_RETURN(batched_, beside.get());
+    pool_ = std::make_unique<WorkerPool>(options_.threads);
+    EDGEPOSE_RETURN_IF_ERROR(prepare(single_.get(), 1));
+    return prepare(batched_.get(), options_.threads);
   }
 
   Status run(Span<const Tensor> in, std::vector<Tensor>* out) override {
@@ -174,7 +185,7 @@ class NcnnEngine final : public InferenceEngine {
     return Status(Code::kBackendFailure, param_path_ + ": " + what, "convert the checkpoint again");
   }
 
-  Result<std::unique_ptr<Network>> load(const std::string& param, int net_threads, int workers) {
+  Result<std::unique_ptr<Network>> load(const std::string& param, int net_threads) const {
     auto network = std::make_unique<Network>();
     ncnn::Option& opt = network->net.opt;
     const bool half = options_.precision == "fp16";
@@ -187,7 +198,6 @@ class NcnnEngine final : public InferenceEngine {
     opt.use_bf16_storage = false;
     opt.use_int8_inference = options_.precision == "int8" || options_.precision == "mixed";
     const auto* text = reinterpret_cast<const unsigned char*>(param.data());
-    if (net_threads > 1 && waits_ == nullptr) waits_ = ShortOpenmpWaits::acquire();
     if (network->net.load_param(ncnn::DataReaderFromMemory(text, param.size())) != 0) {
       return failure("ncnn refuses the network");
     }
@@ -203,13 +213,29 @@ class NcnnEngine final : public InferenceEngine {
                                    network->net.input_indexes(), &network->input_blobs));
     EDGEPOSE_RETURN_IF_ERROR(match("output", files_.outputs, network->net.output_names(),
                                    network->net.output_indexes(), &network->output_blobs));
+    return network;
+  }
+
+  // Makes the workers of a network and lets each run once.
+  Status prepare(Network* network, int workers) {
     for (int i = 0; i < workers; ++i) {
       network->workers.push_back(std::make_unique<Network::Worker>());
       // The two networks of an engine run by turns, too.
       network->workers.back()->pools = pools_->of(i);
-      EDGEPOSE_RETURN_IF_ERROR(prepare(network.get(), network->workers.back().get()));
     }
-    return network;
+    if (workers == 1) return prepare_worker(network, network->workers[0].get());
+    Round round{this, network, {}, nullptr};
+    pool_->run(
+        workers,
+        [](void* context, int, int item) {
+          const Round& r = *static_cast<const Round*>(context);
+          Network::Worker* worker = r.network->workers[static_cast<size_t>(item)].get();
+          worker->status =
+              guarded("ncnn", [&] { return r.engine->prepare_worker(r.network, worker); });
+        },
+        &round);
+    for (const auto& worker : network->workers) EDGEPOSE_RETURN_IF_ERROR(worker->status);
+    return {};
   }
 
   Status match(const char* what, const std::vector<TensorSpec>& specs,
@@ -231,7 +257,7 @@ class NcnnEngine final : public InferenceEngine {
 
   // Allocates a worker's buffers and runs zeros once: a network of other shapes is refused here,
   // and the first frame finds its memory in the pools.
-  Status prepare(Network* network, Network::Worker* worker) const {
+  Status prepare_worker(Network* network, Network::Worker* worker) const {
     for (const TensorSpec& spec : files_.inputs) {
       ncnn::Mat mat;
       const auto d = [&spec](size_t i) { return static_cast<int>(spec.dims[i]); };

@@ -2,6 +2,7 @@ package dev.edgepose.demo;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -98,12 +99,16 @@ class AppLogicTest {
         Files.createFile(folder.resolve("pushed/.mine.part/bundle.json"));
         BundleChoices choices = new BundleChoices(installer, pushed);
         assertEquals(Arrays.asList("mine", "inside"), choices.names());
+        assertEquals("mine", choices.chosen(null));
+        assertEquals("inside", choices.chosen("inside"));
         assertEquals(new File(pushed, "mine"), choices.folder("mine"));
         assertThrows(EdgePoseException.class, () -> choices.folder("inside"));
         BundleInstaller none = new BundleInstaller(assets(null), folder.resolve("own").toFile());
         assertEquals(Collections.singletonList("mine"), new BundleChoices(none, pushed).names());
         File absent = folder.resolve("absent").toFile();
         assertThrows(EdgePoseException.class, () -> new BundleChoices(none, absent).names());
+        BundleInstaller empty = new BundleInstaller(assets(""), folder.resolve("own").toFile());
+        assertNull(new BundleChoices(empty, absent).chosen(null));
     }
 
     @Test

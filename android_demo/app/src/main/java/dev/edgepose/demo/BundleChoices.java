@@ -51,6 +51,15 @@ public final class BundleChoices {
         return names;
     }
 
+    /** The bundle of that name, the first one where it is null; null where there is none. */
+    public String chosen(String name) {
+        if (name != null) {
+            return name;
+        }
+        List<String> names = names();
+        return names.isEmpty() ? null : names.get(0);
+    }
+
     /** The folder of a bundle, ready to be opened. */
     public File folder(String name) {
         File folder = new File(own, name);

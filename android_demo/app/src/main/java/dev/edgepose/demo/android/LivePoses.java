@@ -15,7 +15,6 @@ import dev.edgepose.demo.FrameRate;
 import dev.edgepose.demo.PreviewGeometry;
 import dev.edgepose.demo.StatusLine;
 import java.io.File;
-import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
@@ -44,7 +43,7 @@ final class LivePoses {
 
     /** Called on the worker's thread. */
     interface Listener {
-        void onStarted(String bundle, File folder, SkeletonPainter painter);
+        void onStarted(String bundle, SkeletonPainter painter);
 
         /** What the camera really gives, before its first frame. */
         void onCamera(PreviewGeometry geometry);
@@ -166,14 +165,10 @@ final class LivePoses {
 
         private void open(Settings settings, SurfaceTexture texture) {
             try {
-                String bundle = settings.bundle;
+                String bundle = choices.chosen(settings.bundle);
                 if (bundle == null) {
-                    List<String> names = choices.names();
-                    if (names.isEmpty()) {
-                        onFailure(context.getString(R.string.no_bundle));
-                        return;
-                    }
-                    bundle = names.get(0);
+                    onFailure(context.getString(R.string.no_bundle));
+                    return;
                 }
                 File folder = choices.folder(bundle);
                 session = open(folder.getPath(), settings);
@@ -181,7 +176,7 @@ final class LivePoses {
                     return;
                 }
                 listener.onStarted(
-                        bundle, folder, new SkeletonPainter(session.skeleton(), session.keypointThreshold()));
+                        bundle, new SkeletonPainter(session.skeleton(), session.keypointThreshold()));
                 camera = new Camera(context, worker, this);
                 String id = camera.find(settings.front);
                 if (id == null) {

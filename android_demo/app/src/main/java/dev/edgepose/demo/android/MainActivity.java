@@ -45,6 +45,10 @@ public final class MainActivity extends Activity
     private static final int STORAGE_REQUEST = 2;
     private static final int BUNDLE_REQUEST = 3;
     private static final String ASKED = "asked";
+    private static final String BUNDLE = "bundle";
+    private static final String THREAD_COUNT = "threads";
+    private static final String INTERVAL = "interval";
+    private static final String FRONT = "front";
     private static final int[] THREADS = {1, 2, 4, 8};
     private static final int[] INTERVALS = {1, 2, 5, 10};
     private static final int[][] BUTTONS = {
@@ -66,9 +70,6 @@ public final class MainActivity extends Activity
     private int interval = 5;
     private boolean front;
 
-    /** That of the bundle, once it has been loaded. */
-    private File folder;
-
     // Of the newest worker, and written by it.
     private volatile SkeletonPainter painter;
     private volatile boolean mirrored;
@@ -76,7 +77,13 @@ public final class MainActivity extends Activity
     @Override
     protected void onCreate(Bundle state) {
         super.onCreate(state);
-        asked = state != null && state.getBoolean(ASKED);
+        if (state != null) {
+            asked = state.getBoolean(ASKED);
+            bundle = state.getString(BUNDLE);
+            threads = state.getInt(THREAD_COUNT, threads);
+            interval = state.getInt(INTERVAL, interval);
+            front = state.getBoolean(FRONT);
+        }
         getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
         BundleInstaller.Source assets = new BundleInstaller.Source() {
             @Override
@@ -110,6 +117,10 @@ public final class MainActivity extends Activity
     protected void onSaveInstanceState(Bundle state) {
         super.onSaveInstanceState(state);
         state.putBoolean(ASKED, asked);
+        state.putString(BUNDLE, bundle);
+        state.putInt(THREAD_COUNT, threads);
+        state.putInt(INTERVAL, interval);
+        state.putBoolean(FRONT, front);
     }
 
     private View buttons() {
@@ -139,7 +150,10 @@ public final class MainActivity extends Activity
         } else if (id == R.string.choose_interval) {
             chooseNumber(id, INTERVALS);
         } else if (id == R.string.snapshot) {
-            takeSnapshot();
+            // Else the next frame, whenever the camera runs again, would be one that nobody asked for.
+            if (poses.isRunning()) {
+                takeSnapshot();
+            }
         } else if (id == R.string.benchmark) {
             measure();
         } else {
@@ -208,12 +222,25 @@ public final class MainActivity extends Activity
         }
     }
 
+    /** Needs no camera. A bundle that was never loaded is unpacked first. */
     private void measure() {
-        if (folder == null) {
-            tell(getString(R.string.not_loaded));
-        } else {
-            startActivity(BenchmarkActivity.intent(this, folder, threads));
-        }
+        final String wanted = bundle;
+        final int count = threads;
+        new Thread("measure") {
+            @Override
+            public void run() {
+                try {
+                    String name = choices.chosen(wanted);
+                    if (name == null) {
+                        tell(getString(R.string.no_bundle));
+                    } else {
+                        startActivity(BenchmarkActivity.intent(MainActivity.this, choices.folder(name), count));
+                    }
+                } catch (EdgePoseException error) {
+                    tell(LivePoses.text(error));
+                }
+            }
+        }.start();
     }
 
     @Override
@@ -247,7 +274,6 @@ public final class MainActivity extends Activity
 
     private void change(String name) {
         bundle = name;
-        folder = null;
         restart();
     }
 
@@ -307,7 +333,7 @@ public final class MainActivity extends Activity
     }
 
     @Override
-    public void onStarted(final String name, final File from, final SkeletonPainter next) {
+    public void onStarted(final String name, final SkeletonPainter next) {
         painter = next;
         runOnUiThread(new Runnable() {
             @Override
@@ -315,7 +341,6 @@ public final class MainActivity extends Activity
                 // Another one may have been chosen since.
                 if (bundle == null || bundle.equals(name)) {
                     bundle = name;
-                    folder = from;
                     preview.overlay.setPainter(next);
                 }
             }
