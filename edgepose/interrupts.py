@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as exceptions that are raised only where the code below them can take it."""
+"""Ctrl-C, SIGTERM and SIGHUP as exceptions that are raised only where the code below them can take it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ _retry: threading.Timer | None = None
 
 
 class Terminated(BaseException):
-    """SIGTERM; not an Exception, so that clean-up runs and nothing swallows it."""
+    """SIGTERM or SIGHUP; not an Exception, so that clean-up runs and nothing swallows it."""
 
 
 @contextlib.contextmanager
 def answered() -> Iterator[None]:
-    """Raise KeyboardInterrupt at SIGINT and Terminated at SIGTERM; does nothing outside the main thread."""
+    """Raise KeyboardInterrupt at SIGINT and Terminated at SIGTERM and SIGHUP, unless that is ignored (nohup).
+
+    Does nothing outside the main thread.
+    """
     global _caught
     _caught = None
     previous = {}
     try:
         with contextlib.suppress(ValueError):  # not the main thread
-            for number in (signal.SIGINT, signal.SIGTERM):
+            numbers = [signal.SIGINT, signal.SIGTERM]
+            if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+                numbers.append(signal.SIGHUP)
+            for number in numbers:
                 previous[number] = signal.signal(number, _handle)
         yield
     finally:

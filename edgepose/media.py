@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Kind = Literal["pictures", "video", "camera"]
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_CAMERA_DIGITS = 3
+_END_S = 2.0  # how long the end of a command waits for a reader
 _READ_AHEAD_FRAMES = 4
 
 
@@ -62,6 +64,8 @@ def open_source(target: str) -> Source:
     """
     path = Path(target)
     if target.isdecimal() and not path.exists():
+        if len(target) > _CAMERA_DIGITS:
+            raise UsageError(f"{target}: no camera has this number", hint="the first camera is 0")
         return CameraSource(int(target))
     if path.is_dir():
         return PictureSource(list_pictures(path), name=path.resolve().name)
@@ -91,7 +95,12 @@ def is_pictures(target: str) -> bool:
 
 def list_pictures(folder: Path) -> list[Path]:
     """List the pictures of a folder, not of its sub-folders, in natural order: 2.jpg before 10.jpg."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()]
+    # A link to nothing is a picture that cannot be read, which the reader says.
+    found = [
+        p
+        for p in folder.iterdir()
+        if p.suffix.lower() in PICTURE_SUFFIXES and (p.is_file() or (p.is_symlink() and not p.exists()))
+    ]
     if not found:
         raise UsageError(
             f"{folder}: no pictures in this folder", hint=f"looked for {', '.join(PICTURE_SUFFIXES)}"
@@ -133,14 +142,14 @@ class PictureSource:
         self.frame_count: int | None = len(paths)
         self.fps: float | None = None
         self.unreadable: list[str] = []
-        self._paths = paths
+        self.paths = paths
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, path in enumerate(self._paths):
+        for index, path in enumerate(self.paths):
             try:
                 image = read_picture(path)
             except (UsageError, OSError) as error:
-                if len(self._paths) == 1:
+                if len(self.paths) == 1:
                     raise
                 self.unreadable.append(path.name)
                 log.warning(f"left out: {error}")
@@ -258,7 +267,11 @@ class ReadAhead:
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        give_up = time.monotonic() + _END_S
         while self._thread.is_alive():
+            # It waits for a pipe or a camera: the daemon thread is left alone with its source.
+            if time.monotonic() > give_up:
+                return
             try:
                 self._queue.get_nowait()
             except queue.Empty:

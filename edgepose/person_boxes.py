@@ -13,6 +13,7 @@ from typing import Any
 from edgepose import log
 from edgepose.errors import UsageError
 
+MAX_PX = 1e9  # beyond every picture, and far from what a 32-bit number cannot hold
 Box = tuple[float, float, float, float]
 
 _FORMS = (
@@ -55,6 +56,8 @@ def read_person_boxes(path: Path) -> PersonBoxes:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file", hint=_FORMS) from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: a folder, not a file of boxes", hint=_FORMS) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON ({error})", hint=_FORMS) from error
     if isinstance(data, list):
@@ -101,6 +104,8 @@ def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
     empty = 0
     try:
         names = {image["id"]: PurePath(image["file_name"]).as_posix() for image in data["images"]}
+        if len(names) < len(data["images"]):
+            raise UsageError(f"{path}: a picture's id is there twice", hint="ids must be unique")
         persons = {c["id"] for c in data.get("categories", ()) if c["name"] == "person"}
         found: dict[str, list[Box]] = {name: [] for name in names.values()}
         for annotation in data["annotations"]:
@@ -137,6 +142,8 @@ def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
     for row in rows:
         if not _are_numbers(row) or len(row) != 4 or row[2] <= row[0] or row[3] <= row[1]:
             raise UsageError(f"{path}: {where} has a wrong box: {json.dumps(row)[:80]}", hint=_FORMS)
+        if max(abs(v) for v in row) > MAX_PX:
+            raise UsageError(f"{path}: {where} has a box beyond every picture: {row}", hint=_FORMS)
         boxes.append((float(row[0]), float(row[1]), float(row[2]), float(row[3])))
     return boxes
 

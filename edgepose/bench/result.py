@@ -109,7 +109,7 @@ def read_document(path: Path) -> Document:
         raise UsageError(
             f"{path}: a folder, not a result", hint="name one of the .json files in it"
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: no JSON ({error})", hint="edgepose bench writes results") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise UsageError(f"{path}: no result of edgepose bench")

@@ -8,6 +8,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from edgepose.cli.options import FiniteRange
+
 _MEASURING = (
     *("threads", "cpus", "engine_device", "persons", "frames", "seconds", "fps", "no_paced"),
     *("soak", "warmup_seconds", "quick", "fixed_performance"),
@@ -127,24 +129,24 @@ def bench() -> None:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(0.1, _MAX_SECONDS),
+    type=FiniteRange(0.1, _MAX_SECONDS),
     default=60.0,
     show_default=True,
     help="Longest time of the burst.",
 )
 @click.option(
-    "--fps", type=click.FloatRange(0.1, 1000), default=30.0, show_default=True, help="Of the paced phase."
+    "--fps", type=FiniteRange(0.1, 1000), default=30.0, show_default=True, help="Of the paced phase."
 )
 @click.option("--no-paced", is_flag=True, help="Leave the paced phase out.")
 @click.option(
     "--soak",
-    type=click.FloatRange(1, _MAX_SECONDS),
+    type=FiniteRange(1, _MAX_SECONDS),
     metavar="SECONDS",
     help="Add a soak: 600 shows throttling.",
 )
 @click.option(
     "--warmup-seconds",
-    type=click.FloatRange(0, _MAX_SECONDS),
+    type=FiniteRange(0, _MAX_SECONDS),
     default=15.0,
     show_default=True,
     help="Longest warm-up.",
@@ -230,7 +232,7 @@ def run(
 @click.option("--phase", default="burst", show_default=True, help="Series to compare.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 100),
+    type=FiniteRange(0, 100),
     default=5.0,
     show_default=True,
     help="Difference that counts, in %.",
@@ -291,7 +293,7 @@ def compare(
 @click.option("--phase", default="burst", show_default=True, help="Series to look at.")
 @click.option(
     "--margin",
-    type=click.FloatRange(0, 100),
+    type=FiniteRange(0, 100),
     default=5.0,
     show_default=True,
     help="Difference that counts, in %.",

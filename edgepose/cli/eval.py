@@ -55,9 +55,11 @@ def eval_command(
     With --reference also, or only, how far the keypoints are from those of another bundle. Results are kept
     picture by picture: a stopped run goes on where it was.
     """
+    from edgepose.cli.options import check_outputs
     from edgepose.verify.evaluation import EvalRequest, evaluate
     from edgepose.verify.text import eval_text
 
+    check_outputs({"--json": json_file}, (bundle, data, reference))
     request = EvalRequest(
         bundle=bundle,
         images=images,

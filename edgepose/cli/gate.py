@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from edgepose.cli.options import FiniteRange, check_outputs
+
 
 @click.command(name="gate", short_help="Decide whether a bundle may replace another.")
 @click.argument("candidate", type=click.Path(path_type=Path))
@@ -45,7 +47,7 @@ import click
     help="Take the limits of this precision.  [default: the candidate's]",
 )  # fmt: skip
 @click.option(
-    "--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True,
+    "--confidence", type=FiniteRange(0.5, 0.999), default=0.95, show_default=True,
     help="Of the intervals.",
 )  # fmt: skip
 @click.option(
@@ -103,6 +105,10 @@ def gate_command(
     from edgepose.verify.text import gate_text
     from edgepose.writers import write_text
 
+    check_outputs(
+        {"--json": json_file, "--junit": junit_file, "--markdown": markdown_file},
+        (candidate, reference, data, baseline, video, limits_file),
+    )
     document = gate(
         GateRequest(
             candidate=candidate,

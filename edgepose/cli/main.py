@@ -146,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _report_interrupt(error: BaseException) -> int:
-    if isinstance(error, interrupts.Terminated) or interrupts.caught() == signal.SIGTERM:
+    if isinstance(error, interrupts.Terminated) or interrupts.caught() in (signal.SIGTERM, signal.SIGHUP):
         log.error("terminated")
         return TERMINATED_EXIT_CODE
     log.error("interrupted")

@@ -83,6 +83,7 @@ def report(
     """
     from click.core import ParameterSource
 
+    from edgepose.cli.options import check_outputs
     from edgepose.errors import UsageError
     from edgepose.report.build import ReportRequest, build_report
     from edgepose.writers import write_text
@@ -95,8 +96,7 @@ def report(
                 raise UsageError(
                     f"{option} has no effect with --no-run", hint="nothing is measured: leave one of them out"
                 )
-    if output.is_dir():
-        raise UsageError(f"{output}: is a folder", hint="-o names the file, for example -o report.html")
+    check_outputs({"-o": output}, (*bundles, data, *evals, *gates, *benches))
     page = build_report(
         ReportRequest(
             bundles=bundles,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from edgepose.cli.options import FiniteRange
+
 
 @click.command(short_help="Run a bundle on pictures, a video or a camera.")
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -66,7 +68,7 @@ import click
 )
 @click.option(
     "--keypoint-threshold",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     metavar="SCORE",
     help="Draw keypoints from this score on.  [default: the bundle's]",
 )

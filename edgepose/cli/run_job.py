@@ -296,13 +296,20 @@ class _Job:
         return OpenPoseWriter(folder, points=self._points, score_threshold=self._threshold)
 
     def _guard_input(self) -> None:
-        """Refuse to write over the input."""
+        """Refuse to write over the input, or where a folder is in the way."""
+        results, boxes = self._folder / RESULTS_NAME, self._options.boxes
+        if results.is_dir():
+            raise UsageError(f"{results}: is a folder", hint="choose another folder with -o")
+        if boxes and boxes.resolve() == results.resolve():
+            raise UsageError(
+                f"{boxes}: the results would overwrite --boxes", hint="choose another folder with -o"
+            )
         if not self._options.draw or self._source.kind == "camera":
             return
         target = Path(self._options.target).resolve()
         if isinstance(self._source, PictureSource):
-            inside = target if target.is_dir() else target.parent
-            clash = self._folder.resolve() == inside
+            pictures = {path.resolve() for path in self._source.paths}
+            clash = any((self._folder / path.name).resolve() in pictures for path in self._source.paths)
         else:
             clash = (self._folder / f"{self._source.name}.mp4").resolve() == target
         if clash:

@@ -41,6 +41,8 @@ def read_document(kind: Kind, path: Path) -> Document:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file", hint=hint) from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: a folder, not a file", hint=hint) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON ({error})", hint=hint) from error
     if not isinstance(content, dict) or content.get("format") != form:

@@ -16,6 +16,7 @@ from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes
 from edgepose.media import list_pictures
+from edgepose.person_boxes import MAX_PX
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +98,13 @@ def read_dataset(
                 f"{path}: annotation {item['id']} is of picture {item['image_id']!r}, which is not listed",
                 hint="list the picture under images, or drop the annotation",
             )
-        if item.get("category_id", category) == category and item["image_id"] in index_of:
+        own = item.get("category_id", category)
+        if type(own) is not type(category):  # it would equal none, and the person be left out unseen
+            raise UsageError(
+                f"{path}: annotation {item['id']} has the category_id {json.dumps(own)[:40]}",
+                hint=f"the categories' ids are such as {json.dumps(category)}",
+            )
+        if own == category and item["image_id"] in index_of:
             chosen.append(item)
     if not chosen:
         raise UsageError(f"{path}: holds no persons", hint=_HINT)
@@ -222,6 +229,11 @@ def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[
                 f"{path}: {other} and {picture.name} are one file, {picture.file}",
                 hint="keep the sub-folders that the annotations name",
             )
+    if len(names) < len(pictures):
+        twice = next(name for name, count in Counter(p.name for p in pictures).items() if count > 1)
+        raise UsageError(
+            f"{path}: the picture {twice} is there twice, under two ids", hint="list every picture once"
+        )
     return sorted(pictures, key=lambda picture: picture.id)
 
 
@@ -238,6 +250,11 @@ def _annotations(path: Path, document: Mapping[str, Any]) -> list[dict[str, Any]
             raise UsageError(f"{path}: an annotation lacks image_id: {json.dumps(item)[:80]}", hint=_HINT)
         if not _is_id(item.get("id")):
             raise UsageError(f"{path}: an annotation of picture {item['image_id']} lacks its id", hint=_HINT)
+        crowd = item.get("iscrowd", 0)
+        if not isinstance(crowd, int) or crowd not in (0, 1):
+            raise UsageError(
+                f"{path}: annotation {item['id']} has the iscrowd {json.dumps(crowd)[:40]}", hint="0 or 1"
+            )
     _check_ids(path, "annotation", [item["id"] for item in items])
     return list(items)
 
@@ -264,6 +281,8 @@ def _box(path: Path, item: Mapping[str, Any]) -> list[float]:
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
         raise UsageError(f"{path}: annotation {item['id']} has no bbox of four numbers", hint=_HINT)
     x, y, width, height = box
+    if not all(abs(v) <= MAX_PX for v in (x, y, x + width, y + height)):
+        raise UsageError(f"{path}: annotation {item['id']} has a box beyond every picture: {box}", hint=_HINT)
     if not item.get("iscrowd") and (width <= 0 or height <= 0):
         raise UsageError(
             f"{path}: annotation {item['id']} has an empty box {box}", hint="drop it, or give its box"

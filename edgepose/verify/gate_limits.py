@@ -19,7 +19,7 @@ class GateLimits:
     name: the precision, or "file". ap_loss: points of AP (0 to 100). drift_*: over all confident keypoints;
     joint_*: each joint's mean distance, and the length of its mean shift; all in pixels of the network's
     input. score_shift: change of the mean keypoint score, unmatched_persons: detections that are not found
-    again or, without labels, added, both in percent. On a video: jitter_increase in percent of the
+    again, or added, both in percent. On a video: jitter_increase in percent of the
     reference's, lag_frames behind it, id_switches for 1,000 persons (one person in one frame is one).
     """
 
@@ -72,6 +72,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(
             f"{file}: no such file", hint="--limits takes a JSON file: docs/accuracy.md"
         ) from None
+    except IsADirectoryError:
+        raise UsageError(f"{file}: a folder, not a file of limits", hint="see docs/accuracy.md") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file}: not JSON ({error})", hint="see docs/accuracy.md") from error
     if not isinstance(document, dict):

@@ -228,6 +228,31 @@ class TestBadInput:
 
     def test_missing_camera(self) -> None:
         self.fails("93", code=3, text="camera 93 cannot be opened")
+        self.fails("99999999999", text="no camera has this number")
+
+    def test_a_threshold_that_is_no_number(self) -> None:
+        command = ["run", str(self.bundle), str(picture(self.tmp_path / "a.jpg")), "-o", str(self.out)]
+        assert main([*command, "--keypoint-threshold", "nan"]) == 2
+        assert "nan is not in the range" in self.capsys.readouterr().err
+
+    def test_originals_behind_links_are_not_replaced(self) -> None:
+        original = picture(self.tmp_path / "original.jpg")
+        before = original.read_bytes()
+        self.out.mkdir(parents=True)
+        (self.out / "a.jpg").symlink_to(original)
+        self.fails(self.out / "a.jpg", text="would overwrite the input", left=("a.jpg",))
+        assert original.read_bytes() == before
+
+    def test_a_link_to_nothing_is_named(self) -> None:
+        source = self.tmp_path / "in"
+        picture(source / "a.jpg")
+        (source / "b.jpg").symlink_to(self.tmp_path / "none.jpg")
+        assert main(["run", str(self.bundle), str(source), "-o", str(self.out)]) == 2
+        assert "b.jpg" in self.capsys.readouterr().err
+
+    def test_a_folder_in_the_place_of_the_results(self) -> None:
+        (self.out / "results.json").mkdir(parents=True)
+        self.fails(picture(self.tmp_path / "a.jpg"), text="results.json: is a folder", left=("results.json",))
 
     def test_missing_bundle(self) -> None:
         self.bundle = self.tmp_path / "nothing"

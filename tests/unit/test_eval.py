@@ -268,6 +268,13 @@ BAD = [
         "annotation 11 is of picture 77, which is not listed",
     ),
     (lambda d: d["annotations"][0].update(bbox=[1, 1, 0, 5]), "annotation 11 has an empty box"),
+    (lambda d: d["annotations"][0].update(bbox=[1e308, 1, 1e308, 5]), "annotation 11 has a box beyond every"),
+    (lambda d: d["annotations"][0].update(category_id="1"), 'annotation 11 has the category_id "1"'),
+    (lambda d: d["annotations"][0].update(iscrowd="0"), 'annotation 11 has the iscrowd "0"'),
+    (
+        lambda d: d["images"].append({"id": 9, "file_name": d["images"][0]["file_name"]}),
+        "is there twice, under two ids",
+    ),
     (lambda d: d["annotations"][0].update(bbox=[1, 1, 5]), "annotation 11 has no bbox of four numbers"),
     (lambda d: d["annotations"][0].pop("id"), "an annotation of picture 1 lacks its id"),
     (lambda d: d["categories"][0]["keypoints"].reverse(), "in another order (first at 'right_ankle')"),
@@ -295,6 +302,26 @@ def test_bad_labels_are_named(
     err = capsys.readouterr().err
     assert message in err and "hint: " in err and "Traceback" not in err
     assert not out.exists()
+
+
+def test_outputs_never_replace_an_input(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, before = fake_bundle("pose"), labelled.read_bytes()
+    for target, text in (
+        (labelled, "--json would overwrite the input"),
+        (bundle / "eval.json", "would write into a bundle"),
+        (labelled.parent, "is a folder"),
+        (labelled.parent / "none" / "eval.json", "there is no folder"),
+    ):
+        assert evaluate(bundle, labelled, "--json", str(target)) == 2
+        assert text in capsys.readouterr().err
+    assert labelled.read_bytes() == before
+    gate = ["gate", str(bundle), "--reference", str(bundle), "--images", str(labelled.parent / "images")]
+    both = str(labelled.parent / "gate.out")
+    assert main([*gate, "--json", both, "--junit", both]) == 2
+    assert main([*gate, "--confidence", "nan"]) == 2
+    assert not Path(both).exists()
 
 
 def test_a_picture_that_is_none(

@@ -16,7 +16,11 @@ import pytest
 from edgepose import interrupts
 from edgepose.cli import main as frame
 
-EXCEPTIONS = [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, interrupts.Terminated)]
+EXCEPTIONS = [
+    (signal.SIGINT, KeyboardInterrupt),
+    (signal.SIGTERM, interrupts.Terminated),
+    (signal.SIGHUP, interrupts.Terminated),
+]
 
 
 def _send(number: int) -> None:
@@ -33,6 +37,16 @@ def test_a_signal_is_raised_and_remembered(number: int, exception: type[BaseExce
             time.sleep(5)
         assert interrupts.caught() == number
     assert signal.getsignal(number) is before
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interrupts.answered():
+            _send(signal.SIGHUP)
+            assert interrupts.caught() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(("number", "exception"), EXCEPTIONS)

@@ -6,6 +6,8 @@ import errno
 import os
 import shutil
 import struct
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -277,6 +279,22 @@ def test_reading_ahead_keeps_the_limit_and_passes_errors_on() -> None:
         assert len(list(frames)) == 4
     with ReadAhead(Endless(fail_at=2)) as frames, pytest.raises(UsageError, match="broken frame"):
         list(frames)
+
+
+def test_the_end_does_not_wait_for_a_reader_that_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "_END_S", 0.2)
+    free = threading.Event()
+
+    class Blocked(Endless):
+        def __iter__(self) -> Iterator[media.Frame]:
+            free.wait(60)
+            yield from ()
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), ReadAhead(Blocked()):
+        raise KeyboardInterrupt
+    assert time.monotonic() - started < 30
+    free.set()
 
 
 def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:

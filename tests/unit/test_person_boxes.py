@@ -141,3 +141,24 @@ def test_a_binary_file(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(bytes(range(128, 256)))
     with pytest.raises(UsageError, match="not JSON"):
         read_person_boxes(tmp_path / "b.json")
+
+
+@pytest.mark.parametrize("content", ["[[0, 0, 1e30, 5]]", '{"a.jpg": [[0, -1e300, 3, 5]]}'])
+def test_a_box_beyond_every_picture_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=r"boxes\.json.*beyond every picture"):
+        read_person_boxes(path)
+
+
+def test_a_picture_id_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    images = [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}]
+    path.write_text(json.dumps({"images": images, "annotations": []}))
+    with pytest.raises(UsageError, match="id is there twice"):
+        read_person_boxes(path)
+
+
+def test_a_folder_is_no_file_of_boxes(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a folder"):
+        read_person_boxes(tmp_path)
