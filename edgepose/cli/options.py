@@ -26,8 +26,8 @@ class FiniteRange(click.FloatRange):
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
     """Refuse output files that cannot be written, or that would replace an input or one another.
 
-    To be called before the work whose result they hold. outputs: by option; "-" is standard output. Nothing may be
-    written into a bundle among the inputs, since a bundle with another file is refused.
+    To be called before the work whose result they hold. outputs: by option; "-" is standard output. Nothing
+    may be written into a bundle among the inputs, since a bundle with another file is refused.
     Errors: UsageError.
     """
     taken = {path.resolve(): path for path in inputs if path is not None}
