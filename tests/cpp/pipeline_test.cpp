@@ -280,7 +280,8 @@ void sign(const std::filesystem::path& folder) {
 class WrongGoldenTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::path(testing::TempDir()) / "wrong_golden";
+    const char* test = testing::UnitTest::GetInstance()->current_test_info()->name();
+    folder_ = std::filesystem::path(testing::TempDir()) / (std::string("wrong_golden_") + test);
     std::filesystem::remove_all(folder_);
     std::filesystem::copy(test_bundle("top_down"), folder_);
     golden_ = nlohmann::json::parse(read(folder_ / "golden.json"));
