@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import shutil
 import tempfile
@@ -15,26 +14,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact, BoxHead, ModelSpec, SimccHead
-from edgepose.converters.decoded import IDENTITY, decode_boxes, decode_simcc, iou
+from edgepose.converters.decoded import (
+    IDENTITY,
+    count_false_boxes,
+    decode_axes,
+    decode_boxes,
+    iou,
+    unsuppressed,
+)
 from edgepose.converters.engine import require_backend, tensors
-from edgepose.converters.limits import BOX_SCORE
+from edgepose.converters.limits import BOX_SCORE, LIMITS
 from edgepose.core import core_errors, load_core
 from edgepose.errors import CalibrationError
 
 Floats = NDArray[np.float32]
 Outputs = list[Floats]
 
-_ALL_BOXES = 10000
-
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """The decoded difference to a reference on the same samples, in pixels of the network's input.
 
-    Poses: shifts of the confident keypoints (reference score in the upper half of all, and positive), and the
-    mean over samples of the object keypoint similarity of these to the reference's, the person being the
-    input without its border. Detectors: largest corner shifts of the reference's boxes to the nearest of the
-    same label, and the mean of their IoU, 0 for a lost one. output_error: mean square error of the raw
+    Poses: shifts of the confident keypoints (reference score in the upper half of all, and positive), of 3-D
+    networks in x, y and z, and the mean over samples of the object keypoint similarity of these to the
+    reference's, the person being the input without its border. Detectors: largest corner shifts of the
+    reference's boxes to the nearest of the same label, and the mean of their IoU, 0 for a lost one and for
+    each of the false_boxes, which the reference does not have. output_error: mean square error of the raw
     outputs relative to their mean square, which moves smoothly where decoded figures jump.
     """
 
@@ -44,10 +49,12 @@ class Agreement:
     max_px: float
     similarity: float
     output_error: float
+    false_boxes: int | None = None
 
 
 def figures_json(agreement: Agreement) -> dict[str, float | int | None]:
     """Return the figures as a JSON value, to three digits; None for what is infinite."""
+    false_boxes = {} if agreement.false_boxes is None else {"false_boxes": agreement.false_boxes}
     return {
         "compared": agreement.compared,
         "mean_px": rounded(agreement.mean_px),
@@ -55,6 +62,7 @@ def figures_json(agreement: Agreement) -> dict[str, float | int | None]:
         "max_px": rounded(agreement.max_px),
         "similarity": None if not math.isfinite(agreement.similarity) else round(agreement.similarity, 5),
         "output_error": rounded(agreement.output_error),
+        **false_boxes,
     }
 
 
@@ -133,10 +141,13 @@ def compare(spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence
     """
     if not references or len(references) != len(candidates):
         raise CalibrationError(f"{len(references)} samples cannot be compared with {len(candidates)}")
+    false_boxes = None
     if isinstance(spec.head, SimccHead):
         shifts, similarities = _pose_differences(spec, spec.head, references, candidates)
     elif isinstance(spec.head, BoxHead):
-        shifts, similarities = _box_differences(spec, spec.head, references, candidates)
+        shifts, similarities = _box_differences(spec, references, candidates)
+        # A false box is as bad as a lost one: the pose network finds a person in either.
+        false_boxes = _false_boxes(spec, references, candidates)
     else:
         raise CalibrationError(f"{spec.name}: heads of type {spec.head.type} are not compared yet")
     if not similarities:
@@ -144,6 +155,7 @@ def compare(spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence
             f"{spec.name}: the float network finds nothing in the {len(references)} samples to compare by",
             hint="give pictures that show people",
         )
+    similarities += [0.0] * (false_boxes or 0)
     return Agreement(
         compared=len(shifts),
         mean_px=float(np.mean(shifts)) if shifts else float("inf"),
@@ -151,16 +163,19 @@ def compare(spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence
         max_px=max(shifts, default=float("inf")),
         similarity=float(np.mean(similarities)),
         output_error=output_error(references, candidates),
+        false_boxes=false_boxes,
     )
 
 
 def _pose_differences(
     spec: ModelSpec, head: SimccHead, references: Sequence[Outputs], candidates: Sequence[Outputs]
 ) -> tuple[list[float], list[float]]:
-    wanted = np.stack([decode_simcc(spec, outputs) for outputs in references]).astype(np.float64)
-    got = np.stack([decode_simcc(spec, outputs) for outputs in candidates]).astype(np.float64)
-    confident = (wanted[..., 2] >= np.median(wanted[..., 2])) & (wanted[..., 2] > 0)
-    shifts = np.linalg.norm(wanted[..., :2] - got[..., :2], axis=2)
+    decoded = [decode_axes(spec, head, outputs) for outputs in references]
+    wanted = np.stack([places for places, _ in decoded]).astype(np.float64)
+    got = np.stack([decode_axes(spec, head, outputs)[0] for outputs in candidates]).astype(np.float64)
+    scores = np.stack([found for _, found in decoded])
+    confident = (scores >= np.median(scores)) & (scores > 0)
+    shifts = np.linalg.norm(wanted - got, axis=2)
     height, width = spec.preprocess.input_hw
     area = height * width / spec.preprocess.box_padding**2
     # COCO's similarity: exp(-d^2 / (2 area k^2)), k = 2 sigma.
@@ -171,18 +186,13 @@ def _pose_differences(
 
 
 def _box_differences(
-    spec: ModelSpec, head: BoxHead, references: Sequence[Outputs], candidates: Sequence[Outputs]
+    spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence[Outputs]
 ) -> tuple[list[float], list[float]]:
-    # Which of two overlapping boxes survives suppression may hang on the last bit of their scores.
-    head = dataclasses.replace(
-        head, nms_iou_threshold=1.0, max_candidates_per_level=_ALL_BOXES, max_detections=_ALL_BOXES
-    )
-    unsuppressed = dataclasses.replace(spec, head=head)
     shifts: list[float] = []
     overlaps: list[float] = []
     for reference, candidate in zip(references, candidates, strict=True):
         wanted = decode_boxes(spec, reference, IDENTITY, spec.preprocess.input_hw)
-        got = decode_boxes(unsuppressed, candidate, IDENTITY, spec.preprocess.input_hw)
+        got = decode_boxes(unsuppressed(spec), candidate, IDENTITY, spec.preprocess.input_hw)
         for box in wanted[wanted[:, 4] > BOX_SCORE]:
             same = got[got[:, 5] == box[5]]
             overlap = iou(box, same)
@@ -193,6 +203,13 @@ def _box_differences(
             overlaps.append(float(overlap[best]))
             shifts.append(float(np.abs(box[:4] - same[best, :4]).max()))
     return shifts, overlaps
+
+
+def _false_boxes(spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence[Outputs]) -> int:
+    """Count the candidates' boxes that the references have not, scores being as exact as int8 leaves them."""
+    pairs = zip(references, candidates, strict=True)
+    margin = LIMITS["int8"].score_margin
+    return sum(count_false_boxes(spec, wanted, got, margin)[0] for wanted, got in pairs)
 
 
 def output_error(references: Sequence[Outputs], candidates: Sequence[Outputs]) -> float:

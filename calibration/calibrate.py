@@ -142,7 +142,7 @@ def calibrate(
             )
             samples[role].forget_tensors()
         stage("write the bundle", None)
-        precision, digest = _write(bundle_dir, manifest, networks, target, maker.format)
+        precision, digest = _write(bundle_dir, manifest, networks, target, maker.format, force=force)
     return CalibratedBundle(target, precision, digest, networks, samples)
 
 
@@ -195,6 +195,8 @@ def _write(
     networks: Mapping[str, CalibratedNetwork],
     target: Path,
     backend: str,
+    *,
+    force: bool,
 ) -> tuple[Precision, str]:
     if all(network.left_float for network in networks.values()):
         reasons = "; ".join(f"{n.artifact.spec.name}: {n.left_float}" for n in networks.values())
@@ -231,7 +233,7 @@ def _write(
     }
     del members["manifest_sha256"]
     try:
-        with stage_bundle(target, members, files, check=check_bundle) as staged:
+        with stage_bundle(target, members, files, force=force, check=check_bundle) as staged:
             digest = sha256_file(staged.manifest_path)
             staged.publish()
     except ConversionError as error:

@@ -191,7 +191,7 @@ def _convert(
     del loaded
     converted = _convert_targets(plan, canonicals, done)
     plan.stage("write the bundles", total=len(plan.exporters))
-    return _write(plan, bundle_name, paths, converted)
+    return _write(plan, bundle_name, paths, converted, force=force)
 
 
 def _known_or_loaded(plan: _Plan, request: steps.Request) -> steps.Canonical | LoadedModel:
@@ -283,7 +283,12 @@ def _convert_targets(
 
 
 def _write(
-    plan: _Plan, name: str, paths: dict[str, Path], converted: dict[str, list[steps.Converted]]
+    plan: _Plan,
+    name: str,
+    paths: dict[str, Path],
+    converted: dict[str, list[steps.Converted]],
+    *,
+    force: bool,
 ) -> list[ConvertedBundle]:
     """Write all bundles under temporary names, then publish all."""
     bundles = []
@@ -292,11 +297,13 @@ def _write(
         for e in plan.exporters:
             parts = assemble.in_order(converted[e.target])
             members, files = assemble.manifest(name, e.target, plan.precision, parts)
-            bundle = stage_bundle(paths[e.target], members, files, check=assemble.check_bundle)
+            bundle = stage_bundle(paths[e.target], members, files, force=force, check=assemble.check_bundle)
             staged.append(stack.enter_context(bundle))
             digest = sha256_file(bundle.manifest_path)
             bundles.append(_described(paths[e.target], name, e.target, plan.precision, digest, parts))
             plan.advance()
+        for bundle in staged:  # before the first is published: all targets or none
+            refuse_existing(bundle.target, force=force)
         for bundle in staged:
             bundle.publish()
     return bundles

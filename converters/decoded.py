@@ -31,14 +31,17 @@ _JUMP_PX = 2.0
 class Comparison:
     """The decoded differences of one network over all real samples.
 
-    shifts_px: one per confident keypoint or matched box. ambiguous: keypoints that jumped between two peaks
-    that the reference has equal; not among the shifts. recall: share of the reference's boxes found, where
-    there are any.
+    shifts_px: one per confident keypoint or matched box. depths_px: the shifts of the same keypoints' depths,
+    of 3-D networks. ambiguous: keypoints that jumped between two peaks that the reference has equal; not
+    among the shifts. recall: share of the reference's boxes found, where there are any. false_boxes: share of
+    the candidate's boxes that are false, where there are any.
     """
 
     shifts_px: list[float]
+    depths_px: list[float] | None = None
     ambiguous: int = 0
     recall: float | None = None
+    false_boxes: float | None = None
     tied_peaks: float | None = None
 
 
@@ -52,24 +55,46 @@ def compare_decoded(
 ) -> Comparison:
     """Compare per sample, in pixels of the network input. Errors: those of the C++ decoders."""
     if isinstance(spec.head, SimccHead):
-        return _compare_simcc(spec, references, candidates, limits)
+        return _compare_simcc(spec, spec.head, references, candidates, limits)
     if isinstance(spec.head, BoxHead):
-        return _compare_boxes(spec, references, candidates)
-    return _compare_persons(spec, references, candidates, dcc_file)
+        return _compare_boxes(spec, references, candidates, limits)
+    return _compare_persons(spec, references, candidates, limits, dcc_file)
 
 
 def decode_simcc(spec: ModelSpec, outputs: Sequence[Array], transform: Sequence[float] = IDENTITY) -> Array:
     """Decode one person's SimCC outputs [1, K, bins] with the C++ decoder into [K, 3]: x px, y px, score."""
+    keypoints, _ = _decode_simcc(spec, outputs, transform)
+    return keypoints
+
+
+def decode_axes(spec: ModelSpec, head: SimccHead, outputs: Sequence[Array]) -> tuple[Array, Array]:
+    """Decode one person's SimCC outputs into places [K, 2 or 3], one column an axis, and scores [K].
+
+    All in pixels of the network input: a bin of the depth is as long as one of x and y.
+    """
+    import numpy as np
+
+    keypoints, depths = _decode_simcc(spec, outputs, IDENTITY)
+    places = keypoints[:, :2]
+    if depths is not None and head.z_range:
+        half = outputs[2].shape[2] / head.split_ratio / 2
+        places = np.concatenate([places, ((depths / head.z_range + 1) * half)[:, None]], axis=1)
+    return places, keypoints[:, 2]
+
+
+def _decode_simcc(
+    spec: ModelSpec, outputs: Sequence[Array], transform: Sequence[float]
+) -> tuple[Array, Array | None]:
+    """Decode into [K, 3] and, of a 3-D network, depths [K] in metres."""
     import numpy as np
 
     rows = [np.ascontiguousarray(a[0]) for a in outputs]
     depth = rows[2] if len(rows) > 2 else None
-    keypoints: Array
     with core_errors():
-        keypoints, _ = load_core().decode_simcc(
+        decoded: tuple[Array, Array | None] = load_core().decode_simcc(
             rows[0], rows[1], depth, json.dumps(head_member(spec.head)), _four(transform)
         )
-    return keypoints
+    return decoded
 
 
 def decode_boxes(
@@ -120,30 +145,42 @@ def _four(transform: Sequence[float]) -> tuple[float, float, float, float]:
 
 def _compare_simcc(
     spec: ModelSpec,
+    head: SimccHead,
     references: Sequence[Sequence[Array]],
     candidates: Sequence[Sequence[Array]],
     limits: Limits,
 ) -> Comparison:
     import numpy as np
 
-    wanted = np.stack([decode_simcc(spec, outputs) for outputs in references])
-    got = np.stack([decode_simcc(spec, outputs) for outputs in candidates])
-    confident = (wanted[..., 2] >= np.median(wanted[..., 2])) & (wanted[..., 2] > 0)
-    shifts, ambiguous, tied = [], 0, []
+    decoded = [decode_axes(spec, head, outputs) for outputs in references]
+    wanted = np.stack([places for places, _ in decoded])
+    scores = np.stack([found for _, found in decoded])
+    got = np.stack([decode_axes(spec, head, outputs)[0] for outputs in candidates])
+    confident = (scores >= np.median(scores)) & (scores > 0)
+    shifts: list[float] = []
+    depths: list[float] = []
+    ambiguous, tied = 0, []
     for sample, keypoint in zip(*np.nonzero(confident), strict=True):
-        difference = wanted[sample, keypoint, :2] - got[sample, keypoint, :2]
+        difference = wanted[sample, keypoint] - got[sample, keypoint]
         shift = float(np.hypot(difference[0], difference[1]))
-        if shift > _JUMP_PX and all(
+        depth = float(np.abs(difference[2:]).sum())
+        if max(shift, depth) > _JUMP_PX and all(
             _is_tie(reference[0, keypoint], candidate[0, keypoint], limits.tie)
             for reference, candidate in zip(references[sample], candidates[sample], strict=True)
         ):
             ambiguous += 1
         else:
             shifts.append(shift)
+            depths.append(depth)
         tied += [
             int(np.count_nonzero(a[0, keypoint] == a[0, keypoint].max())) for a in candidates[sample][:2]
         ]
-    return Comparison(shifts, ambiguous, tied_peaks=float(np.mean(tied)) if tied else None)
+    return Comparison(
+        shifts,
+        depths if wanted.shape[2] > 2 else None,
+        ambiguous,
+        tied_peaks=float(np.mean(tied)) if tied else None,
+    )
 
 
 def _is_tie(reference: Array, candidate: Array, tie: float) -> bool:
@@ -153,13 +190,15 @@ def _is_tie(reference: Array, candidate: Array, tie: float) -> bool:
     return peak - float(reference[int(candidate.argmax())]) <= tie * span
 
 
-def _unsuppressed(spec: ModelSpec) -> ModelSpec:
-    """Return a specification whose decoder gives every box above the score threshold.
+def unsuppressed(spec: ModelSpec, score: float | None = None) -> ModelSpec:
+    """Return a specification whose decoder gives every box above the score threshold, and above `score`.
 
     Which of two overlapping boxes survives suppression may hang on the last bit of their scores; where the
     network has boxes does not.
     """
     head = spec.head
+    if score is not None and not isinstance(head, SimccHead):
+        head = dataclasses.replace(head, score_threshold=score)
     if isinstance(head, BoxHead):
         head = dataclasses.replace(
             head, nms_iou_threshold=1.0, max_candidates_per_level=_ALL_BOXES, max_detections=_ALL_BOXES
@@ -171,52 +210,91 @@ def _unsuppressed(spec: ModelSpec) -> ModelSpec:
     return dataclasses.replace(spec, head=head)
 
 
+def count_false_boxes(
+    spec: ModelSpec, reference: Sequence[Array], candidate: Sequence[Array], margin: float
+) -> tuple[int, int]:
+    """Count a detector's boxes that the reference has not, and all that are looked at.
+
+    These are the candidate's whose score is over BOX_SCORE by more than the margin, so that one at the
+    threshold does not hang on a last bit; each is looked for among all of the reference's that are under
+    it by less than the margin.
+    """
+    input_hw = spec.preprocess.input_hw
+    sure = decode_boxes(spec, candidate, IDENTITY, input_hw)
+    sure = sure[sure[:, 4] > BOX_SCORE + margin]
+    if not len(sure):
+        return 0, 0
+    known = decode_boxes(unsuppressed(spec, BOX_SCORE - margin), reference, IDENTITY, input_hw)
+    return len(sure) - len(match_boxes(sure, known)), len(sure)
+
+
 def _compare_boxes(
-    spec: ModelSpec, references: Sequence[Sequence[Array]], candidates: Sequence[Sequence[Array]]
+    spec: ModelSpec,
+    references: Sequence[Sequence[Array]],
+    candidates: Sequence[Sequence[Array]],
+    limits: Limits,
 ) -> Comparison:
-    """Look for every box of the reference among all boxes of the candidate."""
+    """Look for every box of the reference among all boxes of the candidate, and the other way round."""
     import numpy as np
 
     shifts: list[float] = []
-    wanted_count = 0
+    wanted_count = false_count = sure_count = 0
     input_hw = spec.preprocess.input_hw
     for reference, candidate in zip(references, candidates, strict=True):
         wanted = decode_boxes(spec, reference, IDENTITY, input_hw)
         wanted = wanted[wanted[:, 4] > BOX_SCORE]
-        got = decode_boxes(_unsuppressed(spec), candidate, IDENTITY, input_hw)
+        got = decode_boxes(unsuppressed(spec), candidate, IDENTITY, input_hw)
         wanted_count += len(wanted)
         for box, found in match_boxes(wanted, got):
             shifts.append(float(np.abs(wanted[box, :4] - got[found, :4]).max()))
-    return Comparison(shifts, recall=len(shifts) / wanted_count if wanted_count else None)
+        false, sure = count_false_boxes(spec, reference, candidate, limits.score_margin)
+        false_count, sure_count = false_count + false, sure_count + sure
+    return Comparison(
+        shifts, recall=_share(len(shifts), wanted_count), false_boxes=_share(false_count, sure_count)
+    )
 
 
 def _compare_persons(
     spec: ModelSpec,
     references: Sequence[Sequence[Array]],
     candidates: Sequence[Sequence[Array]],
+    limits: Limits,
     dcc_file: Path | None,
 ) -> Comparison:
-    """Look for every person of the reference among all of the candidate; shifts are those of keypoints."""
+    """Look for every person as for boxes; shifts are those of keypoints."""
     import numpy as np
 
     pairs: list[tuple[Array, Array]] = []
-    wanted_count = 0
+    wanted_count = false_count = sure_count = 0
     input_hw = spec.preprocess.input_hw
+    margin = limits.score_margin
     for reference, candidate in zip(references, candidates, strict=True):
         boxes, points = decode_persons(spec, reference, IDENTITY, input_hw, dcc_file)
         sure = boxes[:, 4] > BOX_SCORE
         boxes, points = boxes[sure], points[sure]
         found_boxes, found_points = decode_persons(
-            _unsuppressed(spec), candidate, IDENTITY, input_hw, dcc_file
+            unsuppressed(spec), candidate, IDENTITY, input_hw, dcc_file
         )
         wanted_count += len(boxes)
         pairs += [(points[a], found_points[b]) for a, b in match_boxes(boxes, found_boxes)]
+        known, _ = decode_persons(
+            unsuppressed(spec, BOX_SCORE - margin), reference, IDENTITY, input_hw, dcc_file
+        )
+        got_boxes, _ = decode_persons(spec, candidate, IDENTITY, input_hw, dcc_file)
+        got_boxes = got_boxes[got_boxes[:, 4] > BOX_SCORE + margin]
+        false_count += len(got_boxes) - len(match_boxes(got_boxes, known))
+        sure_count += len(got_boxes)
+    recall, false_boxes = _share(len(pairs), wanted_count), _share(false_count, sure_count)
     if not pairs:
-        return Comparison([], recall=0.0 if wanted_count else None)
+        return Comparison([], recall=recall, false_boxes=false_boxes)
     wanted, got = (np.stack(side) for side in zip(*pairs, strict=True))
     confident = wanted[..., 2] >= np.median(wanted[..., 2])
     shifts = np.linalg.norm(wanted[..., :2] - got[..., :2], axis=2)[confident]
-    return Comparison([float(shift) for shift in shifts], recall=len(pairs) / wanted_count)
+    return Comparison([float(shift) for shift in shifts], recall=recall, false_boxes=false_boxes)
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
 def match_boxes(wanted: Array, got: Array) -> list[tuple[int, int]]:

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """How far one stage's output is from the torch float32 network, with the limits that it had to meet."""
+    """How far one stage's output is from the torch float32 network, with the limits that it had to meet.
+
+    depth_mean_px: mean shift of the confident keypoints' depths, of 3-D networks. recall and false_boxes: of
+    detectors, the share of the reference's boxes found, and of its own that the reference has not.
+    """
 
     model: str
     stage: str
@@ -38,8 +42,10 @@ class StageResult:
     mean_px: float | None
     p95_px: float | None
     max_px: float | None
+    depth_mean_px: float | None
     ambiguous: float
     recall: float | None
+    false_boxes: float | None
     limits: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
@@ -98,9 +104,19 @@ def compare_stage(
         mean_px=_rounded(sum(shifts) / len(shifts)) if shifts else None,
         p95_px=_rounded(shifts[min(len(shifts) - 1, int(0.95 * len(shifts)))]) if shifts else None,
         max_px=_rounded(shifts[-1]) if shifts else None,
+        depth_mean_px=_rounded(sum(decoded.depths_px) / len(decoded.depths_px))
+        if decoded.depths_px
+        else None,
         ambiguous=_rounded(decoded.ambiguous / compared) if compared else 0.0,
         recall=None if decoded.recall is None else _rounded(decoded.recall),
-        limits={"mean_px": limit_px, "cosine": limits.cosine, "recall": limits.recall},
+        false_boxes=None if decoded.false_boxes is None else _rounded(decoded.false_boxes),
+        limits={
+            "mean_px": limit_px,
+            "depth_mean_px": limits.mean_px,
+            "cosine": limits.cosine,
+            "recall": limits.recall,
+            "false_boxes": limits.false_boxes,
+        },
     )
     problem = _first_violation(spec, result, decoded, limits)
     if problem:
@@ -123,11 +139,21 @@ def _first_violation(spec: ModelSpec, result: StageResult, decoded: Comparison, 
         what = "boxes" if isinstance(spec.head, BoxHead) else "keypoints"
         limit_px = result.limits["mean_px"]
         return f"{what} shift by {result.mean_px:.3f} px in the mean, over the limit {limit_px} px"
+    if result.depth_mean_px is not None and result.depth_mean_px > limits.mean_px:
+        return (
+            f"depths shift by {result.depth_mean_px:.3f} px in the mean (a bin of z counted as one of x), "
+            f"over the limit {limits.mean_px} px"
+        )
     if result.ambiguous > limits.ambiguous:
         share, limit = f"{result.ambiguous:.1%}", f"{limits.ambiguous:.0%}"
         return f"{share} of the keypoints jump to an equal peak, over the limit {limit}"
     if result.recall is not None and result.recall < limits.recall:
         return f"recall {result.recall:.3f} is below the limit {limits.recall}"
+    if result.false_boxes is not None and result.false_boxes > limits.false_boxes:
+        return (
+            f"false boxes: {result.false_boxes:.1%} of those found are none of the reference's, "
+            f"over the limit {limits.false_boxes:.0%}"
+        )
     return None
 
 

@@ -38,11 +38,15 @@ def refuse_existing(target: Path, *, force: bool) -> None:
 
 @dataclass(slots=True)
 class StagedBundle:
-    """A complete bundle under a temporary name; leaving the context removes what is not published."""
+    """A complete bundle under a temporary name; leaving the context removes what is not published.
+
+    force: replace a bundle that has the name.
+    """
 
     target: Path
     folder: Path | None
     made_parents: tuple[Path, ...]
+    force: bool = False
 
     @property
     def manifest_path(self) -> Path:
@@ -50,9 +54,14 @@ class StagedBundle:
         return (self.folder or self.target) / MANIFEST_NAME
 
     def publish(self) -> None:
-        """Give the bundle its name; an existing bundle is replaced in one step where the system can."""
+        """Give the bundle its name; with force an existing bundle is replaced, in one step where that can be.
+
+        Errors: UsageError (something that may not be replaced has the name, and keeps it), OSError.
+        """
         if self.folder is None:
             raise RuntimeError("the bundle was published already")
+        # Again: since the first time, minutes may have passed.
+        refuse_existing(self.target, force=self.force)
         if os.path.lexists(self.target):
             if not _exchange(self.folder, self.target):
                 old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old-", dir=self.target.parent))
@@ -66,7 +75,12 @@ class StagedBundle:
                 self.folder = old
             _remove(self.folder)
         else:
-            self.folder.rename(self.target)
+            try:
+                self.folder.rename(self.target)
+            except OSError:
+                # What has appeared this very moment: a folder takes no name but that of an empty one.
+                refuse_existing(self.target, force=False)
+                raise
         self.folder = None
         self.made_parents = ()
         _flush(self.target.parent)
@@ -91,16 +105,17 @@ def stage_bundle(
     manifest: Mapping[str, Any],
     files: Mapping[str, Path | bytes],
     *,
+    force: bool = False,
     check: Callable[[Path], None] | None = None,
 ) -> StagedBundle:
     """Write a bundle beside `target` under a temporary name, fill in its "files" member and check it.
 
     `manifest` has a member "files" (its value is replaced) and no "manifest_sha256"; `files` maps a file name
-    to its content. `check` gets the folder; whatever it raises removes the folder. Errors: OSError, and those
-    of `check`.
+    to its content. `force` lets publish() replace a bundle. `check` gets the folder; whatever it raises
+    removes the folder. Errors: OSError, and those of `check`.
     """
     made = _make_parents(target.parent)
-    staged = StagedBundle(target, None, made)
+    staged = StagedBundle(target, None, made, force)
     try:
         with _named_after(target, {str(content) for content in files.values() if isinstance(content, Path)}):
             folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80\x02"  # torch's format before 1.6 writes with protocol 2
+# The counters of averaged models: mmengine 0.10.7, model/averaged_model.py; torch's optim/swa_utils.py.
+_AVERAGE_COUNTERS = frozenset({"steps", "n_averaged"})
 _RESAVE_HINT = "load it where it was trained and save the weights alone: torch.save(model.state_dict(), FILE)"
 
 
@@ -25,6 +27,7 @@ _RESAVE_HINT = "load it where it was trained and save the weights alone: torch.s
 class Checkpoint:
     """Tensors under their official names, the file's meta data, its SHA-256, and what was noted.
 
+    tensors: without the training's counters of batches, which fit in no half precision and some tools drop.
     normalisation: the tensors "mean" and "std" of the data_preprocessor, which are not the network's.
     """
 
@@ -36,7 +39,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read any layout that training tools write: with meta data, averaged, distributed, bare, zip or legacy.
+    """Read any layout that training tools write: with meta data, averaged, wrapped, bare, zip or legacy.
 
     Errors: UsageError (the file is missing, a folder, or unreadable), CheckpointError (its content).
     """
@@ -46,7 +49,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         digest = sha256_file(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    raw, meta = _state_dict(path, document)
+    weights, meta, found = _state_dict(path, document)
+    raw = _unwrapped(path, weights)
     tensors, notes = _official_names(raw, meta)
     if not tensors:
         raise CheckpointError(f"{path.name}: the state_dict is empty")
@@ -58,7 +62,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         },
         meta=meta,
         sha256=digest,
-        notes=notes,
+        notes=(*found, *notes),
     )
 
 
@@ -170,17 +174,23 @@ def _no_attribute(*_: Any) -> None:
     return None
 
 
-def _state_dict(path: Path, document: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Find the weights, bare or under "state_dict", which averaging fills with the averaged ones."""
+def _state_dict(path: Path, document: Any) -> tuple[Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]:
+    """Find the weights, the meta data, and what to note.
+
+    The weights are bare, under "state_dict", which averaging fills with the averaged ones, or, where that is
+    missing, under "ema_state_dict".
+    """
     import torch
 
     if isinstance(document, Mapping):
-        weights = document.get("state_dict")
+        averaged = "state_dict" not in document
+        weights = document.get("ema_state_dict" if averaged else "state_dict")
         if isinstance(weights, Mapping) and all(isinstance(key, str) for key in weights):
             meta = document.get("meta")
-            return weights, meta if isinstance(meta, Mapping) else {}
+            notes = ("weights taken from ema_state_dict: there is no state_dict",) if averaged else ()
+            return weights, meta if isinstance(meta, Mapping) else {}, notes
         if document and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in document.items()):
-            return document, {}
+            return document, {}, ()
         keys = ", ".join(repr(key) for key in list(document)[:6])
         found = f"a dictionary of {keys}" if keys else "an empty dictionary"
     else:
@@ -188,17 +198,31 @@ def _state_dict(path: Path, document: Any) -> tuple[Mapping[str, Any], Mapping[s
     raise CheckpointError(f"{path.name} holds no state_dict but {found}", hint=_RESAVE_HINT)
 
 
+def _unwrapped(path: Path, weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo what torch.compile, distribution and averaging do to tensor names. Errors: CheckpointError."""
+    tensors: dict[str, Any] = {}
+    for key, value in weights.items():
+        name = re.sub(r"(^|\.)(?:_orig_mod\.)+", r"\1", key)
+        if name in tensors:
+            raise CheckpointError(
+                f"{path.name} holds {name} twice, once as compiled by torch", hint=_RESAVE_HINT
+            )
+        tensors[name] = value
+    inner = {key for key in tensors if key.startswith("module.")}
+    if inner and tensors.keys() - inner <= _AVERAGE_COUNTERS:
+        tensors = {key.removeprefix("module."): tensors[key] for key in tensors if key in inner}
+    return {key: value for key, value in tensors.items() if not is_batch_counter(key)}
+
+
 def _official_names(
     raw: Mapping[str, Any], meta: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Undo what wrappers and older versions do to tensor names, and keep the student of a distilled pair.
+    """Undo what older versions do to tensor names, and keep the student of a distilled pair.
 
     Source: mmpose 1.3.2, models/pose_estimators/base.py (data_preprocessor, keypoint_head).
     """
     tensors = dict(raw)
     notes: tuple[str, ...] = ()
-    if tensors and all(key.startswith("module.") for key in tensors):
-        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
     if any(key.startswith("student.") for key in tensors):
         tensors, notes = _student(tensors, second_stage=config_flag(meta, "two_dis") is True)
     renamed = {}
@@ -210,9 +234,8 @@ def _official_names(
 
 def _normalisation(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Return the mean and std of the data_preprocessor: of a distilled pair the outer one, which both see."""
-    named = {key.removeprefix("module."): value for key, value in raw.items()}
     for prefix in ("data_preprocessor.", "student.data_preprocessor."):
-        found = {name: named[prefix + name] for name in ("mean", "std") if prefix + name in named}
+        found = {name: raw[prefix + name] for name in ("mean", "std") if prefix + name in raw}
         if found:
             return found
     return {}
@@ -258,6 +281,11 @@ def _plain_tensor(path: Path, key: str, value: Any) -> Tensor:
     if key.endswith(".running_var") and bool((value < 0).any()):
         raise CheckpointError(f"{path.name}: {key} holds negative variances", hint="the file is damaged")
     return value.detach().to(torch.float32)
+
+
+def is_batch_counter(key: str) -> bool:
+    """Tell whether a tensor counts the batches of training, which no result depends on."""
+    return key.endswith(".num_batches_tracked")
 
 
 def config_flag(meta: Mapping[str, Any], name: str) -> bool | None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from edgepose.nets.csp import BackboneDims
 
 MAX_INPUT_SIDE_PX = 2048
+# The eps of batch normalisation in the official networks of CSPNeXt, whose configurations name a SyncBN
+# without one: mmpose 1.3.2, projects/rtmpose; mmdet 3.3.0, configs/rtmdet.
+CSPNEXT_EPS = 1e-5
 UNKNOWN_LICENSE = "unknown (a checkpoint does not state it)"
 
 
@@ -75,9 +78,9 @@ def cspnext_size(dims: BackboneDims) -> str:
     return CSPNEXT_SIZES.get((dims.stem_channels[-1], blocks), "custom")
 
 
-def cspnext_dims(shapes: Shapes) -> BackboneDims:
+def cspnext_dims(shapes: Shapes, *, eps: float) -> BackboneDims:
     """Read the dimensions of a CSPNeXt backbone. Errors: CheckpointError."""
-    return backbone_dims(shapes, [f"backbone.stem.{index}" for index in range(3)], eps=1e-5)
+    return backbone_dims(shapes, [f"backbone.stem.{index}" for index in range(3)], eps=eps)
 
 
 def backbone_dims(shapes: Shapes, stem: Sequence[str], *, eps: float) -> BackboneDims:

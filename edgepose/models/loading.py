@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edgepose.artifact import KeypointSet, ModelSpec
 from edgepose.errors import CheckpointError, EdgePoseError
 from edgepose.models import rtmdet, rtmo, rtmpose, rtmw
-from edgepose.models.checkpoint import read_checkpoint
+from edgepose.models.checkpoint import is_batch_counter, read_checkpoint
 from edgepose.models.family import Family, Source
 from edgepose.models.shapes import Shapes
 from edgepose.models.training_config import check_activations, stated_preprocess
@@ -76,8 +76,11 @@ def build(source: Source) -> tuple[ModelSpec, nn.Module, tuple[str, ...]]:
     preprocess, preprocess_notes = stated_preprocess(plan.spec.preprocess, source.meta, source.normalisation)
     with torch.device("meta"):
         network = plan.make()
-    _check_tensors(family.title, network.state_dict(), source.tensors)
-    network.load_state_dict({**source.tensors, **plan.restored}, strict=True, assign=True)
+    expected = network.state_dict()
+    counters = {key: torch.zeros((), dtype=torch.long) for key in expected if is_batch_counter(key)}
+    weights = {key: value for key, value in expected.items() if key not in counters}
+    _check_tensors(family.title, weights, source.tensors)
+    network.load_state_dict({**source.tensors, **plan.restored, **counters}, strict=True, assign=True)
     network.eval().requires_grad_(False)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     spec = dataclasses.replace(plan.spec, parameters=parameters, preprocess=preprocess)

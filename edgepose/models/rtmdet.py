@@ -8,6 +8,7 @@ from typing import Any
 from edgepose.artifact import BoxHead, ModelSpec, Preprocess
 from edgepose.models.checkpoint import config_flag
 from edgepose.models.family import (
+    CSPNEXT_EPS,
     UNKNOWN_LICENSE,
     Family,
     Plan,
@@ -16,6 +17,7 @@ from edgepose.models.family import (
     cspnext_dims,
     cspnext_size,
 )
+from edgepose.models.norm_eps import norm_eps
 from edgepose.models.shapes import Shapes
 
 # Sources: mmdet 3.3.0, configs/rtmdet/rtmdet_{tiny,s,m,l}_8xb32-300e_coco.py, and mmpose 1.3.2,
@@ -46,12 +48,14 @@ def plan(source: Source) -> Plan:
     from edgepose.nets.rtmdet import STRIDES, Rtmdet, RtmdetDims
 
     shapes = source.shapes
-    backbone = cspnext_dims(shapes)
+    parts = ("backbone", "neck", "bbox_head")
+    eps, eps_notes = norm_eps(source.meta, dict.fromkeys(parts, CSPNEXT_EPS))
+    backbone = cspnext_dims(shapes, eps=eps["backbone"])
     predictors = [f"bbox_head.{kind}.{n}" for kind in ("rtm_cls", "rtm_reg") for n in range(len(STRIDES))]
     channels = shapes.agreed(*((f"{name}.weight", 1) for name in predictors))
     of_class = [f"{name}.{part}" for name in predictors[: len(STRIDES)] for part in ("weight", "bias")]
     classes = shapes.agreed(*((key, 0) for key in of_class))
-    notes: list[str] = []
+    notes = list(eps_notes)
 
     exp_on_distances = config_flag(source.meta, "exp_on_reg")
     if exp_on_distances is None:
@@ -73,7 +77,7 @@ def plan(source: Source) -> Plan:
             blocks=shapes.count("neck.top_down_blocks.0.blocks"),
             separable=shapes.has("neck.downsamples.0.depthwise_conv."),
             out_channels=shapes.width("neck.out_convs.0"),
-            eps=1e-5,
+            eps=eps["neck"],
         ),
         channels=channels,
         stacked_convs=shapes.count("bbox_head.cls_convs.0"),
@@ -81,7 +85,7 @@ def plan(source: Source) -> Plan:
         separable=shapes.has("bbox_head.cls_convs.0.0.depthwise_conv."),
         share_conv=_convolutions_shared(source),
         exp_on_distances=exp_on_distances,
-        eps=1e-5,
+        eps=eps["bbox_head"],
     )
     score, iou, candidates, detections = _PERSON_TEST if classes == 1 else _COCO_TEST
     names, class_notes = _class_names(classes, source.meta)

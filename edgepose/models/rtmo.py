@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgepose.artifact import ModelSpec, OneStageHead, Preprocess
 from edgepose.errors import CheckpointError
 from edgepose.models.family import UNKNOWN_LICENSE, Family, Plan, Source, backbone_dims, check_input_hw
+from edgepose.models.norm_eps import norm_eps
 from edgepose.models.rtmpose import gau_dims
 from edgepose.models.shapes import Shapes
 from edgepose.skeletons import choose_keypoints
@@ -25,6 +26,9 @@ _MAX_DETECTIONS = 1000
 # The longest period of a sine encoding, over which its periods are spread: the same source, and
 # models/necks/hybrid_encoder.py.
 _TEMPERATURES = {"head.dcc.spe.dim_t": 300.0, "neck.sincos_pos_enc.dim_t": 10000.0}
+
+# The eps of batch normalisation by the place of its norm_cfg: the same sources.
+_EPS = {"backbone": 1e-3, "neck": 1e-5, "neck.projector": 1e-5, "head.head_module_cfg": 1e-3}
 
 # (channels after the stem, blocks of the four stages) of CSPDarknet by its deepen and widen factors.
 _SIZES: dict[tuple[int, tuple[int, ...]], str] = {
@@ -47,7 +51,8 @@ def plan(source: Source) -> Plan:
     from edgepose.nets.rtmo import STRIDES, Rtmo, RtmoDims
 
     shapes = source.shapes
-    backbone = backbone_dims(shapes, ["backbone.stem.conv"], eps=1e-3)
+    eps, eps_notes = norm_eps(source.meta, _EPS)
+    backbone = backbone_dims(shapes, ["backbone.stem.conv"], eps=eps["backbone"])
     module = "head.head_module"
     keypoints = shapes.agreed(*_outputs("out_kpt_vis"), ("head.dcc.pos_enc", 0), ("head.loss_oks.sigmas", 0))
     pose_channels = shapes.agreed(*_outputs("out_pose"), ("head.dcc.pose_to_kpts.0.weight", 1))
@@ -76,6 +81,8 @@ def plan(source: Source) -> Plan:
             branch=shapes.width("neck.fpn_blocks.0.conv1"),
             blocks=shapes.count("neck.fpn_blocks.0.bottlenecks"),
             out=neck_out,
+            eps=eps["neck"],
+            projector_eps=eps["neck.projector"],
         ),
         in_channels=neck_out // 2,
         cls_width=shapes.width(f"{module}.conv_cls.0.0"),
@@ -85,10 +92,12 @@ def plan(source: Source) -> Plan:
         groups=_groups(shapes, pose_width),
         keypoints=keypoints,
         dcc=dcc,
+        head_eps=eps["head.head_module_cfg"],
     )
     blocks = tuple(stage.blocks for stage in backbone.stages)
     size = _SIZES.get((backbone.stem_channels[0], blocks), "custom")
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
+    notes = (*eps_notes, *notes)
     input_hw = source.input_hw
     if input_hw is None:
         side = 416 if size == "t" else 640

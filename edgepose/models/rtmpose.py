@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgepose.artifact import ModelSpec, SimccHead
 from edgepose.errors import CheckpointError, UsageError
 from edgepose.models.family import (
+    CSPNEXT_EPS,
     UNKNOWN_LICENSE,
     Family,
     Plan,
@@ -16,6 +17,7 @@ from edgepose.models.family import (
     cspnext_size,
     topdown_preprocess,
 )
+from edgepose.models.norm_eps import norm_eps
 from edgepose.models.shapes import Shapes
 from edgepose.skeletons import choose_keypoints
 
@@ -36,7 +38,8 @@ def plan(source: Source) -> Plan:
     from edgepose.nets.rtmpose import Rtmpose, RtmposeDims, SimccHeadDims
 
     shapes = source.shapes
-    backbone = cspnext_dims(shapes)
+    eps, eps_notes = norm_eps(source.meta, {"backbone": CSPNEXT_EPS})
+    backbone = cspnext_dims(shapes, eps=eps["backbone"])
     keypoints = shapes.agreed(("head.final_layer.weight", 0), ("head.final_layer.bias", 0))
     bins = (shapes.of("head.cls_x.weight", 2)[0], shapes.of("head.cls_y.weight", 2)[0])
     cells = shapes.of("head.mlp.1.weight", 2)[1]
@@ -54,7 +57,7 @@ def plan(source: Source) -> Plan:
         ),
     )
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
-    notes = (*split_ratio_notes(split_ratio), *notes)
+    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes)
     size = cspnext_size(backbone).replace("tiny", "t")
     spec = ModelSpec(
         name=f"rtmpose-{size}",

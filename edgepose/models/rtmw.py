@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgepose.artifact import ModelSpec, SimccHead
 from edgepose.models.family import (
+    CSPNEXT_EPS,
     UNKNOWN_LICENSE,
     Family,
     Plan,
@@ -12,6 +13,7 @@ from edgepose.models.family import (
     cspnext_size,
     topdown_preprocess,
 )
+from edgepose.models.norm_eps import norm_eps
 from edgepose.models.rtmpose import check_requested_input, gau_dims, simcc_input, split_ratio_notes
 from edgepose.models.shapes import Shapes
 from edgepose.skeletons import choose_keypoints
@@ -33,7 +35,9 @@ def plan(source: Source) -> Plan:
     from edgepose.nets.rtmw import Rtmw, RtmwDims
 
     shapes = source.shapes
-    backbone = cspnext_dims(shapes)
+    # The head has no such setting: mmpose 1.3.2, models/heads/coord_cls_heads/rtmw_head.py.
+    eps, eps_notes = norm_eps(source.meta, {"backbone": CSPNEXT_EPS, "neck": CSPNEXT_EPS})
+    backbone = cspnext_dims(shapes, eps=eps["backbone"])
     keypoints = shapes.width("head.final_layer")
     kernel = shapes.kernel(*(f"head.{n}.conv.weight" for n in ("final_layer", "final_layer2", "conv_dec")))
     axes = "xyz" if shapes.has("head.cls_z.") else "xy"
@@ -48,7 +52,7 @@ def plan(source: Source) -> Plan:
             blocks=shapes.count("neck.top_down_blocks.0.blocks"),
             separable=shapes.has("neck.downsamples.0.depthwise_conv."),
             out_channels=None,
-            eps=1e-5,
+            eps=eps["neck"],
         ),
         head=SimccHeadDims(
             in_channels=backbone.out_channels[-1],
@@ -60,7 +64,7 @@ def plan(source: Source) -> Plan:
         ),
     )
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
-    notes = (*split_ratio_notes(split_ratio), *notes)
+    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes)
     family = "rtmw3d" if axes == "xyz" else "rtmw"
     spec = ModelSpec(
         name=f"{family}-{cspnext_size(backbone)}",

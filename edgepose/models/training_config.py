@@ -35,7 +35,16 @@ _ACTIVATIONS = (
 )
 _SILU = ("SiLU", "Swish")
 
-_SILENT = "mean and std assumed, as in the official networks: the training configuration gives no numbers"
+# Without mean and std these normalise nothing; what another class does then is not known.
+_PREPROCESSORS = ("PoseDataPreprocessor", "DetDataPreprocessor", "ImgDataPreprocessor")
+# Either turns the BGR pictures that mmpose and mmdet load.
+_SWAPS = ("bgr_to_rgb", "rgb_to_bgr")
+
+_WHERE = "its training configuration"
+_UNREAD = (
+    "mean, std and channel order assumed, as in the official networks: the training configuration does not "
+    "write them out"
+)
 _HINT = "the network's preprocessing is not known then; correct it where the network was trained"
 
 
@@ -89,54 +98,67 @@ def stated_preprocess(
     stored: the tensors "mean" and "std" of its data_preprocessor, where it has them. Returns notes on what
     is unusual. Errors: CheckpointError (unusable numbers, or two statements that differ).
     """
-    settings = model_settings(meta).get("data_preprocessor")
-    stated = _of_settings(settings) if isinstance(settings, Mapping) else None
-    notes: tuple[str, ...] = ()
+    found = model_settings(meta).get("data_preprocessor")
+    settings: Mapping[str, Any] | None = found if isinstance(found, Mapping) else None
+    stated = _of_settings(settings, stored=bool(stored)) if settings is not None else None
     if stored:
         tensors = _of_tensors(stored)
-        expected = stated or _Stated(usual.mean, usual.std, None)
-        if not _rounds_to(expected.mean, tensors.mean) or not _rounds_to(expected.std, tensors.std):
-            if stated:
-                raise CheckpointError(
-                    f"its training configuration states {_described(stated)}, but its data_preprocessor "
-                    f"holds {_described(tensors)}",
-                    hint="remove the one that the network was not trained with",
-                )
-            stated = tensors
-            notes = (f"channel order assumed {usual.color}, as in the official networks",)
+        order = _order(settings) if settings and any(name in settings for name in _SWAPS) else None
+        expected = stated or _Stated(usual.mean, usual.std, order)
+        if _rounds_to(expected.mean, tensors.mean) and _rounds_to(expected.std, tensors.std):
+            stated = expected
+        elif stated is None:
+            stated = replace(tensors, color=order)
+        else:
+            raise CheckpointError(
+                f"its training configuration states {_described(stated)}, but its data_preprocessor "
+                f"holds {_described(tensors)}",
+                hint="remove the one that the network was not trained with",
+            )
     if stated is None:
-        silent = isinstance(settings, Mapping) and not stored
-        return usual, (_SILENT,) if silent else ()
+        return usual, (_UNREAD,) if found is not None else ()
     color = stated.color or usual.color
     given = replace(usual, mean=stated.mean, std=stated.std, color=color)  # type: ignore[arg-type]
-    if given == usual:
-        return usual, ()
-    return given, (
-        f"preprocessing as the checkpoint states it, not as usual: {_described(given)}",
-        *notes,
-    )
+    notes = []
+    if given != usual:
+        notes.append(f"preprocessing as the checkpoint states it, not as usual: {_described(given)}")
+    if stated.color is None and (given != usual or settings is not None):
+        notes.append(f"channel order assumed {color}, as in the official networks")
+    return given, tuple(notes)
 
 
-def _of_settings(settings: Mapping[str, Any]) -> _Stated | None:
-    """Read a data_preprocessor's settings; None where they do not state, written out, what they normalise.
+def _of_settings(settings: Mapping[str, Any], *, stored: bool) -> _Stated | None:
+    """Read a data_preprocessor's settings; None where they do not tell what is subtracted and divided by.
 
+    stored: the checkpoint holds a mean and std, which say more than silent settings do.
     Source: mmengine 0.10.7, model/base_model/data_preprocessor.py.
     """
     mean, std = settings.get("mean"), settings.get("std")
-    # Either turns the BGR pictures that mmpose and mmdet load; without a word mmengine does not.
-    swaps = [settings.get(name, False) for name in ("bgr_to_rgb", "rgb_to_bgr")]
-    if any(value is UNKNOWN for value in (mean, std, *swaps)) or (mean is None and std is None):
+    if mean is UNKNOWN or std is UNKNOWN:
         return None
-    where = "its training configuration"
-    if not all(isinstance(swap, bool) for swap in swaps):
-        raise CheckpointError(
-            f"the channel order that {where} states (bgr_to_rgb) is neither True nor False", hint=_HINT
-        )
+    if mean is None and std is None:
+        kind = settings.get("type", _PREPROCESSORS[0])
+        if stored or not isinstance(kind, str) or kind.rpartition(".")[2] not in _PREPROCESSORS:
+            return None
+        mean, std = (0.0,) * 3, (1.0,) * 3
     return _Stated(
-        mean=_numbers(mean, "mean", where, low=0),
-        std=_numbers(std, "std", where),
-        color="rgb" if any(swaps) else "bgr",
+        mean=_numbers(mean, "mean", _WHERE, low=0),
+        std=_numbers(std, "std", _WHERE),
+        color=_order(settings),
     )
+
+
+def _order(settings: Mapping[str, Any]) -> Literal["rgb", "bgr"] | None:
+    """Read the order of the channels; None where it is not written out. Errors: CheckpointError."""
+    # Without a word mmengine does not turn them.
+    swaps = [settings.get(name, False) for name in _SWAPS]
+    if not all(swap is UNKNOWN or isinstance(swap, bool) for swap in swaps):
+        raise CheckpointError(
+            f"the channel order that {_WHERE} states (bgr_to_rgb) is neither True nor False", hint=_HINT
+        )
+    if True in swaps:
+        return "rgb"
+    return None if UNKNOWN in swaps else "bgr"
 
 
 def _of_tensors(stored: Mapping[str, Tensor]) -> _Stated:
@@ -186,7 +208,9 @@ def _described(stated: _Stated | Preprocess) -> str:
 def _value(node: ast.expr) -> Any:
     """Return what an expression of values says: numbers, texts, lists, dictionaries, calls of dict."""
     if isinstance(node, ast.Constant):
-        return node.value
+        # Python does not print a number of some thousand digits, which a message would have to.
+        huge = isinstance(node.value, int) and node.value.bit_length() > 64
+        return UNKNOWN if huge else node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = _value(node.operand)
         return -value if isinstance(value, (int, float)) else UNKNOWN

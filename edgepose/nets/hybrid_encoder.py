@@ -20,7 +20,10 @@ HEADS = 8
 
 @dataclass(frozen=True, slots=True)
 class HybridEncoderDims:
-    """width: channels of every inner map; branch: of the CSP branches; out: of the two returned maps."""
+    """width: channels of every inner map; branch: of the CSP branches; out: of the two returned maps.
+
+    eps: of the batch normalisation outside the CSP layers, to which the original passes no setting.
+    """
 
     in_channels: tuple[int, int, int]
     width: int
@@ -29,6 +32,8 @@ class HybridEncoderDims:
     branch: int
     blocks: int
     out: int
+    eps: float = 1e-5
+    projector_eps: float = 1e-5
 
 
 class SinePositions(nn.Module):
@@ -174,10 +179,10 @@ class CspRepLayer(nn.Module):
 class ChannelMapper(nn.Module):
     """A 1x1 convolution with normalisation, without activation, for each of the two maps."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, eps: float) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
-            ConvBnAct(in_channels, out_channels, 1, activation=nn.Identity()) for _ in range(2)
+            ConvBnAct(in_channels, out_channels, 1, eps=eps, activation=nn.Identity()) for _ in range(2)
         )
 
     def forward(self, mid: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,21 +195,21 @@ class HybridEncoder(nn.Module):
 
     def __init__(self, dims: HybridEncoderDims) -> None:
         super().__init__()
-        width = dims.width
+        width, eps = dims.width, dims.eps
 
         def mix() -> CspRepLayer:
             return CspRepLayer(2 * width, width, branch=dims.branch, blocks=dims.blocks)
 
         self.input_proj = nn.ModuleList(
-            ConvBnAct(channels, width, 1, activation=nn.Identity()) for channels in dims.in_channels
+            ConvBnAct(channels, width, 1, eps=eps, activation=nn.Identity()) for channels in dims.in_channels
         )
         self.encoder = nn.ModuleList([Encoder(dims)])
         self.sincos_pos_enc = SinePositions(width // 4)
-        self.lateral_convs = nn.ModuleList(ConvBnAct(width, width, 1) for _ in range(2))
+        self.lateral_convs = nn.ModuleList(ConvBnAct(width, width, 1, eps=eps) for _ in range(2))
         self.fpn_blocks = nn.ModuleList(mix() for _ in range(2))
-        self.downsample_convs = nn.ModuleList(ConvBnAct(width, width, 3, stride=2) for _ in range(2))
+        self.downsample_convs = nn.ModuleList(ConvBnAct(width, width, 3, stride=2, eps=eps) for _ in range(2))
         self.pan_blocks = nn.ModuleList(mix() for _ in range(2))
-        self.projector = ChannelMapper(width, dims.out)
+        self.projector = ChannelMapper(width, dims.out, eps=dims.projector_eps)
 
     def forward(self, maps: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the maps of strides 16 and 32."""

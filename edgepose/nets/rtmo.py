@@ -25,6 +25,7 @@ class RtmoDims:
     """Everything that a checkpoint's shapes say about an RTMO network.
 
     in_channels: of each of the head's two branches; pose_width: of the pose branch, in `groups` groups.
+    head_eps: of the batch normalisation in both; the coordinate classifier's is fixed.
     """
 
     backbone: BackboneDims
@@ -37,6 +38,7 @@ class RtmoDims:
     groups: int
     keypoints: int
     dcc: DccDims
+    head_eps: float = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class RtmoHeadModule(nn.Module):
 
     def __init__(self, dims: RtmoDims) -> None:
         super().__init__()
-        eps = 1e-3
+        eps = dims.head_eps
 
         def cls_branch() -> nn.Sequential:
             widths = [dims.in_channels, *[dims.cls_width] * dims.cls_convs]

@@ -13,7 +13,10 @@ from edgepose.report.inventory import Inventory, Layer
 DIFF_FORMAT = "edgepose-diff"
 DIFF_VERSION = 1
 
-_FIGURES = ("max_abs", "relative", "cosine", "mean_px", "p95_px", "max_px", "ambiguous", "recall")
+_FIGURES = (
+    "max_abs", "relative", "cosine", "mean_px", "p95_px", "max_px", "depth_mean_px", "ambiguous", "recall",
+    "false_boxes",
+)  # fmt: skip
 
 
 def diff_bundles(a: OpenedBundle, b: OpenedBundle) -> dict[str, Any]:

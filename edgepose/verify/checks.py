@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgepose.verify import bootstrap
 from edgepose.verify.figures import number
+from edgepose.verify.shares import MOST_UNITS, units_for, units_to_see, upper_share
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +28,10 @@ MIN_POINTS = 10
 MIN_JOINT_PICTURES = 5
 # Resamplings of fewer pictures are too alike: their intervals are far too narrow.
 MIN_PICTURES = 10
+# A mean says nothing about far-off persons that the pictures happen to lack: it passes where they would show
+# a share of bad pictures as large as this one. 99 pictures do, at 95 %; a share of 1 % would take 299.
+UNSEEN_SHARE = 0.03
 _BIAS_CLIP_PX = 1.0
-_MAX_IMAGES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class Check:
     """One figure against its limit; less is better. keypoint: its joint, for a joint's check.
 
     seconds: how many seconds of video the interval rests on; None where it rests on pictures, and then
-    images is how many of these hold anything to compare.
+    images is how many of these hold anything to compare. least: a PASS takes as many of them. resampled_high:
+    the interval's end by resampling, where high is the larger one of an exact bound.
     """
 
     name: str
@@ -49,6 +53,8 @@ class Check:
     keypoint: str | None = None
     seconds: int | None = None
     images: int | None = None
+    least: int = 0
+    resampled_high: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -57,8 +63,18 @@ class Check:
         if self._rests_on_few or not known:
             return "INCONCLUSIVE"
         if self.high <= self.limit:
-            return "PASS"
+            return "INCONCLUSIVE" if self.hides_much else "PASS"
         return "FAIL" if self.low > self.limit else "INCONCLUSIVE"
+
+    @property
+    def may_exceed(self) -> bool:
+        """Whether what was seen, and not only what may be unseen, lets the figure be over its limit."""
+        return not (self.high if self.resampled_high is None else self.resampled_high) <= self.limit
+
+    @property
+    def hides_much(self) -> bool:
+        """Whether so few pictures may lack far-off persons that are not rare."""
+        return self.seconds is None and self.images is not None and self.images < self.least
 
     @property
     def _rests_on_few(self) -> bool:
@@ -71,14 +87,19 @@ class Check:
         """
         if self.verdict != "INCONCLUSIVE":
             return None
-        if self._rests_on_few:
-            return math.ceil(images * MIN_PICTURES / self.images) if self.images else None
-        distance = abs(self.estimate - self.limit)
-        arm = self.high - self.estimate if self.estimate < self.limit else self.estimate - self.low
         count = images if self.seconds is None else self.seconds
-        if not math.isfinite(arm) or distance <= 0 or arm / distance > math.sqrt(_MAX_IMAGES / count):
+        own = count if self.images is None else self.images
+        least = max(MIN_PICTURES, self.least if self.estimate <= self.limit else 0)
+        if own == 0:
             return None
-        return max(count + 1, math.ceil(count * (arm / distance) ** 2))
+        if self._rests_on_few or self.high <= self.limit:
+            return math.ceil(count * least / own)
+        distance = abs(self.estimate - self.limit)
+        high = self.high if self.resampled_high is None else self.resampled_high
+        arm = high - self.estimate if self.estimate < self.limit else self.estimate - self.low
+        if not math.isfinite(arm) or distance <= 0 or arm / distance > math.sqrt(MOST_UNITS / count):
+            return None
+        return max(count + 1, math.ceil(count * (arm / distance) ** 2), math.ceil(count * least / own))
 
     def as_member(self, images: int) -> dict[str, Any]:
         """Return an entry of "checks"."""
@@ -111,7 +132,45 @@ def accuracy_check(
     """
     loss = reference_ap - candidate_ap
     low, high = bootstrap.interval(loss[1:], confidence)
-    return Check("ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss, images=images)
+    return Check(
+        "ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss, images=images,
+        least=units_to_see(UNSEEN_SHARE, confidence),
+    )  # fmt: skip
+
+
+def share_check(
+    name: str,
+    title: str,
+    unit: str,
+    part: Floats,
+    whole: Floats,
+    limit: float,
+    weights: bootstrap.Weights,
+    confidence: float,
+    *,
+    factor: float = 100.0,
+    most: float = 1.0,
+    video: bool = False,
+) -> Check:
+    """Check `factor` times a share: the sum of part (N,) by that of whole, by picture or second of video.
+
+    most: the share in a picture, or a second, that is bad altogether.
+    """
+    total, units = float(whole.sum()), int((whole > 0).sum())
+    share = float(part.sum()) / total if total else math.nan
+    low, resampled = bootstrap.interval(
+        factor * bootstrap.ratios(weights, part[:, None], whole[:, None])[:, 0], confidence
+    )
+    high, least = math.nan, None
+    if units:
+        high = max(resampled, factor * most * upper_share(share / most, units, confidence))
+        least = units_for(share / most, limit / (factor * most), confidence)
+    if video and least:
+        least = math.ceil(least * len(whole) / units)
+    return Check(
+        name, title, unit, factor * share, low, high, limit, seconds=len(whole) if video else None,
+        images=None if video else units, least=least or 0, resampled_high=resampled,
+    )  # fmt: skip
 
 
 def drift_checks(
@@ -120,19 +179,14 @@ def drift_checks(
     limits: GateLimits,
     confidence: float,
     names: Sequence[str],
-    *,
-    labelled: bool,
 ) -> list[Check]:
-    """Check mean and 95th percentile of the drift, each joint's mean and bias, scores and persons.
-
-    labelled: there are labels, so that AP judges the persons that the candidate adds.
-    """
+    """Check mean and 95th percentile of the drift, each joint's mean and bias, scores and persons."""
     import numpy as np
 
     pictures = weights.shape[1]
     distance = drift.distance_input_px
     chosen = distance[drift.counts]
-    persons = _person_checks(drift, weights, limits, confidence, labelled=labelled)
+    persons = _person_checks(drift, weights, limits, confidence)
     if not chosen.size:
         if persons and not len(drift.picture_of):
             return persons
@@ -157,9 +211,8 @@ def drift_checks(
     ]  # fmt: skip
     checks += _joint_checks(drift, weights, sums, counts, limits, confidence, names)
     checks.append(_score_check(drift, weights, limits, confidence))
-    checks += persons
-    images = int(counts.any(axis=1).sum())
-    return [check if check.images is not None else replace(check, images=images) for check in checks]
+    images, least = int(counts.any(axis=1).sum()), units_to_see(UNSEEN_SHARE, confidence)
+    return [*(replace(check, images=images, least=least) for check in checks), *persons]
 
 
 def unjudged_joints(drift: Compared, names: Sequence[str]) -> list[str]:
@@ -193,8 +246,10 @@ def _joint_checks(
     joints = np.flatnonzero(_judged(drift))
     if not len(joints):
         return []
-    # A jump between two equal peaks is no bias: a shift counts for 1 px at most.
-    limited = np.clip(drift.shift_input_px, -_BIAS_CLIP_PX, _BIAS_CLIP_PX)
+    # A jump between two equal peaks is no bias: a shift counts for 1 px an axis at most, or for twice the
+    # limit, so that a shift that most of the points share breaks any limit.
+    most = max(_BIAS_CLIP_PX, 2 * limits.joint_bias_input_px)
+    limited = np.clip(drift.shift_input_px, -most, most)
     shift = np.where(drift.counts[..., None], limited, 0)
     x, y = (_per_picture(shift[..., axis], drift.picture_of, pictures) for axis in (0, 1))
     columns = np.concatenate([sums[:, joints], x[:, joints], y[:, joints]], axis=1)
@@ -240,31 +295,28 @@ def _score_check(drift: Compared, weights: bootstrap.Weights, limits: GateLimits
 
 
 def _person_checks(
-    drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float, *, labelled: bool
+    drift: Compared, weights: bootstrap.Weights, limits: GateLimits, confidence: float
 ) -> list[Check]:
-    """Check the persons that one run alone has, each as a share of its own; none where boxes were given."""
+    """Check the persons that one run alone has, each as a share of its own; none where boxes were given.
+
+    With labels, too: AP does not see the added ones whose scores are below those of all others.
+    """
     import numpy as np
 
     pairs = np.bincount(drift.picture_of, minlength=len(drift.unmatched))
     if (drift.person_of >= 0).all() and not drift.unmatched.any() and not drift.added.any():
         return []
-    sides = [("unmatched_persons", "persons not found again", drift.unmatched)]
-    if not labelled:
-        sides.append(("added_persons", "persons added", drift.added))
-    checks = []
-    for name, title, alone in sides:
-        persons = (pairs + alone).astype(np.float64)[:, None]
-        if not persons.any():
-            continue  # a share of nobody
-        shares = 100 * bootstrap.ratios(weights, alone.astype(np.float64)[:, None], persons)[:, 0]
-        estimate = 100 * float(alone.sum() / persons.sum())
-        checks.append(
-            Check(
-                name, title, "%", estimate, *bootstrap.interval(shares, confidence),
-                limits.unmatched_persons, images=int(persons.any(axis=1).sum()),
-            )
-        )  # fmt: skip
-    return checks
+    return [
+        share_check(
+            name, title, "%", alone.astype(np.float64), (pairs + alone).astype(np.float64),
+            limits.unmatched_persons, weights, confidence,
+        )
+        for name, title, alone in (
+            ("unmatched_persons", "persons not found again", drift.unmatched),
+            ("added_persons", "persons added", drift.added),
+        )
+        if (pairs + alone).any()  # else a share of nobody
+    ]  # fmt: skip
 
 
 def _per_picture(values: Floats, picture_of: NDArray[np.int64], pictures: int) -> Floats:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Two detections are one person from this overlap of their boxes on.
 _SAME_PERSON_IOU = 0.5
+# The keypoint score from which on a bundle takes a point for seen, where it does not say so itself.
+SEEN_SCORE = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,19 +73,31 @@ class Compared:
         return pictures
 
 
-def confident(reference: Floats) -> Bools:
-    """Tell which points of (M, K, 3) have a score in the upper half of all, and a positive one."""
+def confident(reference: Floats, seen: float = SEEN_SCORE) -> Bools:
+    """Tell which points of (M, K, 3) the run is sure of: their score is positive, and in the upper half of
+    all, or seen (as the bundle calls it) and in the upper half of its joint.
+
+    Half of all alone would leave out whole groups of a large set, such as the hands, whose scores are lower
+    than the body's. Half of each joint alone would let in joints that are out of sight in every picture,
+    whose places are noise.
+    """
     import numpy as np
 
     scores = reference[..., 2]
     if not scores.size:
         return np.zeros(scores.shape, bool)
-    chosen: Bools = (scores >= np.median(scores)) & (scores > 0)
+    least = np.minimum(np.median(scores), np.maximum(np.median(scores, axis=0), seen))
+    chosen: Bools = (scores >= least) & (scores > 0)
     return chosen
 
 
-def with_reference(reference: Predictions, candidate: Predictions, *, pictures: int) -> Compared:
-    """Pair the persons of two runs: by label where both ran on the labelled boxes, else by overlap."""
+def with_reference(
+    reference: Predictions, candidate: Predictions, *, pictures: int, seen: float = SEEN_SCORE
+) -> Compared:
+    """Pair the persons of two runs: by label where both ran on the labelled boxes, else by overlap.
+
+    seen: the reference's keypoint score threshold.
+    """
     import numpy as np
 
     mine, theirs = paired(reference, candidate, pictures)
@@ -94,7 +108,7 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
         against="reference",
         other=other,
         candidate=candidate.keypoints[theirs],
-        counts=confident(other),
+        counts=confident(other, seen),
         picture_of=reference.picture_of[mine],
         person_of=reference.person_of[mine],
         boxes=reference.boxes[mine, :4],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, Verdict, accuracy_check, drift_checks, overall
-from edgepose.verify.compared import Compared, with_reference
+from edgepose.verify.compared import SEEN_SCORE, Compared, with_reference
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.gate_limits import GateLimits
 from edgepose.verify.oks import Matches, match
@@ -40,9 +40,10 @@ def decide(
     samples: int = bootstrap.DEFAULT_SAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
+    seen: float = SEEN_SCORE,
 ) -> Decision:
     """Compare two runs on the same pictures: the statistics of the gate, without bundles."""
-    drift = with_reference(reference, candidate, pictures=len(data.pictures))
+    drift = with_reference(reference, candidate, pictures=len(data.pictures), seen=seen)
     matches = None
     if len(data.labelled):
         matches = (match(data, reference, sigmas), match(data, candidate, sigmas))
@@ -76,7 +77,7 @@ def decide_matched(
         ap = (first, second)
         labelled = int((matches[0].labels_in > 0).sum())
         checks.append(accuracy_check(*ap, limits, confidence, images=labelled))
-    checks += drift_checks(drift, weights, limits, confidence, names, labelled=matches is not None)
+    checks += drift_checks(drift, weights, limits, confidence, names)
     return Decision(tuple(checks), drift, weights, ap)
 
 

@@ -56,6 +56,8 @@ def diagnose(
     and return the drift there before and after; None where it cannot.
     """
     causes = differing_constants(*constants)
+    if not drift.counts.any():  # nobody in both runs, or no keypoint that the reference is sure of
+        return causes
     causes += _dead(drift)
     if not any(cause.cause == "dead_output" for cause in causes):
         causes += _exchanged(drift, names)
@@ -94,7 +96,7 @@ def _renamed(name: str, theirs: Sequence[str], mine: Sequence[str]) -> Cause:
 
 def _dead(drift: Compared) -> list[Cause]:
     theirs, mine = float(drift.other[..., 2].sum()), float(drift.candidate[..., 2].sum())
-    if not len(drift.other) or mine > _DEAD_SHARE * theirs:
+    if theirs <= 0 or mine > _DEAD_SHARE * theirs:
         return []
     return [
         Cause(

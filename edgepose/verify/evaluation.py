@@ -20,7 +20,14 @@ from edgepose.verify.figures import drift_member, errors_member, number, worst_m
 from edgepose.verify.oks import match
 from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, require_boxes
-from edgepose.verify.run_info import CREATED_BY, bundle_member, constants_of, data_member, skeleton_member
+from edgepose.verify.run_info import (
+    CREATED_BY,
+    bundle_member,
+    constants_of,
+    data_member,
+    seen_score,
+    skeleton_member,
+)
 
 if TYPE_CHECKING:
     from edgepose.artifact import KeypointSet
@@ -126,7 +133,10 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
             progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))
             theirs = predict(reference.path, data, recipe, processes=request.processes, progress=progress)
     labels = with_labels(data, found) if len(data.labelled) else None
-    drift = with_reference(theirs, found, pictures=len(data.pictures)) if theirs else None
+    drift = None
+    if theirs and reference:
+        seen = seen_score(reference.constants)
+        drift = with_reference(theirs, found, pictures=len(data.pictures), seen=seen)
     names = subject.points.keypoints
     weights = bootstrap.resample(len(data.pictures), request.samples, request.seed)
     worst = drift or labels

@@ -12,7 +12,7 @@ from edgepose.errors import InconclusiveError, LimitError, UsageError
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
 from edgepose.verify.baseline import Baseline, read_baseline, rounded
-from edgepose.verify.checks import Verdict, overall
+from edgepose.verify.checks import Verdict
 from edgepose.verify.compared import Compared, with_reference
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.decision import decide
@@ -29,7 +29,7 @@ from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.gate_members import accuracy_of, scores_of, summary_of
 from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, require_boxes, subset
-from edgepose.verify.run_info import CREATED_BY, data_member, skeleton_member
+from edgepose.verify.run_info import CREATED_BY, data_member, seen_score, skeleton_member
 from edgepose.verify.video import Tracks, compare, frame_count, track, video_checks, video_member
 
 GATE_FORMAT = "edgepose-gate"
@@ -134,10 +134,11 @@ def gate(request: GateRequest) -> dict[str, Any]:
         "boxes": recipe.boxes, "flip_test": False, "device": request.device,
         "confidence": request.confidence, "samples": request.samples, "seed": request.seed,
     }  # fmt: skip
+    seen = seen_score(reference.constants)
     theirs, mine, tracks = _run(request, candidate, reference, data, recipe)
     decision = decide(
         data, theirs, mine, limits, names=points.keypoints, sigmas=points.sigmas,
-        samples=request.samples, confidence=request.confidence, seed=request.seed,
+        samples=request.samples, confidence=request.confidence, seed=request.seed, seen=seen,
     )  # fmt: skip
     video = None
     causes = []
@@ -147,16 +148,18 @@ def gate(request: GateRequest) -> dict[str, Any]:
             motion, limits, samples=request.samples, confidence=request.confidence, seed=request.seed
         )
         video = video_member(request.video, tracks[0], motion)
-        if overall(judged) != "PASS":
+        if any(check.may_exceed for check in judged):
             causes += [cause.as_member() for cause in differing_constants(*(t.constants() for t in tracks))]
-    if decision.verdict != "PASS":
+    if any(check.may_exceed for check in decision.checks):
         found = diagnose(
             decision.drift,
             names=points.keypoints,
             constants=(reference.constants, candidate.constants),
             split_ratio=candidate.member["split_ratio"],
             precision=candidate.member["precision"],
-            again=_experimenter(candidate.path, data, theirs, recipe) if recipe.boxes == "labelled" else None,
+            again=None
+            if recipe.boxes != "labelled"
+            else _experimenter(candidate.path, data, theirs, recipe, seen),
         )
         causes += [cause.as_member() for cause in found]
     if video is not None:
@@ -168,7 +171,10 @@ def gate(request: GateRequest) -> dict[str, Any]:
         "created_by": CREATED_BY,
         "verdict": decision.verdict,
         "exit_code": EXIT_CODES[decision.verdict],
-        "summary": summary_of(decision, data, points.keypoints, causes),
+        "summary": summary_of(
+            decision, data, points.keypoints, causes,
+            depth=candidate.constants.get("pose.head.z_range") is not None,
+        ),
         "candidate": candidate.member,
         "reference": {**reference.member, "kind": reference.kind},
         "data": data_member(data, mine),
@@ -182,7 +188,7 @@ def gate(request: GateRequest) -> dict[str, Any]:
         "diagnosis": causes,
         "video": video,
         "worst": worst_member(decision.drift, data, points.keypoints),
-    }
+    }  # fmt: skip
 
 
 def _run(
@@ -219,7 +225,7 @@ def _require_as_many(candidate: Subject, theirs: Sequence[str], reference: Path)
 
 
 def _experimenter(
-    bundle: Path, data: Dataset, reference: Predictions, recipe: Recipe
+    bundle: Path, data: Dataset, reference: Predictions, recipe: Recipe, seen: float
 ) -> Callable[[Recipe], tuple[Compared, Compared]]:
     """Give a function that runs the candidate in another way on some pictures: drift before and after."""
     import numpy as np
@@ -229,7 +235,7 @@ def _experimenter(
 
     def drift(changed: Recipe) -> Compared:
         found = predict(bundle, data, changed, processes=1, only=pictures)
-        return with_reference(few, found, pictures=len(data.pictures))
+        return with_reference(few, found, pictures=len(data.pictures), seen=seen)
 
     before: list[Compared] = []
 

@@ -23,8 +23,14 @@ _SCORE_BINS = 10
 
 
 def summary_of(
-    decision: Decision, data: Dataset, names: Sequence[str], causes: Sequence[Mapping[str, str]]
+    decision: Decision,
+    data: Dataset,
+    names: Sequence[str],
+    causes: Sequence[Mapping[str, str]],
+    *,
+    depth: bool = False,
 ) -> str:
+    """Say in a sentence what was decided and why. depth: the network gives a z, which no check looks at."""
     pictures = len(data.pictures)
     verdict = decision.verdict
     bad = [check for check in decision.checks if check.verdict == verdict]
@@ -32,7 +38,8 @@ def summary_of(
         unjudged = unjudged_joints(decision.drift, names)
         seldom = f"; too seldom seen to be judged: {', '.join(unjudged)}" if unjudged else ""
         seen = " and ".join(dict.fromkeys(_what_was_seen(check, pictures) for check in decision.checks))
-        return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}"
+        unseen = "; depth (z) is not compared" if depth else ""
+        return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}{unseen}"
     worst = bad[0]
     rest = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
     cause = f"; {causes[0]['message']}" if causes else ""
@@ -40,6 +47,12 @@ def summary_of(
         return (
             f"{worst.title} is {worst.estimate:.3g} {worst.unit} ({worst.low:.3g} to {worst.high:.3g}), over "
             f"the limit {worst.limit:g}{rest}{cause}"
+        )
+    if worst.hides_much and worst.high <= worst.limit:
+        return (
+            f"{_what_was_seen(worst, pictures)} do not decide: {worst.title} is {worst.estimate:.3g} "
+            f"{worst.unit}, within the limit, but so few may lack the bad ones{rest}; "
+            + _what_decides(bad, pictures)
         )
     return (
         f"{_what_was_seen(worst, pictures)} do not decide: {worst.title} is {worst.estimate:.3g} "

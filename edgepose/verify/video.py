@@ -13,8 +13,8 @@ from edgepose.media import ReadAhead, Source, open_source
 from edgepose.pipeline import PosePipeline
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
-from edgepose.verify.checks import Check
-from edgepose.verify.compared import confident, overlapping
+from edgepose.verify.checks import Check, share_check
+from edgepose.verify.compared import SEEN_SCORE, confident, overlapping
 from edgepose.verify.figures import number
 from edgepose.verify.gate_limits import GateLimits
 from edgepose.verify.predictions import Predictions, input_scales
@@ -36,13 +36,17 @@ _MIN_POINTS = 100
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tracks:
-    """The N persons of a video's frames in order: persons.picture_of is the frame; ids (N,): their tracks."""
+    """The N persons of a video's frames in order: persons.picture_of is the frame; ids (N,): their tracks.
+
+    seen: the bundle's keypoint score threshold.
+    """
 
     persons: Predictions
     ids: Integers
     frames: int
     fps: float
     tracking: dict[str, Any]
+    seen: float = SEEN_SCORE
 
     @property
     def block_frames(self) -> int:
@@ -67,7 +71,7 @@ class Motion:
     those in both; switches: pairs
     whose candidate id is not that of the last pair of the same reference id. jitter (S, 2): of reference and
     candidate, input px, over `points`. behind, motion: their ratio is the lag in frames, over
-    moving_points.
+    moving_points. block_frames: the frames of a second.
     """
 
     persons: Floats
@@ -80,6 +84,7 @@ class Motion:
     behind: Floats
     motion: Floats
     moving_points: int
+    block_frames: int = round(_DEFAULT_FPS)
 
 
 def track(bundle: Path, video: Path, *, device: str, progress: Progress | None = None) -> Tracks:
@@ -101,6 +106,7 @@ def track(bundle: Path, video: Path, *, device: str, progress: Progress | None =
             if progress:
                 progress.advance(1)
         tracking = dict(pipeline.manifest.get("tracking", {}))
+        seen = pipeline.keypoint_threshold
     keypoints = np.concatenate([row[3] for row in rows]).astype(np.float64)
     keypoints[~np.isfinite(keypoints).all(axis=-1)] = 0
     count = sum(row[0] for row in rows)
@@ -113,11 +119,11 @@ def track(bundle: Path, video: Path, *, device: str, progress: Progress | None =
         picture_digests=(),
     )
     ids = np.concatenate([row[1] for row in rows])
-    tracks = Tracks(persons, ids, frames, source.fps or _DEFAULT_FPS, tracking)
+    tracks = Tracks(persons, ids, frames, source.fps or _DEFAULT_FPS, tracking, seen)
     if tracks.seconds < MIN_SECONDS:
         raise UsageError(
             f"{video}: {frames} frames at {tracks.fps:g} a second are too few to judge motion by",
-            hint=f"give {MIN_SECONDS} seconds or more; 30 decide better",
+            hint=f"give {MIN_SECONDS} seconds or more; a PASS takes 99 at the limits of int8, 149 of fp16",
         )
     return tracks
 
@@ -164,7 +170,7 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
     # Three frames in a row of one person, in both runs.
     steady = followed & (second_id[1:] == second_id[:-1]) & (frame[1:] == frame[:-1] + 1)
     middle = np.flatnonzero(steady[1:] & steady[:-1]) + 1
-    sure = confident(other)
+    sure = confident(other, reference.seen)
     sure = sure[middle - 1] & sure[middle] & sure[middle + 1]
     # The middle frame's scale for all three: a box that breathes is no motion of the points.
     inner = scale[middle, None, None]
@@ -186,6 +192,7 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
         behind=by_second(at, behind.sum(axis=1)),
         motion=by_second(at, motion.sum(axis=1)),
         moving_points=int(moving.sum()),
+        block_frames=reference.block_frames,
     )
 
 
@@ -206,17 +213,18 @@ def video_checks(
         return Check(name, title, unit, estimate, low, high, limit, seconds=seconds)
 
     checks = [
-        check(
-            "video_unmatched", "video: persons not found again", "%", limits.unmatched_persons, 100.0,
-            motion.lost, motion.persons,
+        share_check(
+            "video_unmatched", "video: persons not found again", "%", motion.lost, motion.persons,
+            limits.unmatched_persons, weights, confidence, video=True,
         ),
-        check(
-            "video_added", "video: persons added", "%", limits.unmatched_persons, 100.0,
-            motion.added, motion.added + motion.pairs,
+        share_check(
+            "video_added", "video: persons added", "%", motion.added, motion.added + motion.pairs,
+            limits.unmatched_persons, weights, confidence, video=True,
         ),
-        check(
-            "id_switches", "video: identity switches", "a 1,000 persons", limits.id_switches, 1000.0,
-            motion.switches, motion.pairs,
+        # In a second that is bad everybody is exchanged once.
+        share_check(
+            "id_switches", "video: identity switches", "a 1,000 persons", motion.switches, motion.pairs,
+            limits.id_switches, weights, confidence, factor=1000.0, most=1 / motion.block_frames, video=True,
         ),
     ]  # fmt: skip
     if motion.points.sum() >= _MIN_POINTS:

@@ -19,14 +19,14 @@ from edgepose.verify.gate import GateRequest, gate
 pytest.importorskip("torch", reason="optional: the extra convert is not installed")
 
 Bundles = dict[tuple[str, str], Path]
-PICTURES, SAMPLES = 40, 1000
+PICTURES, SAMPLES = 120, 1000  # a PASS takes 99 that have something to compare
 
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render labelled people."""
     folder = tmp_path_factory.mktemp("gate") / "people"
-    write_dataset(folder, DatasetRequest(PICTURES, 0, 5, (288, 384), (2, 3), ".png"))
+    write_dataset(folder, DatasetRequest(PICTURES, 0, 5, (288, 384), (1, 2), ".png"))
     return folder
 
 
@@ -257,7 +257,9 @@ def test_a_video_passes_and_tells_slower_smoothing(
     bundles: Bundles, people: Path, video: Path, tmp_path: Path
 ) -> None:
     reference = bundles["onnx", "fp32"]
-    result = run(bundles["ncnn", "fp32"], reference, people, video=video)
+    # Five seconds do not show how seldom persons are lost or exchanged.
+    few = ("unmatched_persons=50", "id_switches=20")
+    result = run(bundles["ncnn", "fp32"], reference, people, video=video, budgets=few)
     assert result["verdict"] == "PASS", result["summary"]
     assert "seconds of video" in result["summary"]
     seen = result["video"]

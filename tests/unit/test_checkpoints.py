@@ -19,13 +19,15 @@ from checkpoint_files import State, pose_meta, refused, save, small_state  # noq
 from edgepose.errors import CheckpointError, UsageError  # noqa: E402
 from edgepose.models import load_model  # noqa: E402
 
+COUNTER = ".num_batches_tracked"
 MUTATIONS = 150  # for each serialisation
 
 
 def same_weights(model: Any, state: State) -> bool:
-    """Compare a loaded network's weights with the ones that were saved."""
+    """Compare a loaded network's weights with the ones that were saved; its counters of batches are 0."""
     loaded = model.network.state_dict()
-    return loaded.keys() == state.keys() and all(torch.equal(loaded[k], state[k]) for k in state)
+    expected = {k: torch.tensor(0) if k.endswith(COUNTER) else v for k, v in state.items()}
+    return loaded.keys() == state.keys() and all(torch.equal(loaded[k], expected[k]) for k in state)
 
 
 LAYOUTS: dict[str, Callable[[State], Any]] = {
@@ -38,6 +40,24 @@ LAYOUTS: dict[str, Callable[[State], Any]] = {
         "state_dict": state,
         "ema_state_dict": {"steps": torch.tensor(7)} | {"module." + k: v * 2 for k, v in state.items()},
         "optimizer": {"state": {}, "param_groups": []},
+    },
+    "averaged alone": lambda state: {
+        "meta": pose_meta(),
+        "ema_state_dict": {"steps": torch.tensor(7)} | {"module." + k: v for k, v in state.items()},
+    },
+    "bare average": lambda state: {"steps": torch.tensor(7)} | {"module." + k: v for k, v in state.items()},
+    "torch's average": lambda state: {
+        "state_dict": {"n_averaged": torch.tensor(7)} | {"module." + k: v for k, v in state.items()}
+    },
+    "compiled": lambda state: {"_orig_mod." + k: v for k, v in state.items()},
+    "compiled and distributed": lambda state: {"module._orig_mod." + k: v for k, v in state.items()},
+    "distributed and compiled": lambda state: {"_orig_mod.module." + k: v for k, v in state.items()},
+    "compiled in part": lambda state: {
+        "state_dict": {k.replace("backbone.", "backbone._orig_mod."): v for k, v in state.items()}
+    },
+    "without counters": lambda state: {k: v for k, v in state.items() if not k.endswith(COUNTER)},
+    "counters of a long training": lambda state: {
+        k: torch.tensor(120_000) if k.endswith(COUNTER) else v for k, v in state.items()
     },
     "data preprocessor": lambda state: {
         "state_dict": {
@@ -119,6 +139,20 @@ def test_other_float_types_become_float32(dtype: Any, tmp_path: Path) -> None:
     assert same_weights(model, {k: v.float() if v.is_floating_point() else v for k, v in state.items()})
 
 
+@pytest.mark.parametrize("batches", [0, 7799, 120_000])
+def test_counters_in_half_precision_do_not_matter(batches: int, tmp_path: Path) -> None:
+    """{key: value.half()} turns them, too; from 65,520 on they are infinite."""
+    whole = small_state()
+    state = {k: torch.tensor(batches) if k.endswith(COUNTER) else v for k, v in whole.items()}
+    model = load_model(save(tmp_path / "a.pth", {k: v.half() for k, v in state.items()}))
+    assert same_weights(model, {k: v.half().float() for k, v in whole.items()})
+
+
+def test_averaged_weights_alone_are_noted(tmp_path: Path) -> None:
+    model = load_model(save(tmp_path / "a.pth", LAYOUTS["averaged alone"](small_state())))
+    assert any("ema_state_dict" in note for note in model.notes)
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     refused(tmp_path / "none.pth", "no such file", kind=UsageError)
     refused(tmp_path, "folder", kind=UsageError)
@@ -168,6 +202,10 @@ def test_wrong_documents(tmp_path: Path) -> None:
     refused(save(path, {"model": small_state(), "epoch": 1}), "no state_dict", "'model'")
     refused(save(path, {"state_dict": {}}), "empty")
     refused(save(path, {"state_dict": {"a": 1}}), "a is a int")
+    refused(save(path, {"ema_state_dict": {"steps": torch.tensor(7)}}), "no known network family")
+    refused(save(path, {"state_dict": 1, "ema_state_dict": small_state()}), "no state_dict")
+    twice = small_state() | {"_orig_mod.head.cls_x.weight": torch.zeros(1)}
+    refused(save(path, twice), "head.cls_x.weight twice")
 
 
 def test_unknown_family(tmp_path: Path) -> None:

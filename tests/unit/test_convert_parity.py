@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -28,6 +29,9 @@ POSE = ModelSpec(
     output_names=("simcc_x", "simcc_y"),
     license="Apache-2.0",
     parameters=1,
+)
+POSE_3D = dataclasses.replace(
+    POSE, head=SimccHead(2.0, POINTS, z_range=2.17), output_names=("simcc_x", "simcc_y", "simcc_z")
 )
 DETECTOR = ModelSpec(
     name="toy-detector",
@@ -140,14 +144,14 @@ def test_what_is_wrong_is_named(change: Callable[[Array], Array], message: str) 
 
 
 def test_tied_peaks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    wide = {**LIMITS, "fp16": Limits(9, 9, -1, 0, 1, 0, 2.5)}
+    wide = {**LIMITS, "fp16": Limits(9, 9, -1, 0, 1, 0, 2.5, 0.02)}
     monkeypatch.setattr(parity, "LIMITS", wide)
     with pytest.raises(ParityError, match=r"tied peaks: .* equal maxima in a row, over the limit 2\.5"):
         _compare(_pose_outputs(), _changed(_coarse), precision="fp16")
 
 
 def test_a_mean_shift_over_the_limit_is_named_with_value_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(0.3, 0.3, -1, 0, 0, 0, 9)})
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(0.3, 0.3, -1, 0, 0, 0, 9, 0.02)})
 
     def move_one(rows: Array) -> Array:
         rows = rows.copy()
@@ -170,7 +174,7 @@ def _two_peaks(first: float, second: float) -> list[list[Array]]:
 
 
 def test_a_jump_between_equal_peaks_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp16": Limits(0.3, 0.3, 0, 0, 0.4, 0.03, 9)})
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp16": Limits(0.3, 0.3, 0, 0, 0.4, 0.03, 9, 0.02)})
     result = _compare(_two_peaks(2.0, 1.99), _two_peaks(1.99, 2.0), precision="fp16")
     assert result.mean_px == 0
     assert result.ambiguous == pytest.approx(1 / 3, abs=0.01)
@@ -182,21 +186,71 @@ def test_a_jump_to_a_lower_peak_is_a_shift() -> None:
 
 
 def test_too_many_jumps_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(9, 9, 0, 0, 0.3, 0.1, 9)})
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(9, 9, 0, 0, 0.3, 0.1, 9, 0.02)})
     with pytest.raises(
         ParityError, match=r"33\.3% of the keypoints jump to an equal peak, over the limit 30%"
     ):
         _compare(_two_peaks(2.0, 1.99), _two_peaks(1.99, 2.0))
 
 
-def _maps(seed: int, *, shift_px: float = 0.0, silent: bool = False) -> list[Array]:
-    """Make detector outputs with one strong cell at each stride."""
+def _pose_3d_outputs(change: Callable[[Array], Array] = np.copy) -> list[list[Array]]:
+    return [[*sample, change(_rows(96, 200 + seed))] for seed, sample in enumerate(_pose_outputs())]
+
+
+def _ignore_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+    blind = {name: dataclasses.replace(limits, cosine=-1) for name, limits in LIMITS.items()}
+    monkeypatch.setattr(parity, "LIMITS", blind)
+
+
+def test_only_3d_networks_have_depths() -> None:
+    assert _compare(_pose_outputs(), _pose_outputs()).depth_mean_px is None
+    assert _compare(_pose_3d_outputs(), _pose_3d_outputs(), POSE_3D).depth_mean_px == 0
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "mixed", "int8"])
+def test_a_wrong_depth_is_refused(monkeypatch: pytest.MonkeyPatch, precision: Precision) -> None:
+    blind = dataclasses.replace(LIMITS[precision], cosine=-1)
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, precision: blind})
+    with pytest.raises(
+        ParityError, match=r"depths shift by \d+\.\d+ px in the mean \(a bin of z counted"
+    ) as e:
+        _compare(_pose_3d_outputs(), _pose_3d_outputs(lambda rows: -rows), POSE_3D, precision)
+    (result,) = e.value.stages
+    assert result.mean_px == 0
+
+
+def test_a_bin_of_depth_is_as_long_as_one_of_x(monkeypatch: pytest.MonkeyPatch) -> None:
+    _ignore_cosine(monkeypatch)
+    moved = _pose_3d_outputs(lambda rows: np.roll(rows, 1, axis=2))
+    with pytest.raises(ParityError, match=r"depths shift by 0\.500 px .*, over the limit 0\.3 px") as caught:
+        _compare(_pose_3d_outputs(), moved, POSE_3D, "fp16")
+    assert caught.value.stages[0].mean_px == 0
+
+
+def test_a_depth_that_jumps_between_equal_peaks_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp16": Limits(0.3, 0.3, 0, 0, 0.4, 0.03, 9, 0.02)})
+    references, candidates = _pose_3d_outputs(), _pose_3d_outputs()
+    for outputs, first, second in ((references, 2.0, 1.99), (candidates, 1.99, 2.0)):
+        for sample in outputs:
+            sample[2][0, -1] = 0.01
+            sample[2][0, -1, 10], sample[2][0, -1, 80] = first, second
+    result = _compare(references, candidates, POSE_3D, "fp16")
+    assert (result.mean_px, result.depth_mean_px) == (0, 0)
+    assert result.ambiguous == pytest.approx(1 / 3, abs=0.01)
+
+
+def _maps(
+    seed: int, *, shift_px: float = 0.0, silent: bool = False, other: float | None = None
+) -> list[Array]:
+    """Make detector outputs with one strong cell at each stride, and another of the score `other`."""
     classes, boxes = [], []
     for stride in (8, 16, 32):
         side = HEIGHT // stride
         logits = np.full((1, 1, side, side), -8, np.float32)
         if not (silent and stride == 16):
             logits[0, 0, seed % side, side - 1] = 3
+        if other is not None and stride == 8:
+            logits[0, 0, (seed + 4) % side, 0] = np.log(other / (1 - other))
         classes.append(logits)
         distances = np.full((1, 4, side, side), 10.0 / stride, np.float32)
         distances[0, 0] += shift_px / stride
@@ -217,9 +271,61 @@ def test_a_shifted_box_is_refused() -> None:
 
 
 def test_a_lost_box_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(9, 9, -1, 0.99, 1, 0, 9)})
+    monkeypatch.setattr(parity, "LIMITS", {**LIMITS, "fp32": Limits(9, 9, -1, 0.99, 1, 0, 9, 0.02)})
     with pytest.raises(ParityError, match=r"recall 0\.\d+ is below the limit 0\.99"):
         _compare([_maps(i) for i in range(3)], [_maps(i, silent=True) for i in range(3)], DETECTOR)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "mixed", "int8"])
+def test_a_false_box_is_refused(monkeypatch: pytest.MonkeyPatch, precision: Precision) -> None:
+    _ignore_cosine(monkeypatch)
+    references, candidates = [_maps(i) for i in range(5)], [_maps(i, other=0.6) for i in range(5)]
+    with pytest.raises(
+        ParityError, match=r"false boxes: \d\d\.\d% of those found are none of the reference's, over"
+    ) as caught:
+        _compare(references, candidates, DETECTOR, precision)
+    (result,) = caught.value.stages
+    assert result.recall == 1 and result.false_boxes is not None
+    assert result.false_boxes > result.limits["false_boxes"]
+
+
+@pytest.mark.parametrize(("precision", "offset"), [("fp16", 0.25), ("mixed", 1.0), ("int8", 1.0)])
+def test_a_detector_that_is_too_sure_is_refused(
+    monkeypatch: pytest.MonkeyPatch, precision: Precision, offset: float
+) -> None:
+    """Its scores go up everywhere, so that it loses no box, and none is moved."""
+    _ignore_cosine(monkeypatch)
+    references = [_maps(i) for i in range(3)]
+    for outputs in references:
+        outputs[0][0, 0].flat = np.linspace(-2, 0, outputs[0].size)
+        outputs[3][:] = 0.4  # cells that do not overlap
+    surer = [[a + np.float32(offset) if a.shape[1] == 1 else a for a in outputs] for outputs in references]
+    _compare(references, references, DETECTOR, precision)
+    with pytest.raises(ParityError, match="false boxes: ") as caught:
+        _compare(references, surer, DETECTOR, precision)
+    assert (caught.value.stages[0].recall, caught.value.stages[0].mean_px) == (1, 0)
+
+
+@pytest.mark.parametrize("score", [0.31, 0.9])
+def test_a_picture_of_nobody_has_no_false_box_but_a_sure_one(score: float) -> None:
+    nobody: list[Array] = [a if a.shape[1] == 4 else np.full_like(a, -8) for a in _maps(0)]
+    somebody = [a.copy() for a in nobody]
+    somebody[0][0, 0, 1, 1] = np.log(score / (1 - score))
+    others = [_maps(i) for i in range(1, 4)]
+    found = decoded.compare_decoded(DETECTOR, [nobody], [somebody], LIMITS["fp32"])
+    assert (found.recall, found.false_boxes) == (None, None if score == 0.31 else 1)
+    found = decoded.compare_decoded(DETECTOR, [*others, nobody], [*others, somebody], LIMITS["fp32"])
+    assert found.recall == 1 and (found.false_boxes == 0) == (score == 0.31)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.29, 0.31), (0.31, 0.29), (0.29, 0.34), (0.25, 0.31)])
+def test_a_box_about_the_threshold_is_not_false(before: float, after: float) -> None:
+    references, candidates = (
+        [_maps(i, other=before) for i in range(5)],
+        [_maps(i, other=after) for i in range(5)],
+    )
+    result = _compare(references, candidates, DETECTOR)
+    assert (result.recall, result.false_boxes) == (1, 0)
 
 
 def test_iou_of_known_boxes() -> None:

@@ -15,6 +15,7 @@ import packs  # noqa: E402
 from edgepose.artifact import KeypointSet  # noqa: E402
 from edgepose.errors import CheckpointError  # noqa: E402
 from edgepose.models import loading  # noqa: E402
+from edgepose.models.checkpoint import is_batch_counter  # noqa: E402
 from edgepose.models.family import Plan, Source  # noqa: E402
 from edgepose.models.loading import FAMILIES  # noqa: E402
 from edgepose.models.shapes import Shapes  # noqa: E402
@@ -280,6 +281,59 @@ def test_detector_input_and_distances_can_be_stated() -> None:
     assert spec.preprocess.input_hw == (384, 512)
 
 
+def configured(**parts: str) -> dict[str, Any]:
+    """Give meta data whose configuration has these parts of a model."""
+    return {
+        "cfg": "model = dict(" + ", ".join(f"{part}=dict({text})" for part, text in parts.items()) + ")\n"
+    }
+
+
+def eps_of_parts(plan: Plan, *parts: str) -> list[set[float]]:
+    """List the eps of all batch normalisations under each name, and then of all others."""
+    with torch.device("meta"):
+        network = plan.make()
+    kinds = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d)
+    found = {name: module.eps for name, module in network.named_modules() if isinstance(module, kinds)}
+    groups = [{eps for name, eps in found.items() if name.startswith(part)} for part in parts]
+    return [*groups, {eps for name, eps in found.items() if not name.startswith(parts)}]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [("rtmdet-m", ("backbone", "neck", "bbox_head")), ("rtmw-m", ("backbone", "neck"))],
+)
+def test_each_part_has_the_eps_that_is_stated_for_it(name: str, parts: tuple[str, ...]) -> None:
+    state = build(name, 80, (256, 192)).state_dict()
+    others: set[float] = set() if name.startswith("rtmdet") else {1e-5}
+    for number, part in enumerate(parts):
+        plan = planned(state, meta=configured(**{part: "norm_cfg=dict(type='BN', eps=0.25)"}))
+        expected = [{0.25} if n == number else {1e-5} for n in range(len(parts))]
+        assert eps_of_parts(plan, *parts) == [*expected, others]
+        assert any(f"not as usual: {part} 0.25" in note for note in plan.notes)
+    classes = {"backbone": "CSPNeXt", "neck": "mmdet.CSPNeXtPAFPN", "bbox_head": "RTMDetSepBNHead"}
+    plan = planned(state, meta=configured(**{part: f"type='{classes[part]}'" for part in parts}))
+    assert eps_of_parts(plan, *parts) == [*[{1e-3}] * len(parts), others]
+
+
+def test_rtmo_has_the_eps_that_is_stated_for_each_part() -> None:
+    """Its neck passes the setting to some layers only."""
+    state = build("rtmo-t", 17, (416, 416)).state_dict()
+    neck = [f"neck.{layers}." for layers in ("input_proj", "lateral_convs", "downsample_convs")]
+    parts = ("backbone", "head.head_module", "neck.projector", *neck)
+    usual = [{1e-3}, {1e-3}, *[{1e-5}] * 5]
+
+    def found(**stated: str) -> list[set[float]]:
+        return eps_of_parts(planned(state, meta=configured(**stated)), *parts)
+
+    assert found() == usual
+    eps = "norm_cfg=dict(type='BN', eps=0.25)"
+    assert found(backbone=eps) == [{0.25}, *usual[1:]]
+    assert found(head=f"head_module_cfg=dict({eps})") == [usual[0], {0.25}, *usual[2:]]
+    assert found(neck=f"projector=dict({eps}), type='HybridEncoder'") == [*usual[:2], {0.25}, *usual[3:]]
+    assert found(neck=eps) == [*usual[:3], *[{0.25}] * 3, {1e-5}]
+    assert found(backbone="norm_cfg=dict(type='BN')", head="head_module_cfg=dict()") == [{1e-5}, *usual[1:]]
+
+
 def test_separate_head_convolutions_stay_separate() -> None:
     """A detector whose strides were trained apart is not tied."""
     dims = rtmdet_dims("tiny", 1)
@@ -319,8 +373,9 @@ def test_a_missing_or_misshapen_tensor_is_named(name: str, count: int, input_hw:
 
 
 def weightless(state: dict[str, Any]) -> dict[str, Any]:
-    """Give zeros in the shapes and types of a state_dict, without their memory."""
-    return {key: torch.zeros((), dtype=value.dtype).expand(value.shape) for key, value in state.items()}
+    """Give zeros in the shapes and types of what is read of a state_dict, without their memory."""
+    read = {key: value for key, value in state.items() if not is_batch_counter(key)}
+    return {key: torch.zeros((), dtype=value.dtype).expand(value.shape) for key, value in read.items()}
 
 
 def refusal(tensors: dict[str, Any]) -> str:

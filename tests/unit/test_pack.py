@@ -98,7 +98,7 @@ def test_an_existing_bundle_is_replaced_whole(
         monkeypatch.setattr(pack, "_exchange", lambda a, b: False)
     target = tmp_path / "bundle"
     for text in ("old", "new"):
-        with _stage(target, text) as staged:
+        with _stage(target, text, force=True) as staged:
             staged.publish()
     assert (target / "a.bin").read_text() == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
@@ -111,12 +111,80 @@ def test_a_replacement_that_fails_leaves_the_old_bundle(
     with _stage(target, "old") as staged:
         staged.publish()
     monkeypatch.setattr(pack, "_exchange", lambda a, b: False)
-    with pytest.raises(FileNotFoundError), _stage(target, "new") as staged:
+    with pytest.raises(FileNotFoundError), _stage(target, "new", force=True) as staged:
         assert staged.folder is not None
         staged.folder.rename(tmp_path / "moved")
         staged.publish()
     assert (target / "a.bin").read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "moved"]
+
+
+def _appear(target: Path, kind: str) -> None:
+    """Make something under the name that a bundle will get."""
+    if kind == "link":
+        target.symlink_to(target.parent / "absent")
+    elif kind == "file":
+        target.write_text("mine")
+    else:
+        target.mkdir()
+        if kind == "folder":
+            (target / "thesis.txt").write_text("mine")
+
+
+def _content(folder: Path) -> dict[str, str]:
+    """List what lies in a folder: files with their text, links with their target, folders."""
+
+    def value(path: Path) -> str:
+        if path.is_symlink():
+            return str(path.readlink())
+        return path.read_text() if path.is_file() else ""
+
+    return {str(path.relative_to(folder)): value(path) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("kind", ["folder", "empty folder", "file", "link"])
+@pytest.mark.parametrize("force", [False, True])
+def test_what_appears_after_staging_stays(kind: str, force: bool, tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    message = "is not a bundle" if force else "exists already"
+    with pytest.raises(UsageError, match=message), _stage(target, force=force) as staged:
+        _appear(target, kind)
+        before = {name: text for name, text in _content(tmp_path).items() if name.startswith("bundle")}
+        staged.publish()
+    assert _content(tmp_path) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link"])
+@pytest.mark.parametrize("force", [False, True])
+def test_what_appears_at_the_last_moment_stays(
+    kind: str, force: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the check and the renaming, which the file system itself then refuses."""
+    target = tmp_path / "bundle"
+    rename = Path.rename
+
+    def late(self: Path, to: Path) -> Path:
+        _appear(target, kind)
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(UsageError, match="exists already"), _stage(target, force=force) as staged:
+        staged.publish()
+    _appear(tmp_path / "second", kind)
+    monkeypatch.undo()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "second"]
+    found = _content(tmp_path)
+    assert found["bundle"] == found["second"] and found.get("bundle/thesis.txt", "mine") == "mine"
+
+
+def test_of_two_at_a_time_the_first_gets_the_name(tmp_path: Path) -> None:
+    target = tmp_path / "bundle"
+    with _stage(target, "first") as first, _stage(target, "second") as second:
+        first.publish()
+        with pytest.raises(UsageError, match="exists already"):
+            second.publish()
+    assert (target / "a.bin").read_text() == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 def test_an_existing_bundle_is_refused_without_force(tmp_path: Path) -> None:

@@ -18,13 +18,22 @@ MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 OFFICIAL = "type='PoseDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], "
 
 
-def cfg(preprocessor: str, backbone: str = "act_cfg=dict(type='SiLU')", head: str = "act_fn='SiLU'") -> str:
+SYNC_BN = "norm_cfg=dict(type='SyncBN')"
+BATCH_NORM = "eps of batch normalisation"
+
+
+def cfg(
+    preprocessor: str,
+    backbone: str = "act_cfg=dict(type='SiLU')",
+    head: str = "act_fn='SiLU'",
+    norm: str = SYNC_BN,
+) -> str:
     """Give a configuration as mmengine writes it into a checkpoint."""
     return (
         "codec = dict(type='SimCCLabel', input_size=(\n    64,\n    64,\n))\n"
         "model = dict(\n"
-        f"    backbone=dict(\n        {backbone},\n        init_cfg=dict(type='Pretrained'),\n"
-        "        type='CSPNeXt'),\n"
+        f"    backbone=dict(\n        {backbone},\n        {norm},\n"
+        "        init_cfg=dict(type='Pretrained'),\n        type='CSPNeXt'),\n"
         f"    data_preprocessor=dict(\n        {preprocessor}),\n"
         f"    head=dict(gau_cfg=dict({head}), loss=dict(beta=-1.0, mask=[1, 2])),\n"
         "    test_cfg=dict(flip_test=True),\n"
@@ -150,7 +159,7 @@ def test_two_statements_that_differ_are_refused(tmp_path: Path) -> None:
     [
         cfg("mean=levels, std=[1, 1, 1]"),
         cfg("mean=[0, 0, zero], std=[1, 1, 1]"),
-        cfg("mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=turned"),
+        cfg("mean=[0, 0, 0x" + "f" * 20_000 + "], std=[1, 1, 1]"),  # Python cannot print it
         cfg("mean=[0, 0, 0], std=[1, 1, 1], **more"),
         cfg("mean=[0, 0, 0], std=[1, 1, 1]") + cfg("mean=[1, 0, 0], std=[1, 1, 1]"),
         "train(model=dict(data_preprocessor=dict(mean=[0, 0, 0], std=[1, 1, 1])))",
@@ -167,11 +176,109 @@ def test_what_is_not_written_out_is_no_statement(text: str, tmp_path: Path) -> N
     assert load(tmp_path / "a.pth", text).spec == load(tmp_path / "b.pth").spec
 
 
-def test_a_silent_data_preprocessor_is_noted(tmp_path: Path) -> None:
-    model = load(tmp_path / "a.pth", cfg("type='PoseDataPreprocessor', pad_size_divisor=32"))
+@pytest.mark.parametrize(
+    ("stated", "color"),
+    [
+        ("type='PoseDataPreprocessor', pad_size_divisor=32", "bgr"),
+        ("type='mmdet.DetDataPreprocessor', bgr_to_rgb=False", "bgr"),
+        ("type='PoseDataPreprocessor', mean=None, std=None, bgr_to_rgb=True", "rgb"),
+        ("bgr_to_rgb=True", "rgb"),
+    ],
+)
+def test_without_mean_and_std_nothing_is_normalised(stated: str, color: str, tmp_path: Path) -> None:
+    """So mmengine has it; the channels are in the stated order."""
+    model = load(tmp_path / "a.pth", cfg(stated))
+    preprocess = model.spec.preprocess
+    assert (preprocess.mean, preprocess.std, preprocess.color) == ((0, 0, 0), (1, 1, 1), color)
     assert notes_on_preprocessing(model) == [
-        "mean and std assumed, as in the official networks: the training configuration gives no numbers"
+        f"preprocessing as the checkpoint states it, not as usual: {color}, mean 0, 0, 0, std 1, 1, 1"
     ]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["type='Mine'", "type=Mine, bgr_to_rgb=False", "type='PoseDataPreprocessor', mean=levels", "**base"],
+)
+def test_an_unreadable_preprocessing_is_assumed_and_noted(stated: str, tmp_path: Path) -> None:
+    model = load(tmp_path / "a.pth", cfg(stated))
+    assert model.spec == load(tmp_path / "b.pth").spec
+    (note,) = notes_on_preprocessing(model)
+    assert note.startswith("mean, std and channel order assumed, as in the official networks")
+
+
+@pytest.mark.parametrize(
+    ("stated", "mean"), [("mean=[0, 0, 0], std=[1, 1, 1], ", (0, 0, 0)), (OFFICIAL, MEAN)]
+)
+def test_an_unreadable_order_is_assumed_and_noted(
+    stated: str, mean: tuple[float, ...], tmp_path: Path
+) -> None:
+    model = load(tmp_path / "a.pth", cfg(stated + "bgr_to_rgb=turned"))
+    assert (model.spec.preprocess.mean, model.spec.preprocess.color) == (mean, "rgb")
+    assert notes_on_preprocessing(model)[-1] == "channel order assumed rgb, as in the official networks"
+
+
+@pytest.mark.parametrize("mean", [MEAN, (1, 2, 3)])
+def test_stored_numbers_are_in_the_order_that_silent_settings_state(
+    mean: tuple[float, ...], tmp_path: Path
+) -> None:
+    tensors = {"mean": torch.tensor(mean), "std": torch.tensor(STD)}
+    model = load(tmp_path / "a.pth", cfg("type='Mine', bgr_to_rgb=False"), **tensors)
+    preprocess = model.spec.preprocess
+    assert (preprocess.mean, preprocess.std, preprocess.color) == (mean, STD, "bgr")
+    assert len(notes_on_preprocessing(model)) == 1
+
+
+def built_eps(model: Any) -> set[float]:
+    return {module.eps for module in model.network.modules() if isinstance(module, torch.nn.BatchNorm2d)}
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps"),
+    [
+        (SYNC_BN, 1e-5),
+        ("norm_cfg=dict(type='BN', requires_grad=True, eps=1e-05)", 1e-5),
+        ("norm_cfg=dict(type='BN', momentum=0.03, eps=0.001)", 1e-3),
+        ("norm_cfg=dict(type='BN', eps=1)", 1.0),
+        ("norm_eval=False", 1e-3),  # the default of the class
+    ],
+)
+def test_the_stated_eps_is_built(norm: str, eps: float, tmp_path: Path) -> None:
+    model = load(tmp_path / "a.pth", cfg(OFFICIAL + "bgr_to_rgb=True", norm=norm))
+    assert built_eps(model) == {eps} and model.network.dims.backbone.eps == eps
+    usual = load(tmp_path / "b.pth")
+    assert built_eps(usual) == {1e-5} and model.spec == usual.spec
+    notes = [note for note in model.notes if BATCH_NORM in note]
+    assert len(notes) == (eps != 1e-5)
+    assert all(f"not as usual: backbone {eps:g}" in note for note in notes)
+    picture = torch.randn(1, 3, 64, 64)
+    same = torch.equal(model.network.backbone(picture)[-1], usual.network.backbone(picture)[-1])
+    assert same == (eps == 1e-5)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    ["norm_cfg=norm", "norm_cfg=dict(type='BN', eps=small)", "norm_cfg=None", "norm_cfg=dict(**norm)"],
+)
+def test_an_eps_that_is_not_written_out_is_assumed_and_noted(norm: str, tmp_path: Path) -> None:
+    model = load(tmp_path / "a.pth", cfg(OFFICIAL + "bgr_to_rgb=True", norm=norm))
+    assert built_eps(model) == {1e-5}
+    (note,) = [note for note in model.notes if BATCH_NORM in note]
+    assert "assumed" in note and "backbone 1e-05" in note
+
+
+def test_an_unknown_backbones_default_is_not_guessed(tmp_path: Path) -> None:
+    text = "model = dict(backbone=dict(type='Mine'))"
+    model = load(tmp_path / "a.pth", text)
+    assert built_eps(model) == {1e-5}
+    assert any(BATCH_NORM in note and "assumed" in note for note in model.notes)
+    assert built_eps(load(tmp_path / "a.pth", "model = dict(neck=dict(eps=0.5))")) == {1e-5}
+
+
+@pytest.mark.parametrize("eps", ["0", "-0.001", "1e999", "'0.001'", "None", "True", "[1]"])
+def test_an_unusable_eps_is_refused(eps: str, tmp_path: Path) -> None:
+    text = cfg(OFFICIAL + "bgr_to_rgb=True", norm=f"norm_cfg=dict(type='BN', eps={eps})")
+    path = save(tmp_path / "a.pth", {"meta": {"cfg": text}, "state_dict": small_state()})
+    assert refused(path, "eps of batch normalisation", "(backbone.norm_cfg)", "above 0").hint
 
 
 def test_settings_are_read_without_running_them() -> None:

@@ -17,7 +17,7 @@ def stages(report: Report) -> Markup:
     """Return the table of stages: each against the torch fp32 network."""
     head = [
         "", "network", "stage", "precision", "", "mean px", "limit px", "share of the limit",
-        "p95 px", "max px", "max abs", "cosine", "recall", "samples", "engine",
+        "p95 px", "max px", "depth px", "max abs", "cosine", "recall", "false boxes", "samples", "engine",
     ]  # fmt: skip
     rows = []
     for subject in report.subjects:
@@ -51,9 +51,10 @@ def _stage(stage: Mapping[str, Any]) -> list[Child]:
         number(mean),
         DASH if limit is None else f"{limit:g}",
         share,
-        *(number(stage.get(name)) for name in ("p95_px", "max_px", "max_abs")),
+        *(number(stage.get(name)) for name in ("p95_px", "max_px", "depth_mean_px", "max_abs")),
         DASH if cosine is None else f"{cosine:.7g}",
         number(stage.get("recall")),
+        number(stage.get("false_boxes")),
         DASH if None in samples else f"{samples[0]} + {samples[1]}",
         stage.get("engine", DASH),
     ]
