@@ -24,6 +24,9 @@ _RENAME_EXCHANGE = 2
 
 def refuse_existing(target: Path, *, force: bool) -> None:
     """Refuse to write where something lies, unless it is a bundle and `force` is set. Errors: UsageError."""
+    above = next((path for path in target.parents if os.path.lexists(path)), None)
+    if above is not None and not above.is_dir():
+        raise UsageError(f"{above} is no folder", hint="-o names the folder for the bundles")
     if not os.path.lexists(target):
         return
     if not force:

@@ -187,6 +187,12 @@ def test_of_two_at_a_time_the_first_gets_the_name(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError, match="file is no folder"):
+        pack.refuse_existing(tmp_path / "file" / "sub" / "bundle", force=False)
+
+
 def test_an_existing_bundle_is_refused_without_force(tmp_path: Path) -> None:
     with _stage(tmp_path / "bundle") as staged:
         staged.publish()
