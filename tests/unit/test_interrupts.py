@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -21,6 +22,14 @@ EXCEPTIONS = [
     (signal.SIGTERM, interrupts.Terminated),
     (signal.SIGHUP, interrupts.Terminated),
 ]
+
+
+@pytest.fixture(autouse=True)
+def hangups() -> Iterator[None]:
+    """Whoever starts the tests with nohup ignores SIGHUP in them, too."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def _send(number: int) -> None:
