@@ -40,6 +40,7 @@ from edgepose.verify.predictions import Predictions
 POINTS = KEYPOINT_SETS["coco17"]
 INPUT_HEIGHT_PX, PADDING = 256, 1.25
 TRUE_LOSS = 1.0
+SEEN_SCORE = 0.3  # the keypoint score threshold of the bundles
 Floats = NDArray[np.float64]
 
 
@@ -200,7 +201,7 @@ def main() -> None:
     for name in wanted:
         candidate = candidates[name]
         matches = match(data, candidate, POINTS.sigmas)
-        drift = with_reference(run, candidate, pictures=options.population)
+        drift = with_reference(run, candidate, pictures=options.population, seen=SEEN_SCORE)
         all_checks: Counter[str] = Counter()
         ap_alone: Counter[str] = Counter()
         started_s = time.perf_counter()

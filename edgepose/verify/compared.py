@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 # Two detections are one person from this overlap of their boxes on.
 _SAME_PERSON_IOU = 0.5
-# The keypoint score from which on a bundle takes a point for seen, where it does not say so itself.
-SEEN_SCORE = 0.3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +71,7 @@ class Compared:
         return pictures
 
 
-def confident(reference: Floats, seen: float = SEEN_SCORE) -> Bools:
+def confident(reference: Floats, seen: float) -> Bools:
     """Tell which points of (M, K, 3) the run is sure of: their score is positive, and in the upper half of
     all, or seen (as the bundle calls it) and in the upper half of its joint.
 
@@ -91,9 +89,7 @@ def confident(reference: Floats, seen: float = SEEN_SCORE) -> Bools:
     return chosen
 
 
-def with_reference(
-    reference: Predictions, candidate: Predictions, *, pictures: int, seen: float = SEEN_SCORE
-) -> Compared:
+def with_reference(reference: Predictions, candidate: Predictions, *, pictures: int, seen: float) -> Compared:
     """Pair the persons of two runs: by label where both ran on the labelled boxes, else by overlap.
 
     seen: the reference's keypoint score threshold.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, Verdict, accuracy_check, drift_checks, overall
-from edgepose.verify.compared import SEEN_SCORE, Compared, with_reference
+from edgepose.verify.compared import Compared, with_reference
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.gate_limits import GateLimits
 from edgepose.verify.oks import Matches, match
@@ -37,12 +37,15 @@ def decide(
     *,
     names: Sequence[str],
     sigmas: Sequence[float],
+    seen: float,
     samples: int = bootstrap.DEFAULT_SAMPLES,
     confidence: float = 0.95,
     seed: int = 0,
-    seen: float = SEEN_SCORE,
 ) -> Decision:
-    """Compare two runs on the same pictures: the statistics of the gate, without bundles."""
+    """Compare two runs on the same pictures: the statistics of the gate, without bundles.
+
+    seen: the reference's keypoint score threshold.
+    """
     drift = with_reference(reference, candidate, pictures=len(data.pictures), seen=seen)
     matches = None
     if len(data.labelled):

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from edgepose import __version__
 from edgepose.artifact import KeypointSet
 from edgepose.hashing import sha256_json
-from edgepose.verify.compared import SEEN_SCORE
 
 if TYPE_CHECKING:
     from edgepose.verify.dataset import Dataset
@@ -50,7 +49,7 @@ def constants_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def seen_score(constants: Mapping[str, Any]) -> float:
     """Return the keypoint score threshold among the constants that `constants_of` returned."""
-    return float(constants.get("pipeline.keypoint_score_threshold", SEEN_SCORE))
+    return float(constants["pipeline.keypoint_score_threshold"])
 
 
 def data_member(data: Dataset, predictions: Predictions) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from edgepose.pipeline import PosePipeline
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, share_check
-from edgepose.verify.compared import SEEN_SCORE, confident, overlapping
+from edgepose.verify.compared import confident, overlapping
 from edgepose.verify.figures import number
 from edgepose.verify.gate_limits import GateLimits
 from edgepose.verify.predictions import Predictions, input_scales
@@ -46,7 +46,7 @@ class Tracks:
     frames: int
     fps: float
     tracking: dict[str, Any]
-    seen: float = SEEN_SCORE
+    seen: float
 
     @property
     def block_frames(self) -> int:

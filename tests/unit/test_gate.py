@@ -66,7 +66,7 @@ def moved(run: Predictions, change: Callable[[Floats], None]) -> Predictions:
 def decision(data: Dataset, reference: Predictions, candidate: Predictions, **more: Any) -> Decision:
     return decide(
         data, reference, candidate, limits_for("fp16"), names=POINTS.keypoints, sigmas=POINTS.sigmas,
-        samples=500, **more,
+        seen=0.3, samples=500, **more,
     )  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def test_every_score_is_in_a_bin() -> None:
 
 
 def causes(run: Predictions, candidate: Predictions, **more: Any) -> list[tuple[str, str]]:
-    drift: Compared = with_reference(run, candidate, pictures=60)
+    drift: Compared = with_reference(run, candidate, pictures=60, seen=0.3)
     known: dict[str, Any] = {
         "names": POINTS.keypoints, "constants": ({}, {}), "split_ratio": 2.0, "precision": "fp16",
         "again": None,

@@ -47,7 +47,7 @@ def tracks(
         input_scale=np.full(FRAMES * PERSONS, 2.0),
         picture_digests=(),
     )
-    return Tracks(persons, ids.ravel(), FRAMES, FPS, {"smoothing": {"min_cutoff_hz": 0.6}})
+    return Tracks(persons, ids.ravel(), FRAMES, FPS, {"smoothing": {"min_cutoff_hz": 0.6}}, seen=0.3)
 
 
 def checks(reference: Tracks, candidate: Tracks, precision: str = "fp16") -> dict[str, Any]:
