@@ -107,7 +107,9 @@ def compare(
     if not result["same"]:
         raise VerificationError(
             f"{file}: {result['changed_keypoints']} keypoints differ, by {result['max_px']} px at most, "
-            f"{result['changed_scores']} of their scores, and {result['changed_boxes']} boxes; "
+            f"{result['changed_scores']} of their scores, "
+            + (f"{result['changed_depths']} of their depths, " if result["changed_depths"] else "")
+            + f"and {result['changed_boxes']} boxes; "
             f"{result['unmatched_persons']} persons are missing, {result['added_persons']} are new",
             hint="another engine version or processor gives other roundings: record it again after a look",
         )

@@ -179,10 +179,23 @@ def parse_input_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+_COLUMNS = (
+    "model", "stage", "engine", "precision", "max abs", "cosine", "mean px", "p95 px", "max px", "depth px",
+    "ties", "recall", "false", "limit px",
+)  # fmt: skip
+_OF_SOME = ("depth px", "recall", "false")
+
+
 def table(stages: Sequence[StageResult]) -> str:
-    """Render stage results as aligned columns; equal rows (a stage that several targets share) once."""
-    head = "model,stage,engine,precision,max abs,cosine,mean px,p95 px,max px,ties,recall,limit px"
-    rows: list[tuple[str, ...]] = [tuple(head.split(",")), *dict.fromkeys(_row(stage) for stage in stages)]
+    """Render stage results as aligned columns; equal rows (a stage that several targets share) once.
+
+    The columns of detectors and of depths are there where a stage has them.
+    """
+    found = list(dict.fromkeys(_row(stage) for stage in stages))
+    shown = [
+        i for i, name in enumerate(_COLUMNS) if name not in _OF_SOME or any(row[i] != "-" for row in found)
+    ]
+    rows = [tuple(row[i] for i in shown) for row in (_COLUMNS, *found)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -205,8 +218,10 @@ def _row(stage: StageResult) -> tuple[str, ...]:
         _number(stage.mean_px),
         _number(stage.p95_px),
         _number(stage.max_px),
+        _number(stage.depth_mean_px),
         f"{stage.ambiguous:.0%}" if stage.ambiguous else "-",
         _number(stage.recall),
+        _number(stage.false_boxes),
         f"{stage.limits['mean_px']:g}",
     )
 

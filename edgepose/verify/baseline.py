@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgepose.errors import BundleError, UsageError
 from edgepose.hashing import sha256_json
-from edgepose.verify.run_info import CREATED_BY
+from edgepose.verify.run_info import CREATED_BY, gives_depth
 
 if TYPE_CHECKING:
     from edgepose.verify.dataset import Dataset
@@ -22,7 +22,7 @@ BASELINE_VERSION = 1
 
 _HINT = "record it again with edgepose baseline record"
 # Results are kept to these digits: finer than any limit of the gate.
-_PX_DIGITS, _SCORE_DIGITS, _SCALE_DIGITS = 2, 4, 6
+_PX_DIGITS, _SCORE_DIGITS, _SCALE_DIGITS, _DEPTH_DIGITS = 2, 4, 6, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,9 @@ class Baseline:
                 keypoints=np.array([p["keypoints"] for p in persons], np.float64).reshape(-1, count, 3),
                 input_scale=np.array([p["scale"] for p in persons], np.float64),
                 picture_digests=(),
+                depths=np.array([p["depths"] for p in persons], np.float64).reshape(-1, count)
+                if gives_depth(self.document["constants"])
+                else None,
                 rescored=self.document["bundle"]["pipeline"] != "one_stage",
             )
         except (KeyError, ValueError, TypeError) as error:
@@ -102,7 +105,8 @@ def rounded(found: Predictions) -> Predictions:
         [found.boxes[:, :4].round(_PX_DIGITS), found.boxes[:, 4:].round(_SCORE_DIGITS)], axis=1
     )
     scale = found.input_scale.round(_SCALE_DIGITS)
-    return dataclasses.replace(found, keypoints=keypoints, boxes=boxes, input_scale=scale)
+    depths = None if found.depths is None else found.depths.round(_DEPTH_DIGITS)
+    return dataclasses.replace(found, keypoints=keypoints, boxes=boxes, input_scale=scale, depths=depths)
 
 
 def encode_baseline(members: Mapping[str, Any], data: Dataset, found: Predictions) -> str:
@@ -117,6 +121,7 @@ def encode_baseline(members: Mapping[str, Any], data: Dataset, found: Prediction
                 "box": found.boxes[row].tolist(),
                 "scale": float(found.input_scale[row]),
                 "keypoints": found.keypoints[row].ravel().tolist(),
+                **({} if found.depths is None else {"depths": found.depths[row].tolist()}),
             }
         )
     body = {

@@ -56,11 +56,15 @@ def compare_with_baseline(
     mine, theirs = paired(kept, found, len(data.pictures))
     before, now = kept.keypoints[mine], found.keypoints[theirs]
     distance = np.linalg.norm(now[..., :2] - before[..., :2], axis=2)
+    changed_depths = 0
+    if kept.depths is not None and found.depths is not None:
+        changed_depths = int((found.depths[theirs] != kept.depths[mine]).sum())
     counts = {
         "unmatched_persons": len(kept.boxes) - len(mine),
         "added_persons": len(found.boxes) - len(theirs),
         "changed_keypoints": int((distance > 0).sum()),
         "changed_scores": int((now[..., 2] != before[..., 2]).sum()),
+        "changed_depths": changed_depths,
         "changed_boxes": int((found.boxes[theirs] != kept.boxes[mine]).any(axis=1).sum()),
     }
     return {

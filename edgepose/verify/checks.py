@@ -195,24 +195,52 @@ def drift_checks(
         return [Check("drift_mean", title, "input px", nan, nan, nan, limits.drift_mean_input_px), *persons]
     sums = _per_picture(np.where(drift.counts, distance, 0), drift.picture_of, pictures)
     counts = _per_picture(drift.counts.astype(np.float64), drift.picture_of, pictures)
-    means = bootstrap.ratios(weights, sums.sum(axis=1, keepdims=True), counts.sum(axis=1, keepdims=True))[
-        :, 0
-    ]
-    p95 = bootstrap.percentiles(weights, chosen, drift.point_pictures(), 95)
-    checks = [
-        Check(
-            "drift_mean", "drift, mean", "input px", float(chosen.mean()),
-            *bootstrap.interval(means, confidence), limits.drift_mean_input_px,
-        ),
-        Check(
-            "drift_p95", "drift, 95th percentile", "input px", float(np.percentile(chosen, 95)),
-            *bootstrap.interval(p95, confidence), limits.drift_p95_input_px,
-        ),
-    ]  # fmt: skip
+    checks = _spread_checks(
+        ("drift", "drift", "input px"), drift, distance,
+        (limits.drift_mean_input_px, limits.drift_p95_input_px), weights, confidence,
+    )  # fmt: skip
+    if drift.depth_mm is not None:
+        checks += _spread_checks(
+            ("depth", "change of the depth", "mm"), drift, drift.depth_mm,
+            (limits.depth_mean_mm, limits.depth_p95_mm), weights, confidence,
+        )  # fmt: skip
     checks += _joint_checks(drift, weights, sums, counts, limits, confidence, names)
     checks.append(_score_check(drift, weights, limits, confidence))
     images, least = int(counts.any(axis=1).sum()), units_to_see(UNSEEN_SHARE, confidence)
     return [*(replace(check, images=images, least=least) for check in checks), *persons]
+
+
+def _spread_checks(
+    about: tuple[str, str, str],
+    drift: Compared,
+    values: Floats,
+    limits: tuple[float, float],
+    weights: bootstrap.Weights,
+    confidence: float,
+) -> list[Check]:
+    """Check mean and 95th percentile of values (M, K) at the points that compare.
+
+    about: name, title and unit.
+    """
+    import numpy as np
+
+    name, title, unit = about
+    pictures = weights.shape[1]
+    chosen = values[drift.counts]
+    totals = _per_picture(np.where(drift.counts, values, 0), drift.picture_of, pictures)
+    counts = _per_picture(drift.counts.astype(np.float64), drift.picture_of, pictures)
+    means = bootstrap.ratios(weights, totals.sum(axis=1, keepdims=True), counts.sum(axis=1, keepdims=True))
+    p95 = bootstrap.percentiles(weights, chosen, drift.point_pictures(), 95)
+    return [
+        Check(
+            f"{name}_mean", f"{title}, mean", unit, float(chosen.mean()),
+            *bootstrap.interval(means[:, 0], confidence), limits[0],
+        ),
+        Check(
+            f"{name}_p95", f"{title}, 95th percentile", unit, float(np.percentile(chosen, 95)),
+            *bootstrap.interval(p95, confidence), limits[1],
+        ),
+    ]  # fmt: skip
 
 
 def unjudged_joints(drift: Compared, names: Sequence[str]) -> list[str]:

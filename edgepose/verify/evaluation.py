@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from edgepose.verify.run_info import (
     bundle_member,
     constants_of,
     data_member,
+    gives_depth,
     seen_score,
     skeleton_member,
 )
@@ -95,13 +97,25 @@ def box_source(subject: Subject, data: Dataset, asked: BoxSource | None) -> BoxS
     return "detected" if subject.member["pipeline"] == "one_stage" or not len(data.boxed) else "labelled"
 
 
-def require_same_points(candidate: Subject, reference: Subject) -> None:
-    """Refuse to compare other keypoints. Errors: UsageError."""
-    if len(candidate.points.keypoints) != len(reference.points.keypoints):
+def require_alike(
+    candidate: Subject, reference: Path, keypoints: Sequence[str], constants: Mapping[str, Any]
+) -> None:
+    """Refuse to compare other keypoints, or depths with none. Errors: UsageError.
+
+    keypoints, constants: of the reference, which is a bundle or a baseline.
+    """
+    if len(candidate.points.keypoints) != len(keypoints):
         raise UsageError(
-            f"{candidate.path} finds {len(candidate.points.keypoints)} keypoints, the reference "
-            f"{len(reference.points.keypoints)}",
-            hint="compare bundles of the same keypoints",
+            f"{candidate.path} finds {len(candidate.points.keypoints)} keypoints, "
+            f"{reference} {len(keypoints)}",
+            hint="compare networks of the same keypoints",
+        )
+    if gives_depth(candidate.constants) != gives_depth(constants):
+        flat, deep = reference, candidate.path
+        if gives_depth(constants):
+            flat, deep = deep, flat
+        raise UsageError(
+            f"{flat} gives no depths, {deep} does", hint="compare 3-D networks with 3-D networks"
         )
 
 
@@ -111,7 +125,7 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
     data = open_data(subject, request.images, request.data, max_images=request.max_images)
     reference = open_subject(request.reference) if request.reference else None
     if reference is not None:
-        require_same_points(subject, reference)
+        require_alike(subject, reference.path, reference.points.keypoints, reference.constants)
     boxes = box_source(subject, data, request.boxes)
     if reference is not None:
         require_boxes(reference.path, reference.member["pipeline"], boxes)

@@ -101,6 +101,7 @@ def drift_member(drift: Compared, names: Sequence[str]) -> dict[str, Any]:
         "compared": int(counts.sum()),
         "px": spread(distance[counts]),
         "input_px": spread(in_input[counts]),
+        "depth_mm": None if drift.depth_mm is None else spread(drift.depth_mm[counts]),
         "per_keypoint": rows,
     }
 

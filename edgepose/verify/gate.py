@@ -23,6 +23,7 @@ from edgepose.verify.evaluation import (
     drift_document,
     open_data,
     open_subject,
+    require_alike,
 )
 from edgepose.verify.figures import worst_member
 from edgepose.verify.gate_limits import limits_for
@@ -122,7 +123,7 @@ def gate(request: GateRequest) -> dict[str, Any]:
             f"{request.reference} is a baseline, which holds no video",
             hint="--video needs a bundle as --reference",
         )
-    _require_as_many(candidate, reference.keypoints, request.reference)
+    require_alike(candidate, request.reference, reference.keypoints, reference.constants)
     data = open_data(candidate, request.images, request.data, max_images=request.max_images)
     asked = request.boxes
     if asked is None and reference.recorded:
@@ -171,10 +172,7 @@ def gate(request: GateRequest) -> dict[str, Any]:
         "created_by": CREATED_BY,
         "verdict": decision.verdict,
         "exit_code": EXIT_CODES[decision.verdict],
-        "summary": summary_of(
-            decision, data, points.keypoints, causes,
-            depth=candidate.constants.get("pose.head.z_range") is not None,
-        ),
+        "summary": summary_of(decision, data, points.keypoints, causes),
         "candidate": candidate.member,
         "reference": {**reference.member, "kind": reference.kind},
         "data": data_member(data, mine),
@@ -214,14 +212,6 @@ def _run(
             return theirs, mine, (tracks[0], tracks[1]) if tracks else None
     assert reference.recorded is not None
     return reference.recorded.predictions(data), rounded(mine), None
-
-
-def _require_as_many(candidate: Subject, theirs: Sequence[str], reference: Path) -> None:
-    if len(theirs) != len(candidate.points.keypoints):
-        raise UsageError(
-            f"{candidate.path} finds {len(candidate.points.keypoints)} keypoints, {reference} {len(theirs)}",
-            hint="compare networks of the same keypoints",
-        )
 
 
 def _experimenter(

@@ -18,9 +18,10 @@ class GateLimits:
 
     name: the precision, or "file". ap_loss: points of AP (0 to 100). drift_*: over all confident keypoints;
     joint_*: each joint's mean distance, and the length of its mean shift; all in pixels of the network's
-    input. score_shift: change of the mean keypoint score, unmatched_persons: detections that are not found
-    again, or added, both in percent. On a video: jitter_increase in percent of the
-    reference's, lag_frames behind it, id_switches for 1,000 persons (one person in one frame is one).
+    input; depth_*: of the same keypoints' depths, of 3-D networks, mm. score_shift: change of the mean
+    keypoint score, unmatched_persons: detections that are not found again, or added, both in percent. On a
+    video: jitter_increase in percent of the reference's, lag_frames behind it, id_switches for 1,000 persons
+    (one person in one frame is one).
     """
 
     name: str
@@ -29,6 +30,8 @@ class GateLimits:
     drift_p95_input_px: float
     joint_mean_input_px: float
     joint_bias_input_px: float
+    depth_mean_mm: float
+    depth_p95_mm: float
     score_shift: float
     unmatched_persons: float
     jitter_increase: float

@@ -27,10 +27,8 @@ def summary_of(
     data: Dataset,
     names: Sequence[str],
     causes: Sequence[Mapping[str, str]],
-    *,
-    depth: bool = False,
 ) -> str:
-    """Say in a sentence what was decided and why. depth: the network gives a z, which no check looks at."""
+    """Say in a sentence what was decided and why."""
     pictures = len(data.pictures)
     verdict = decision.verdict
     bad = [check for check in decision.checks if check.verdict == verdict]
@@ -38,8 +36,7 @@ def summary_of(
         unjudged = unjudged_joints(decision.drift, names)
         seldom = f"; too seldom seen to be judged: {', '.join(unjudged)}" if unjudged else ""
         seen = " and ".join(dict.fromkeys(_what_was_seen(check, pictures) for check in decision.checks))
-        unseen = "; depth (z) is not compared" if depth else ""
-        return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}{unseen}"
+        return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}"
     worst = bad[0]
     rest = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
     cause = f"; {causes[0]['message']}" if causes else ""

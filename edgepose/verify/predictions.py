@@ -20,6 +20,7 @@ from edgepose.media import read_picture
 from edgepose.pipeline import PosePipeline, default_threads
 from edgepose.progress import Progress
 from edgepose.verify.dataset import Dataset
+from edgepose.verify.run_info import constants_of, gives_depth
 from edgepose.verify.runtime import runtime_digest
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ BoxSource = Literal["labelled", "detected"]
 
 # A picture takes some 10 ms: a chunk is the work that a killed run loses, and one entry of the cache.
 _CHUNK_PICTURES = 32
-# Part of the cache's key: raise it when the same bundle and picture give something else.
-_RECIPE = 1
+# Part of the cache's key: raise it when the same bundle and picture give something else, or more.
+_RECIPE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class Predictions:
 
     picture_of (N,): index into the data's pictures; person_of (N,): index into its persons, -1 for detected
     ones; boxes (N, 5): x1 y1 x2 y2 px, score; keypoints (N, K, 3): x px, y px, score; input_scale (N,):
-    pixels of the network's input in a pixel of the picture.
+    pixels of the network's input in a pixel of the picture; depths (N, K): metres, of 3-D networks only.
     """
 
     picture_of: NDArray[np.int64]
@@ -64,6 +65,7 @@ class Predictions:
     keypoints: Floats
     input_scale: Floats
     picture_digests: tuple[str, ...]
+    depths: Floats | None = None
     rescored: bool = True  # False for one-stage networks, as in mmpose's CocoMetric
     seconds: float = 0.0
     processes: int = 1
@@ -232,6 +234,7 @@ class _Runner:
         require_boxes(bundle, self.pipeline.pipeline_type, recipe.boxes)
         self._recipe = recipe
         self._rescored = self.pipeline.pipeline_type != "one_stage"
+        self._deep = gives_depth(constants_of(self.pipeline.manifest))
         self._use_cache = use_cache
         self._cache = Cache("predictions")
 
@@ -254,35 +257,41 @@ class _Runner:
         entry = self._cache.get(key) if self._use_cache else None
         if entry is not None:
             with np.load(entry.files["persons.npz"]) as stored:
-                arrays = {name: stored[name] for name in ("boxes", "keypoints", "input_scale")}
+                arrays = dict(stored)
             return _Result(chunk.first, digests, entry.data["counts"], arrays, self._rescored, cached=True)
         frames = [self._run_picture(path, chunk, index) for index, path in enumerate(chunk.files)]
-        arrays = {
-            "boxes": np.concatenate([boxes for boxes, _, _ in frames]),
-            "keypoints": np.concatenate([keypoints for _, keypoints, _ in frames]),
-            "input_scale": np.concatenate([scale for _, _, scale in frames]),
-        }
-        counts = [len(boxes) for boxes, _, _ in frames]
+        arrays = {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
+        counts = [len(frame["boxes"]) for frame in frames]
         with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
             path = Path(folder) / "persons.npz"
             np.savez(path, **arrays)
             self._cache.put(key, {"persons.npz": path}, {"counts": counts})
         return _Result(chunk.first, digests, counts, arrays, self._rescored)
 
-    def _run_picture(self, path: Path, chunk: _Chunk, index: int) -> tuple[Any, Any, Any]:
+    def _run_picture(self, path: Path, chunk: _Chunk, index: int) -> dict[str, Floats]:
         import numpy as np
 
         boxes = None if chunk.boxes is None else chunk.boxes[index]
         points = self.pipeline.keypoint_set
         assert points is not None
+        nobody = np.zeros((0, len(points.keypoints)))
         if boxes is not None and not boxes:
-            return np.zeros((0, 5)), np.zeros((0, len(points.keypoints), 3)), np.zeros(0)
+            found = {"boxes": np.zeros((0, 5)), "keypoints": np.zeros((*nobody.shape, 3))}
+            found["input_scale"] = np.zeros(0)
+            return {**found, "depths": nobody} if self._deep else found
         image = read_picture(path)
         if self._recipe.swap_channels:
             image = np.ascontiguousarray(image[..., ::-1])
         frame = self.pipeline(image, boxes=None if boxes is None else np.asarray(boxes, np.float32))
         scale = input_scales(self.pipeline.manifest, frame.boxes, (image.shape[0], image.shape[1]))
-        return frame.boxes.astype(np.float64), frame.keypoints.astype(np.float64), scale
+        found = {
+            "boxes": frame.boxes.astype(np.float64),
+            "keypoints": frame.keypoints.astype(np.float64),
+            "input_scale": scale,
+        }
+        if self._deep:
+            found["depths"] = nobody if frame.z is None else frame.z.astype(np.float64)
+        return found
 
 
 def _digest(path: Path) -> str:
@@ -319,6 +328,7 @@ def _joined(
         for index, count in enumerate(result.counts):
             pictures += [chunk.pictures[index]] * count
             persons += list(chunk.persons[index]) if chunk.boxes is not None else [-1] * count
+    deep = all("depths" in result.arrays for result in results)
     return Predictions(
         picture_of=np.array(pictures, np.int64),
         person_of=np.array(persons, np.int64),
@@ -326,6 +336,7 @@ def _joined(
         keypoints=_without_nan(np.concatenate([result.arrays["keypoints"] for result in results])),
         input_scale=np.concatenate([result.arrays["input_scale"] for result in results]),
         picture_digests=tuple(digest for result in results for digest in result.digests),
+        depths=np.concatenate([result.arrays["depths"] for result in results]) if deep else None,
         rescored=all(result.rescored for result in results),
         seconds=seconds,
         processes=processes,
@@ -345,6 +356,7 @@ def subset(found: Predictions, pictures: Sequence[int]) -> Predictions:
         boxes=found.boxes[rows],
         keypoints=found.keypoints[rows],
         input_scale=found.input_scale[rows],
+        depths=None if found.depths is None else found.depths[rows],
     )
 
 

@@ -52,6 +52,11 @@ def seen_score(constants: Mapping[str, Any]) -> float:
     return float(constants["pipeline.keypoint_score_threshold"])
 
 
+def gives_depth(constants: Mapping[str, Any]) -> bool:
+    """Tell whether a bundle of these constants gives a depth for every keypoint."""
+    return constants.get("pose.head.z_range") is not None
+
+
 def data_member(data: Dataset, predictions: Predictions) -> dict[str, Any]:
     """Return "data"."""
     labelled = data.keypoints[data.labelled]

@@ -121,17 +121,23 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
 def drift_lines(drift: Mapping[str, Any]) -> list[str]:
     """Return how far the keypoints are from the reference's."""
     px, inner = drift["px"], drift["input_px"]
-    added = drift.get("added_persons")  # a result from before it was counted lacks it
+    # A result from before these were compared lacks them.
+    added, depth = drift.get("added_persons"), drift.get("depth_mm")
     return [
         f"drift from {describe(drift['reference'])}: {drift['compared']} confident keypoints of "
         f"{drift['persons']} persons"
         + (f"; {drift['unmatched_persons']} persons not found again" if drift["unmatched_persons"] else "")
         + (f"; {added} persons added" if added else ""),
-        f"  picture px  mean {cell(px['mean'])}, p95 {cell(px['p95'])}, worst {cell(px['max'])}",
-        f"  input px    mean {cell(inner['mean'])}, p95 {cell(inner['p95'])}, worst {cell(inner['max'])}",
+        f"  picture px  {_spread(px)}",
+        f"  input px    {_spread(inner)}",
+        *([f"  depth mm    {_spread(depth)}"] if depth else []),
         "",
         *joint_lines(drift["per_keypoint"], ("mean_px", "p95_px", "max_px", "mean_input_px")),
     ]
+
+
+def _spread(figures: Mapping[str, float | None]) -> str:
+    return f"mean {cell(figures['mean'])}, p95 {cell(figures['p95'])}, worst {cell(figures['max'])}"
 
 
 def joint_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:

@@ -101,6 +101,12 @@ def fake_core(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
+def bundles_v1() -> Path:
+    """Give the folder of tests/bundles that the runtime opens without an engine."""
+    return Path(__file__).resolve().parent.parent / "bundles" / "v1"
+
+
+@pytest.fixture
 def fake_bundle(fake_core: ModuleType, tmp_path: Path) -> Callable[..., Path]:
     """Make bundle folders for the stand-in: fake_bundle(pipeline type)."""
 

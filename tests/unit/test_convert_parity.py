@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgepose.artifact import BoxHead, KeypointSet, ModelSpec, Precision, Preprocess, SimccHead
+from edgepose.cli.convert import table
 from edgepose.converters import decoded, parity
 from edgepose.converters.limits import LIMITS, Limits
 from edgepose.converters.parity import ParityError, StageResult, compare_stage
@@ -337,3 +338,15 @@ def test_iou_of_known_boxes() -> None:
 def test_a_result_survives_json() -> None:
     result = _compare(_pose_outputs(), _pose_outputs())
     assert StageResult(**result.to_json()) == result
+
+
+def test_the_table_has_the_columns_that_its_networks_have() -> None:
+    pose = _compare(_pose_outputs(), _pose_outputs())
+    deep = dataclasses.replace(pose, model="deep", depth_mean_px=0.012)
+    boxes = dataclasses.replace(pose, model="boxes", recall=1.0, false_boxes=0.25)
+    (head, row) = table([pose, pose]).splitlines()
+    assert head.split("  ")[-1] == "limit px" and not {"depth px", "recall", "false"} & set(head.split("  "))
+    assert row.split()[-2] == "-"  # ties
+    lines = [line.split() for line in table([pose, deep, boxes]).splitlines()[1:]]
+    assert [line[9] for line in lines] == ["-", "0.012", "-"]
+    assert [line[-3:-1] for line in lines] == [["-", "-"], ["-", "-"], ["1.000", "0.250"]]

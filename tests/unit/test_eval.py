@@ -236,11 +236,6 @@ def test_boxes_for_rtmo_are_refused_before_anything_runs(
         assert "one_stage: the pipeline is 'one_stage' and takes no boxes\nhint: give --boxes detected" in err
 
 
-@pytest.fixture
-def bundles_v1() -> Path:
-    return Path(__file__).resolve().parent.parent / "bundles" / "v1"
-
-
 def exchange(names: list[str]) -> None:
     names[0], names[5], names[6] = "Nose of a person", "Right-Shoulder", "Left Shoulder"
 

@@ -78,9 +78,6 @@ def test_an_equal_run_passes_with_zeros() -> None:
     assert {(check.low, check.high) for check in found.checks} == {(0.0, 0.0)}
     summary = summary_of(found, data, POINTS.keypoints, [])
     assert summary == "all 38 checks are within their limits on 99 pictures"
-    assert summary_of(found, data, POINTS.keypoints, [], depth=True) == (
-        f"{summary}; depth (z) is not compared"
-    )
 
 
 def test_one_joint_moved_by_two_pixels_fails() -> None:
