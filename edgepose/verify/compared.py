@@ -25,7 +25,7 @@ class Compared:
 
     picture_of, person_of (M,): indices into the data (-1: a detected person); boxes (M, 4) px; input_scale
     (M,). unmatched: persons of the other run that the candidate lacks, added: those that it alone has; both
-    by picture. depth_mm (M, K): how far the depths are apart, where both runs have them.
+    by picture. depths: the other run's and the candidate's, (M, K) m, where both have them.
     """
 
     against: Literal["label", "reference"]
@@ -38,7 +38,7 @@ class Compared:
     input_scale: Floats
     unmatched: NDArray[np.int64]
     added: NDArray[np.int64]
-    depth_mm: Floats | None = None
+    depths: tuple[Floats, Floats] | None = None
 
     @property
     def shift_px(self) -> Floats:
@@ -63,6 +63,17 @@ class Compared:
     def distance_input_px(self) -> Floats:
         """The distance in pixels of the network's input."""
         return self.distance_px * self.input_scale[:, None]
+
+    @property
+    def depth_mm(self) -> Floats | None:
+        """How far the depths are apart, (M, K)."""
+        import numpy as np
+
+        if self.depths is None:
+            return None
+        other, candidate = self.depths
+        apart: Floats = 1000 * np.abs(candidate - other)
+        return apart
 
     def point_pictures(self) -> NDArray[np.int64]:
         """The picture of each point that compares, in the order of `values[counts]`."""
@@ -101,9 +112,9 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
     lost = np.setdiff1d(np.arange(len(reference.picture_of)), mine)
     more = np.setdiff1d(np.arange(len(candidate.picture_of)), theirs)
     other = reference.keypoints[mine]
-    depth_mm = None
+    depths = None
     if reference.depths is not None and candidate.depths is not None:
-        depth_mm = 1000 * np.abs(candidate.depths[theirs] - reference.depths[mine])
+        depths = reference.depths[mine], candidate.depths[theirs]
     return Compared(
         against="reference",
         other=other,
@@ -115,7 +126,7 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
         input_scale=reference.input_scale[mine],
         unmatched=np.bincount(reference.picture_of[lost], minlength=pictures),
         added=np.bincount(candidate.picture_of[more], minlength=pictures),
-        depth_mm=depth_mm,
+        depths=depths,
     )
 
 

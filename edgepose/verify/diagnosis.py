@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # A cause explains a drift when it is below this share of itself once the cause is undone.
 _EXPLAINED = 0.5
 _MIN_SHIFT_INPUT_PX = 0.2
+_MIN_DEPTH_MM = 1.0
 _BOX_SCALES = (1.25 / 1.2, 1.2 / 1.25, 1.25, 1 / 1.25, 1.1, 1 / 1.1)
 _DEAD_SHARE = 0.1
 _MAX_DIFFERENCES = 6
@@ -62,6 +63,7 @@ def diagnose(
     if not any(cause.cause == "dead_output" for cause in causes):
         causes += _exchanged(drift, names)
         causes += _moved(drift, names, split_ratio)
+        causes += _depths(drift)
         known = {cause.cause for cause in causes}
         # Constants that differ explain themselves, and so does a shift: no need to run anything again.
         if again is not None and not known & _CERTAIN:
@@ -235,6 +237,28 @@ def _drop(before: Compared, after: Compared) -> float:
     return _mean(after) / base if base > 0 else 1.0
 
 
+def _depths(drift: Compared) -> list[Cause]:
+    """Find one line that the candidate's depths lie on over the reference's."""
+    import numpy as np
+
+    if drift.depths is None:
+        return []
+    theirs, mine = (depths[drift.counts] for depths in drift.depths)
+    apart = float(np.abs(mine - theirs).mean())
+    if 1000 * apart < _MIN_DEPTH_MM or np.ptp(theirs) == 0:
+        return []
+    factor, offset = np.polyfit(theirs, mine, 1)
+    if float(np.abs(mine - (factor * theirs + offset)).mean()) > _EXPLAINED * apart:
+        return []
+    if factor < 0:
+        return [
+            Cause("depth", f"the depths point the other way: they are {factor:.2f} times the reference's")
+        ]
+    if abs(factor - 1) * float(np.abs(theirs - theirs.mean()).mean()) > _EXPLAINED * apart:
+        return [Cause("depth", f"the depths are {factor:.3f} times the reference's: another range of depths")]
+    return [Cause("depth", f"all depths are moved by {1000 * offset:+.1f} mm")]
+
+
 def _rounding(drift: Compared, names: Sequence[str], precision: str) -> Cause:
     """Say that no defect was found: what is left is what rounding does, or a network of other weights."""
     import numpy as np
@@ -244,6 +268,8 @@ def _rounding(drift: Compared, names: Sequence[str], precision: str) -> Cause:
     worst = ", ".join(names[int(joint)] for joint in np.argsort(-means)[:3])
     moved = float((drift.distance_input_px[drift.counts] > 0).mean()) if drift.counts.any() else 0.0
     text = f"{100 * moved:.0f} % of the keypoints drift, most of all {worst}, with no common direction"
+    if drift.depth_mm is not None:
+        text += f", and depths by {float(drift.depth_mm[drift.counts].mean()):.1f} mm"
     if precision in ("int8", "mixed"):
         return Cause(
             "low_precision",

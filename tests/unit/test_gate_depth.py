@@ -20,6 +20,7 @@ from edgepose.hashing import sha256_json
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, drift_checks
 from edgepose.verify.compared import with_reference
+from edgepose.verify.diagnosis import Cause, diagnose
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.predictions import Predictions, subset
 
@@ -62,6 +63,33 @@ def test_depths_of_points_that_do_not_count_do_not_matter() -> None:
     other = depths.copy()
     other[:, 3] = 1.0
     assert checks(depths, other)["depth_mean"].estimate == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z: -z, "the depths point the other way: they are -1.00 times the reference's"),
+        (lambda z: 1.15 * z, "the depths are 1.150 times the reference's: another range of depths"),
+        (lambda z: z + 0.0302, "all depths are moved by +30.2 mm"),
+    ],
+)
+def test_a_common_change_of_the_depths_is_named(change: Callable[[Floats], Floats], message: str) -> None:
+    depths = np.random.default_rng(0).uniform(-1, 1, (PICTURES, JOINTS))
+    found = causes(depths, change(depths))
+    assert [(cause.cause, cause.message) for cause in found] == [("depth", message)]
+
+
+def test_noise_in_the_depths_is_no_common_change() -> None:
+    random = np.random.default_rng(0)
+    depths = random.uniform(-1, 1, (PICTURES, JOINTS))
+    (cause,) = causes(depths, depths + random.normal(0, 0.02, depths.shape))
+    assert cause.cause == "unknown" and "no common direction, and depths by 1" in cause.message
+
+
+def causes(reference: Floats, candidate: Floats) -> list[Cause]:
+    drift = with_reference(run(reference), run(candidate), pictures=PICTURES, seen=0.3)
+    names = [f"j{n}" for n in range(JOINTS)]
+    return diagnose(drift, names=names, constants=({}, {}), split_ratio=2.0, precision="fp16", again=None)
 
 
 def test_networks_without_a_depth_have_no_such_check() -> None:
