@@ -199,7 +199,10 @@ def _state_dict(path: Path, document: Any) -> tuple[Mapping[str, Any], Mapping[s
 
 
 def _unwrapped(path: Path, weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Undo what torch.compile, distribution and averaging do to tensor names. Errors: CheckpointError."""
+    """Undo what torch.compile, distribution, averaging and Lightning do to tensor names.
+
+    Errors: CheckpointError.
+    """
     tensors: dict[str, Any] = {}
     for key, value in weights.items():
         name = re.sub(r"(^|\.)(?:_orig_mod\.)+", r"\1", key)
@@ -208,9 +211,10 @@ def _unwrapped(path: Path, weights: Mapping[str, Any]) -> dict[str, Any]:
                 f"{path.name} holds {name} twice, once as compiled by torch", hint=_RESAVE_HINT
             )
         tensors[name] = value
-    inner = {key for key in tensors if key.startswith("module.")}
-    if inner and tensors.keys() - inner <= _AVERAGE_COUNTERS:
-        tensors = {key.removeprefix("module."): tensors[key] for key in tensors if key in inner}
+    for wrapper in ("module.", "model."):  # a Lightning module calls what it trains "model" by custom
+        inner = {key for key in tensors if key.startswith(wrapper)}
+        if inner and tensors.keys() - inner <= _AVERAGE_COUNTERS:
+            tensors = {key.removeprefix(wrapper): tensors[key] for key in tensors if key in inner}
     return {key: value for key, value in tensors.items() if not is_batch_counter(key)}
 
 

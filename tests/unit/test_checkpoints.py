@@ -49,6 +49,17 @@ LAYOUTS: dict[str, Callable[[State], Any]] = {
     "torch's average": lambda state: {
         "state_dict": {"n_averaged": torch.tensor(7)} | {"module." + k: v for k, v in state.items()}
     },
+    "Lightning": lambda state: {
+        "epoch": 3,
+        "global_step": 120,
+        "pytorch-lightning_version": "2.4.0",
+        "state_dict": {"model." + k: v for k, v in state.items()},
+        "callbacks": {},
+        "lr_schedulers": [],
+    },
+    "Lightning and compiled": lambda state: {
+        "state_dict": {"model._orig_mod." + k: v for k, v in state.items()}
+    },
     "compiled": lambda state: {"_orig_mod." + k: v for k, v in state.items()},
     "compiled and distributed": lambda state: {"module._orig_mod." + k: v for k, v in state.items()},
     "distributed and compiled": lambda state: {"_orig_mod.module." + k: v for k, v in state.items()},
