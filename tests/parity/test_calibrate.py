@@ -102,25 +102,6 @@ def test_mixed_bundles_are_verified_and_the_same_again(
     json.dumps(describe(first), allow_nan=False)
 
 
-def test_openvino_weights_cannot_overflow_where_there_is_no_vnni(
-    pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path
-) -> None:
-    """Two products of 8-bit inputs with weights of 7 bits fit the 16 bits of AVX2's sums."""
-    pytest.importorskip("nncf")
-    import openvino
-
-    request = CalibrationRequest(pictures, mode="mixed", samples=4, plan="accurate")
-    made = calibrate(pose_bundles["openvino"], request, out_dir=tmp_path)
-    network = openvino.Core().read_model(next(made.path.glob("pose*.xml")))
-    weights = [
-        op.data
-        for op in network.get_ordered_ops()
-        if op.get_type_name() == "Constant" and op.get_element_type().get_type_name() == "i8"
-    ]
-    assert len(weights) > 25  # products of two activations have none
-    assert max(abs(int(value)) for weight in weights for value in (weight.min(), weight.max())) == 64
-
-
 def test_the_command_writes_the_sensitivity(
     pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,29 +199,53 @@ def test_the_search_keeps_to_the_budget(pose_bundles: dict[str, Path], pictures:
     assert none.int8_layers == () and none.agreement is None
 
 
+@pytest.fixture(scope="module")
+def accurate(pose_bundles: dict[str, Path], pictures: Path) -> NetworkQuantiser:
+    """Give OpenVINO's quantiser with the plan of real calibrations, which takes half a minute to make."""
+    pytest.importorskip("nncf")
+    bundle = pose_bundles["openvino"]
+    artifact = artifact_of(bundle, "pose")
+    return calibrator("openvino").observe(artifact, samples_of(bundle, pictures)[:2], load_plan("accurate"))
+
+
+def test_openvino_weights_cannot_overflow_where_there_is_no_vnni(
+    accurate: NetworkQuantiser, tmp_path: Path
+) -> None:
+    """Two products of 8-bit inputs with weights of 7 bits fit the 16 bits of AVX2's sums."""
+    import openvino
+
+    made = accurate.write(dict.fromkeys(accurate.worthwhile(), "int8"), tmp_path / "all")
+    network = openvino.Core().read_model(made.files["xml"])
+    weights = [
+        op.data
+        for op in network.get_ordered_ops()
+        if op.get_type_name() == "Constant" and op.get_element_type().get_type_name() == "i8"
+    ]
+    assert len(weights) > 25  # products of two activations have none
+    assert max(abs(int(value)) for weight in weights for value in (weight.min(), weight.max())) == 64
+
+
 def test_the_float_ops_of_openvino_come_back(
-    pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path
+    accurate: NetworkQuantiser, pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path
 ) -> None:
     """Without any layer in int8 nncf's network is the float one again, biases included."""
-    pytest.importorskip("nncf")
     from edgepose.calibration.agreement import compare, run_samples
 
     bundle = pose_bundles["openvino"]
     samples = samples_of(bundle, pictures)[: COUNT + 2]
     artifact = artifact_of(bundle, "pose")
-    quantiser = calibrator("openvino").observe(artifact, samples[:2], load_plan("accurate"))
     references = run_samples(artifact, samples[COUNT:])
-    nothing = quantiser.write({}, tmp_path / "none")
+    nothing = accurate.write({}, tmp_path / "none")
     assert compare(artifact.spec, references, run_samples(nothing, samples[COUNT:])).output_error < 1e-6
-    one = quantiser.write({quantiser.worthwhile()[3]: "int8"}, tmp_path / "one")
+    one = accurate.write({accurate.worthwhile()[3]: "int8"}, tmp_path / "one")
     assert compare(artifact.spec, references, run_samples(one, samples[COUNT:])).output_error > 1e-6
     with pytest.raises(UsageError, match="no layer 'x'"):
-        quantiser.write({"x": "int8"}, tmp_path / "two")
-    products = {name for name in quantiser.names() if quantiser.kind(name) in ("Convolution", "MatMul")}
+        accurate.write({"x": "int8"}, tmp_path / "two")
+    products = {name for name in accurate.names() if accurate.kind(name) in ("Convolution", "MatMul")}
     # What stays float is half precision in the file, and one layer less of it with every integer one.
     sizes = [made.files["bin"].stat().st_size for made in (artifact, nothing, one)]
     assert sizes[1] < 0.55 * sizes[0]
     assert sizes[2] < sizes[1]
-    heads = products - set(quantiser.worthwhile())
+    heads = products - set(accurate.worthwhile())
     assert any("head" in name for name in heads)
     assert not any("backbone" in name for name in heads)
