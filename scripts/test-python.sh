@@ -11,6 +11,8 @@ second=(tests/device tests/e2e tests/engine tests/jni)
 mapfile -t first < <(printf '%s\n' tests/*/ | sed 's#/$##' | grep -vxF -f <(printf '%s\n' "${second[@]}"))
 log=build/test-python-2.log
 mkdir -p build
+# Each has a core: what takes every core by itself would wait for the other's threads more than it gains.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 "${pytest[@]}" "${second[@]}" >"$log" 2>&1 &
 beside=$!
 trap 'kill "$beside" 2>/dev/null || true' EXIT
