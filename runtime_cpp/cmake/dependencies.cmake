@@ -72,6 +72,11 @@ if(EDGEPOSE_WITH_OPENVINO)
   endif()
 endif()
 
+if(EDGEPOSE_WITH_TENSORRT)
+  find_package(CUDAToolkit REQUIRED)
+  find_package(TensorRT 10 REQUIRED)
+endif()
+
 if(EDGEPOSE_BUILD_TESTS)
   find_package(GTest)
   if(NOT GTest_FOUND)

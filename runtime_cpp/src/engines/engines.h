@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,15 @@ EngineResult make_ncnn_engine(const ModelFiles& files, const EngineOptions& opti
 EngineResult make_openvino_engine(const ModelFiles& files, const EngineOptions& options);
 EngineResult make_rknn_engine(const ModelFiles& files, const EngineOptions& options);
 EngineResult make_onnxruntime_engine(const ModelFiles& files, const EngineOptions& options);
+EngineResult make_tensorrt_engine(const ModelFiles& files, const EngineOptions& options);
+
+// The number of "TENSORRT.1", 0 for "TENSORRT"; nothing where the name is of another kind or its
+// number is none of up to three digits.
+std::optional<int> device_index(const std::string& name, const std::string& kind);
+
+// Where TensorRT's networks are kept, which take minutes to build; made where it is missing. Empty
+// where there is neither $EDGEPOSE_CACHE nor a home.
+std::string tensorrt_cache_folder();
 
 // Devices of ONNX Runtime that no other engine has: ORT, CUDA, CUDA.1, TENSORRT, TENSORRT.1, ...
 bool is_onnxruntime_device(const std::string& name);

@@ -1,8 +1,5 @@
 #include "engines/onnxruntime_session.h"
 
-#include <cstdlib>
-#include <filesystem>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -10,24 +7,6 @@
 
 namespace edgepose::ort {
 namespace {
-
-// Kept between runs: TensorRT takes minutes to build a network.
-std::string tensorrt_cache() {
-  const char* own = std::getenv("EDGEPOSE_CACHE");
-  const char* home = std::getenv("HOME");
-  std::filesystem::path folder;
-  if (own != nullptr && *own != '\0') {
-    folder = own;
-  } else if (home != nullptr && *home != '\0') {
-    folder = std::filesystem::path(home) / ".cache" / "edgepose";
-  } else {
-    return {};
-  }
-  folder /= "tensorrt";
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  return error ? std::string() : folder.string();
-}
 
 // Sets a GPU's options by name and hands them to the session.
 template <typename Create, typename Update, typename Release, typename Append>
@@ -67,7 +46,7 @@ Status append_tensorrt(const Library& library, SessionOptions* session, const De
                        const std::string& precision) {
   std::vector<std::pair<const char*, std::string>> wanted = {
       {"device_id", device.index}, {"trt_fp16_enable", precision == "fp16" ? "1" : "0"}};
-  const std::string cache = tensorrt_cache();
+  const std::string cache = tensorrt_cache_folder();
   if (!cache.empty()) {
     wanted.emplace_back("trt_engine_cache_enable", "1");
     wanted.emplace_back("trt_engine_cache_path", cache);
@@ -146,25 +125,14 @@ Status match_ports(const char* what, const std::vector<TensorSpec>& specs,
 }  // namespace
 
 std::optional<Device> parse_device(const std::string& name) {
-  const size_t dot = name.find('.');
-  const std::string kind = name.substr(0, dot);
-  Device device;
-  if (kind == "CPU" || kind == "ORT") {
-    if (dot != std::string::npos) return std::nullopt;
-    return device;
+  if (name == "CPU" || name == "ORT") return Device{};
+  if (const std::optional<int> index = device_index(name, "CUDA")) {
+    return Device{Device::Kind::kCuda, std::to_string(*index)};
   }
-  if (kind == "CUDA") {
-    device.kind = Device::Kind::kCuda;
-  } else if (kind == "TENSORRT") {
-    device.kind = Device::Kind::kTensorrt;
-  } else {
-    return std::nullopt;
+  if (const std::optional<int> index = device_index(name, "TENSORRT")) {
+    return Device{Device::Kind::kTensorrt, std::to_string(*index)};
   }
-  if (dot == std::string::npos) return device;
-  device.index = name.substr(dot + 1);
-  const bool number = !device.index.empty() && device.index.size() <= 3 &&
-                      device.index.find_first_not_of("0123456789") == std::string::npos;
-  return number ? std::optional<Device>(device) : std::nullopt;
+  return std::nullopt;
 }
 
 Result<Owned<Session, ReleaseSession>> make_session(const Library& library, const std::string& path,

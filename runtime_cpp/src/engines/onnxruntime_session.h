@@ -27,8 +27,8 @@ Result<Owned<Session, ReleaseSession>> make_session(const Library& library, cons
                                                     const std::string& precision);
 
 // Compares the network's inputs and outputs with the bundle's. Error: kBackendFailure.
-Status match_session(const Library& library, const Session* session,
-                                 const ModelFiles& files, const std::string& path);
+Status match_session(const Library& library, const Session* session, const ModelFiles& files,
+                     const std::string& path);
 
 }  // namespace edgepose::ort
 

@@ -1,7 +1,10 @@
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <sstream>
+#include <system_error>
 
 #include "engines/engines.h"
 
@@ -14,8 +17,11 @@ struct Backend {
 };
 
 #if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME)
-// Two engines run ONNX files; the device tells which.
+// Several engines run ONNX files; the device tells which.
 EngineResult make_onnx_engine(const ModelFiles& files, const EngineOptions& options) {
+#ifdef EDGEPOSE_WITH_TENSORRT
+  if (device_index(options.device, "TENSORRT")) return make_tensorrt_engine(files, options);
+#endif
 #if defined(EDGEPOSE_WITH_OPENVINO) && defined(EDGEPOSE_WITH_ONNXRUNTIME)
   return is_onnxruntime_device(options.device) ? make_onnxruntime_engine(files, options)
                                                : make_openvino_engine(files, options);
@@ -37,6 +43,9 @@ constexpr Backend kBackends[] = {
 #endif
 #ifdef EDGEPOSE_WITH_ONNXRUNTIME
     {"onnxruntime", make_onnxruntime_engine},
+#endif
+#ifdef EDGEPOSE_WITH_TENSORRT
+    {"tensorrt", make_tensorrt_engine},
 #endif
 #if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME)
     {"onnx", make_onnx_engine},
@@ -152,6 +161,32 @@ int64_t items_in_rounds(int64_t batch, int threads) {
   // more than half a round is quicker as a round.
   const int64_t rest = batch % threads;
   return 2 * rest <= threads ? batch - rest : batch;
+}
+
+std::optional<int> device_index(const std::string& name, const std::string& kind) {
+  if (name == kind) return 0;
+  if (name.rfind(kind + ".", 0) != 0) return std::nullopt;
+  const std::string number = name.substr(kind.size() + 1);
+  const bool valid = !number.empty() && number.size() <= 3 &&
+                     number.find_first_not_of("0123456789") == std::string::npos;
+  return valid ? std::optional<int>(std::stoi(number)) : std::nullopt;
+}
+
+std::string tensorrt_cache_folder() {
+  const char* own = std::getenv("EDGEPOSE_CACHE");
+  const char* home = std::getenv("HOME");
+  std::filesystem::path folder;
+  if (own != nullptr && *own != '\0') {
+    folder = own;
+  } else if (home != nullptr && *home != '\0') {
+    folder = std::filesystem::path(home) / ".cache" / "edgepose";
+  } else {
+    return {};
+  }
+  folder /= "tensorrt";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  return error ? std::string() : folder.string();
 }
 
 std::string dims_text(const std::vector<int64_t>& dims) {
