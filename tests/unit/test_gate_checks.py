@@ -152,3 +152,9 @@ def test_scores_that_are_low_throughout_are_the_network_s_way() -> None:
     assert confident(other, SEEN).sum() == 80
     other[..., 2] = 0
     assert not confident(other, SEEN).any()
+
+
+@pytest.mark.parametrize(("high", "needed"), [(0.69, 4500), (0.79, None)])
+def test_more_pictures_than_there_are_anywhere_are_not_asked_for(high: float, needed: int | None) -> None:
+    check = Check("drift_mean", "drift", "input px", 0.59, 0.5, high, 0.6, images=45, least=99)
+    assert check.verdict == "INCONCLUSIVE" and check.needed(45) == (pytest.approx(needed) if needed else None)
