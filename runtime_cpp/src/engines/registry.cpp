@@ -16,7 +16,8 @@ struct Backend {
   EngineResult (*make)(const ModelFiles&, const EngineOptions&);
 };
 
-#if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME)
+#if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME) || \
+    defined(EDGEPOSE_WITH_TENSORRT)
 // Several engines run ONNX files; the device tells which.
 EngineResult make_onnx_engine(const ModelFiles& files, const EngineOptions& options) {
 #ifdef EDGEPOSE_WITH_TENSORRT
@@ -27,8 +28,10 @@ EngineResult make_onnx_engine(const ModelFiles& files, const EngineOptions& opti
                                                : make_openvino_engine(files, options);
 #elif defined(EDGEPOSE_WITH_OPENVINO)
   return make_openvino_engine(files, options);
-#else
+#elif defined(EDGEPOSE_WITH_ONNXRUNTIME)
   return make_onnxruntime_engine(files, options);
+#else
+  return make_tensorrt_engine(files, options);  // names the devices that it has
 #endif
 }
 #endif
@@ -47,7 +50,8 @@ constexpr Backend kBackends[] = {
 #ifdef EDGEPOSE_WITH_TENSORRT
     {"tensorrt", make_tensorrt_engine},
 #endif
-#if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME)
+#if defined(EDGEPOSE_WITH_OPENVINO) || defined(EDGEPOSE_WITH_ONNXRUNTIME) || \
+    defined(EDGEPOSE_WITH_TENSORRT)
     {"onnx", make_onnx_engine},
 #endif
 #ifdef EDGEPOSE_WITH_RKNN
