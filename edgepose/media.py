@@ -1,4 +1,4 @@
-"""Read pictures, folders, videos and cameras as frames."""
+"""Read pictures, folders, videos, cameras and network streams as frames."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from urllib.parse import urlsplit
 
 from edgepose import log
 from edgepose.errors import ConfigurationError, UsageError
@@ -27,6 +29,8 @@ Kind = Literal["pictures", "video", "camera"]
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _CAMERA_DIGITS = 3
+_STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
+_STREAM_TIMEOUT_MS = 10_000
 _END_S = 2.0  # how long the end of a command waits for a reader
 _READ_AHEAD_FRAMES = 4
 
@@ -58,11 +62,16 @@ class Source(Protocol):
 
 
 def open_source(target: str) -> Source:
-    """Open a picture, a folder of pictures, a video or, for a whole number, a camera.
+    """Open a picture, a folder of pictures, a video, or what is live: a camera (0, /dev/video0), rtsp://...
 
-    Raises UsageError for what is missing, empty or of no known kind.
+    Raises UsageError for what is missing, empty or of no known kind; ConfigurationError for a camera or a
+    stream that cannot be opened.
     """
+    if _STREAM.match(target):
+        return CameraSource(target)
     path = Path(target)
+    if path.is_char_device():
+        return CameraSource(target)
     if target.isdecimal() and not path.exists():
         if len(target) > _CAMERA_DIGITS:
             raise UsageError(f"{target}: no camera has this number", hint="the first camera is 0")
@@ -72,7 +81,7 @@ def open_source(target: str) -> Source:
     if not path.exists():
         raise UsageError(
             f"{target}: no such file or folder",
-            hint="give a picture, a folder of pictures, a video, or a camera's number such as 0",
+            hint="give a picture, a folder of pictures, a video, a camera's number such as 0, or rtsp://...",
         )
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource([path], name=path.stem)
@@ -90,7 +99,7 @@ def require_utf8(path: Path) -> None:
 def is_pictures(target: str) -> bool:
     """Tell whether open_source would read pictures, not a video or a camera."""
     path = Path(target)
-    return path.is_dir() or path.suffix.lower() in PICTURE_SUFFIXES
+    return path.is_dir() or (path.suffix.lower() in PICTURE_SUFFIXES and not _STREAM.match(target))
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -210,23 +219,35 @@ class VideoSource:
 
 
 class CameraSource:
-    """Frames of a camera, until closed; time stamps are those of their arrival."""
+    """Frames of a camera or a network stream, until closed; time stamps are those of their arrival."""
 
     kind: Literal["camera"] = "camera"
 
-    def __init__(self, camera_index: int) -> None:
+    def __init__(self, address: int | str) -> None:
+        """Open a camera by number or device file, or a stream by its URL."""
         cv2 = load_cv2()
-        self._capture = cv2.VideoCapture(camera_index)
-        if not self._capture.isOpened():
-            raise ConfigurationError(
-                f"camera {camera_index} cannot be opened",
-                hint="check that it is there (ls /dev/video*), that you may use it, and that it is free",
-            )
-        self.name = f"camera{camera_index}"
         self.frame_count: int | None = None
+        self.unreadable: list[str] = []
+        if isinstance(address, str) and _STREAM.match(address):
+            self.name, shown = _name_of_stream(address)
+            limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+            options = [value for limit in limits for value in (limit, _STREAM_TIMEOUT_MS)]
+            self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, options)
+            hint = "check the address, user and password, and that this machine reaches it; ffprobe says more"
+        else:
+            self.name = f"camera{address}" if isinstance(address, int) else Path(address).name
+            shown = f"camera {address}"
+            backend = cv2.CAP_ANY if isinstance(address, int) else cv2.CAP_V4L2
+            self._capture = cv2.VideoCapture(address, backend)
+            hint = "check that it is there (ls /dev/video*), that you may use it, and that it is free"
+        if not self._capture.isOpened():
+            raise ConfigurationError(f"{shown} cannot be opened", hint=hint)
+        if shown.startswith("http") and self._capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+            # Its frames would come as fast as the line is, and that is no time to smooth by.
+            self._capture.release()
+            raise UsageError(f"{shown}: a video file, not a live stream", hint="download it first")
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         self.fps: float | None = fps if math.isfinite(fps) and 0 < fps <= 1000 else None
-        self.unreadable: list[str] = []
 
     def __iter__(self) -> Iterator[Frame]:
         index, start_ns = 0, 0
@@ -250,11 +271,16 @@ class CameraSource:
 
 
 class ReadAhead:
-    """Decode frames in a thread, a few ahead, while others are worked on; a context manager and iterator."""
+    """Decode frames in a thread, a few ahead, while others are worked on; a context manager and iterator.
+
+    What is live does not wait: where nobody takes its frames in time, the oldest are dropped, and counted in
+    `dropped`. limit: how many frames are given at most.
+    """
 
     def __init__(self, source: Source, *, frames: int = _READ_AHEAD_FRAMES, limit: int | None = None) -> None:
         self._source = source
         self._limit = limit
+        self.dropped = 0
         self._queue: queue.Queue[Frame | BaseException | None] = queue.Queue(frames)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="edgepose-reader", daemon=True)
@@ -279,31 +305,38 @@ class ReadAhead:
         self._source.close()
 
     def __iter__(self) -> Iterator[Frame]:
-        while True:
+        given = 0
+        while given != self._limit:
             item = self._queue.get()
             if item is None:
                 return
             if isinstance(item, BaseException):
                 raise item
+            given += 1
             yield item
 
     def _read(self) -> None:
         try:
+            live = self._source.kind == "camera"
             for count, frame in enumerate(self._source, start=1):
-                self._put(frame)
-                if self._stop.is_set() or count == self._limit:
+                self._put(frame, drop_oldest=live)
+                if self._stop.is_set() or (count == self._limit and not live):
                     break
             self._put(None)
         except BaseException as error:  # handed to the consumer, which raises it
             self._put(error)
 
-    def _put(self, item: Frame | BaseException | None) -> None:
+    def _put(self, item: Frame | BaseException | None, *, drop_oldest: bool = False) -> None:
         while not self._stop.is_set():
             try:
-                self._queue.put(item, timeout=0.1)
+                self._queue.put(item, timeout=0 if drop_oldest else 0.1)
                 return
             except queue.Full:
-                continue
+                if not drop_oldest:
+                    continue
+                with suppress(queue.Empty):
+                    self._queue.get_nowait()
+                    self.dropped += 1
 
 
 def load_cv2() -> Any:
@@ -313,6 +346,14 @@ def load_cv2() -> Any:
     import cv2
 
     return cv2
+
+
+def _name_of_stream(url: str) -> tuple[str, str]:
+    """Return a name for files, and the address as it may be shown: without user, password and tokens."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    name = re.sub(r"[^\w.]+", "-", host + parts.path).strip("-.")
+    return name or "stream", f"{parts.scheme}://{host}{parts.path}"
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -99,12 +99,13 @@ def run(
     result_format: str,
     as_json: bool,
 ) -> None:
-    """Run BUNDLE on INPUT: a picture, a folder of pictures, a video, or a camera's number.
+    """Run BUNDLE on INPUT: a picture, a folder of pictures, a video, or what is live: a camera's number or
+    device file, or the address of a stream (rtsp://...).
 
     Writes annotated pictures or an annotated video, and results.json in COCO format. A bundle without a
     detector takes the whole frame as the person, or the boxes of --boxes.
 
-    Ctrl-C stops a camera in good order. With other inputs it leaves the pictures that are complete, and
+    Ctrl-C stops what is live in good order. With other inputs it leaves the pictures that are complete, and
     neither a video nor a JSON file.
     """
     from edgepose.cli.run_job import RunOptions, run_job

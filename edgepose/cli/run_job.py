@@ -161,6 +161,7 @@ class _Job:
         self._classes = _classes(pipeline.manifest)
         self._frames = 0
         self._pictures = 0
+        self._dropped = 0
         self._total_ms: dict[str, float] = defaultdict(float)
         self._video_path: Path | None = None
         self._openpose: OpenPoseWriter | None = None
@@ -198,10 +199,11 @@ class _Job:
                         raise
                     interrupts.forget()
                     log.notice("camera stopped")
+            self._dropped = reader.dropped
             if self._boxes:
                 self._boxes.check_used()
             if not self._frames:
-                raise UsageError(f"{options.target}: not one frame could be read")
+                raise UsageError(f"{source.name}: not one frame could be read")
             results.summary = self._summary(results.persons, time.perf_counter() - started_s)
             return results.summary
 
@@ -322,7 +324,8 @@ class _Job:
         return {
             "description": "EdgePose results",
             "edgepose": __version__,
-            "input": Path(self._options.target).name,
+            # A stream's address may hold a password.
+            "input": self._source.name if self._source.kind == "camera" else Path(self._options.target).name,
             "bundle": self._pipeline.name,
             "bundle_digest": self._pipeline.digest,
             "backend": manifest["backend"],
@@ -341,6 +344,7 @@ class _Job:
         return {
             "frames": self._frames,
             "frames_expected": self._source.frame_count,
+            "frames_dropped": self._dropped,
             "unreadable": self._source.unreadable,
             "persons": persons,
             "pipeline_fps": round(self._frames / total_ms * 1e3, 2) if total_ms > 0 else None,
@@ -379,6 +383,8 @@ def _summary_text(summary: dict[str, Any]) -> str:
     counts = f"{frames} frame{'s' * (frames != 1)}, {persons} person{'s' * (persons != 1)}"
     speed = f"pipeline {fps:.1f} frames/s ({1e3 / fps:.1f} ms a frame), " if fps else ""
     lines = [f"{counts}; {speed}whole run {summary['overall_fps']:.1f} frames/s"]
+    if summary["frames_dropped"]:
+        lines.append(f"{summary['frames_dropped']} frames came while the pipeline was busy and were dropped")
     if summary["pictures"]:
         pictures = summary["pictures"]
         lines.append(f"{pictures} annotated picture{'s' * (pictures != 1)} in {summary['folder']}")

@@ -1,0 +1,132 @@
+"""Live sources: streams of the network, whose frames are dropped where nobody takes them in time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepose import media
+from edgepose.errors import ConfigurationError, UsageError
+from edgepose.media import Frame, ReadAhead, is_pictures, load_cv2, open_source
+from edgepose.writers import open_video
+
+cv2 = load_cv2()
+FRAMES = 12
+
+
+def _grey(level: int) -> media.Image:
+    return np.full((48, 64, 3), level, np.uint8)
+
+
+@contextmanager
+def _served(body: bytes | None) -> Iterator[str]:
+    """Serve a file, or a camera's endless pictures (MJPEG) that end after some, at http://HOST."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            if body is not None:
+                self.send_header("Content-Type", "video/mp4")
+                self.send_header("Content-Length", str(len(body)))
+            else:
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            with suppress(OSError):
+                self.wfile.write(body if body is not None else b"".join(map(self.part, range(FRAMES))))
+
+        @staticmethod
+        def part(number: int) -> bytes:
+            jpeg = cv2.imencode(".jpg", _grey(20 * number))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            return head.encode() + jpeg + b"\r\n"
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_stream_is_read_and_its_password_kept() -> None:
+    with _served(None) as host:
+        url = f"http://me:secret@{host}/live/1.jpg?token=secret"
+        assert not is_pictures(url)
+        source = open_source(url)
+        frames = list(source)
+        source.close()
+    assert source.kind == "camera" and source.frame_count is None
+    assert [round(frame.image.mean() / 20) for frame in frames] == list(range(FRAMES))
+    assert source.name == host.replace(":", "-") + "-live-1.jpg" and frames[3].name == f"{source.name}#3"
+    times = [frame.time_ns for frame in frames]
+    assert times[0] == 0 and times == sorted(times)
+
+
+def test_a_file_behind_a_url_is_no_stream(tmp_path: Path) -> None:
+    with open_video(tmp_path / "v.mp4", fps=10) as video:
+        for level in range(0, 200, 10):
+            video.write(_grey(level))
+    with _served((tmp_path / "v.mp4").read_bytes()) as host, pytest.raises(UsageError) as refused:
+        open_source(f"http://me:secret@{host}/v.mp4")
+    assert refused.value.message == f"http://{host}/v.mp4: a video file, not a live stream"
+    assert refused.value.hint == "download it first"
+
+
+@pytest.mark.parametrize("url", ["rtsp://me:secret@127.0.0.1:9/live", "HTTP://me:secret@127.0.0.1:9/live"])
+def test_a_stream_that_is_not_there_is_named_without_the_password(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="127.0.0.1:9/live cannot be opened") as refused:
+        open_source(url)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_device_file_is_a_camera() -> None:
+    with pytest.raises(ConfigurationError, match="camera /dev/null cannot be opened"):
+        open_source("/dev/null")
+
+
+class _Live:
+    """Delivers its frames when it is told to."""
+
+    kind = "camera"
+    name = "live"
+    frame_count = None
+    fps = None
+
+    def __init__(self) -> None:
+        self.unreadable: list[str] = []
+        self.delivered = threading.Event()
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index in range(FRAMES):
+            yield Frame(_grey(0), index, f"live#{index}", index)
+        self.delivered.set()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def test_what_nobody_takes_in_time_is_dropped_and_counted() -> None:
+    source = _Live()
+    with ReadAhead(source, frames=3) as reader:
+        assert source.delivered.wait(30)
+        assert [frame.index for frame in reader] == [FRAMES - 3, FRAMES - 2, FRAMES - 1]
+    assert reader.dropped == FRAMES - 3
+
+
+def test_the_limit_counts_what_was_given() -> None:
+    source = _Live()
+    with ReadAhead(source, frames=3, limit=2) as reader:
+        assert source.delivered.wait(30)
+        assert [frame.index for frame in reader] == [FRAMES - 3, FRAMES - 2]
