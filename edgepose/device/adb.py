@@ -64,6 +64,8 @@ def adb_devices() -> list[AdbDevice]:
 class AdbTransport(RemoteShell):
     """A device by its serial; None for the only one that is attached."""
 
+    _by_hand = "adb devices"
+
     def __init__(self, serial: str | None = None) -> None:
         self._serial = serial
         self.address = serial or "the Android device"
@@ -134,7 +136,4 @@ class AdbTransport(RemoteShell):
             return DeviceError(f"{self.address}: {reason}", hint="free some space on the device")
         if "ermission denied" in reason or "Read-only" in reason:
             return DeviceError(f"{self.address}: {reason}", hint="choose another folder in the profile")
-        for state, hint in _STATES.items():
-            if state in reason and state != "offline":
-                return DeviceError(f"{self.address}: {reason}", hint=hint)
-        return DeviceLostError(f"{self.address}: the connection broke: {reason}")
+        return self._broken(reason, next((hint for state, hint in _STATES.items() if state in reason), None))

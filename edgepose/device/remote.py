@@ -25,6 +25,8 @@ class RemoteShell(ABC):
 
     address: str
     cancel: threading.Event | None = None
+    _connected = False
+    _by_hand: str  # a command line that shows whether the client reaches the device
 
     @abstractmethod
     def _client(self, command: str) -> list[str]:
@@ -45,6 +47,7 @@ class RemoteShell(ABC):
                 f"{self.address}: its shell prints more than a command's output",
                 hint="keep its login scripts silent",
             )
+        self._connected = True
 
     def run(self, argv: Sequence[str], *, timeout_s: float = COMMAND_SECONDS) -> str:
         """Run a program and return its output."""
@@ -70,6 +73,13 @@ class RemoteShell(ABC):
         outcome = self._run(command, timeout_s=push_seconds(source), on_line=_ignore, stdin=source)
         if outcome.exit_code != 0:
             raise failed([f"copying {source.name}"], outcome, self.address)
+
+    def _broken(self, reason: str, hint: str | None) -> DeviceError:
+        """Make the error for a device that does not let us in, or that is gone after it did."""
+        if self._connected:
+            hint = hint or "check the cable or the network"
+            return DeviceLostError(f"{self.address}: the connection broke: {reason}", hint=hint)
+        return DeviceError(f"{self.address}: no connection: {reason}", hint=hint or f"try {self._by_hand}")
 
     def _run(
         self,

@@ -8,7 +8,7 @@ from typing import TextIO
 from edgepose.device.process import Ended
 from edgepose.device.remote import RemoteShell
 from edgepose.device.transport import failed, quoted
-from edgepose.errors import DeviceError, DeviceLostError
+from edgepose.errors import DeviceError
 
 # Dead connections are noticed after three unanswered signs of life.
 _OPTIONS = {
@@ -19,10 +19,11 @@ _OPTIONS = {
     "LogLevel": "ERROR",
 }
 _PULL_SECONDS = 600.0
+# The first that fits: a changed key is also one that was not verified.
 _REFUSALS = {
+    "REMOTE HOST IDENTIFICATION HAS CHANGED": "is it the same board? ssh-keygen -R removes its old key",
     "Permission denied": "log in once by hand, or give the key: identity in the profile, or ~/.ssh/config",
     "Host key verification failed": "the host is unknown: connect once by hand with ssh and check its key",
-    "REMOTE HOST IDENTIFICATION HAS CHANGED": "is it the same board? ssh-keygen -R removes its old key",
     "Could not resolve hostname": "check the name, or give the address in numbers",
     "Connection refused": "is its ssh server running, and the port right?",
     "No route to host": "is it on, and in this network?",
@@ -43,6 +44,7 @@ class SshTransport(RemoteShell):
         config: str | None = None,
     ) -> None:
         self.address = host if port is None else f"{host}:{port}"
+        self._by_hand = f"ssh {host}"
         self._ssh = ["ssh", "-T"]
         if config is not None:
             self._ssh += ["-F", str(Path(config).expanduser())]
@@ -74,11 +76,10 @@ class SshTransport(RemoteShell):
         return [*self._ssh, command]
 
     def _explain(self, ended: Ended) -> DeviceError:
-        reason = " ".join(ended.stderr.split()) or f"ssh ended with code {ended.exit_code}"
-        for text, hint in _REFUSALS.items():
-            if text in reason:
-                return DeviceError(f"{self.address}: {reason}", hint=hint)
-        return DeviceLostError(f"{self.address}: the connection broke: {reason}")
+        words = [word for word in ended.stderr.split() if word.strip("@")]  # without the frame of a warning
+        reason = " ".join(words) or f"ssh ended with code {ended.exit_code}"
+        hint = next((hint for text, hint in _REFUSALS.items() if text in reason), None)
+        return self._broken(reason, hint)
 
 
 def _write(stream: TextIO, line: str) -> None:

@@ -88,13 +88,17 @@ class Workspace:
 
     def _sums(self, folder: str) -> dict[str, str]:
         """Return the checksums of the files in a folder, by name; make it where there is none."""
-        script = 'mkdir -p "$1" && cd "$1" && for f in * .[!.]*; do [ -f "$f" ] && sha256sum "$f"; done; true'
+        script = (
+            "command -v sha256sum >/dev/null || { echo absent; exit; }; "
+            'mkdir -p "$1" && cd "$1" && for f in * .[!.]*; do [ -f "$f" ] && sha256sum "$f"; done; true'
+        )
         sums = {}
         for line in self._transport.run(["sh", "-c", script, "sh", folder], timeout_s=120).splitlines():
             match = _SUM.match(line)
             if match is None:
+                what = "it has no sha256sum" if line == "absent" else f"sha256sum printed {line[:80]!r}"
                 raise DeviceError(
-                    f"{self._transport.address}: sha256sum printed {line[:80]!r}",
+                    f"{self._transport.address}: {what}",
                     hint="the device needs the program sha256sum (Android 8 or newer, coreutils, BusyBox)",
                 )
             sums[match.group(2)] = match.group(1)

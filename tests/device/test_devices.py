@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from adb_double import AdbDouble
 from ssh_double import SshDouble
 
@@ -24,6 +25,7 @@ from edgepose.device.adb import AdbTransport
 from edgepose.device.kernels import count_kernels
 from edgepose.device.ssh import SshTransport
 from edgepose.device.workspace import Workspace
+from edgepose.errors import DeviceError
 from edgepose.pipeline import PosePipeline
 
 BUNDLES = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "v1"
@@ -214,6 +216,17 @@ def test_what_can_go_wrong_with_a_phone(
         connecting.join()
     adb_server("disconnect", phone.serial)
     fails("no Android device is attached", "--device", "double")
+
+
+def test_a_board_with_another_key_than_before(board: SshDouble, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+    known = board.config.parent / "known_hosts"
+    for keys, hint in (("", "the host is unknown"), (f"board {other.with_suffix('.pub').read_text()}", "-R")):
+        known.write_text(keys)
+        with pytest.raises(DeviceError, match=r"no connection: [A-Z]") as error:
+            SshTransport("board", config=str(board.config)).connect()
+        assert error.value.hint and hint in error.value.hint
 
 
 def test_what_lies_beside_the_workspace_stays(phone: AdbDouble, board: SshDouble, tmp_path: Path) -> None:

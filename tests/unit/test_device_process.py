@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from edgepose.device.connect import open_transport
 from edgepose.device.process import Cancelled, TimeLimit, run_lines
 from edgepose.device.profile import parse_profile
 from edgepose.device.ssh import SshTransport
+from edgepose.device.workspace import Workspace
+from edgepose.errors import DeviceError, DeviceLostError
 
 POSE = Path(__file__).resolve().parents[1] / "bundles" / "v1" / "pose"
 BOARD = """\
@@ -66,6 +69,45 @@ def test_a_pulled_file_may_end_in_the_middle_of_a_line(ssh: Path, tmp_path: Path
     (tmp_path / "journal").write_text('{"a": 1}\n{"b":')
     SshTransport("board").pull(str(tmp_path / "journal"), tmp_path / "pulled")
     assert (tmp_path / "pulled").read_text() == '{"a": 1}\n'
+
+
+def test_a_connection_can_break_with_the_words_of_a_refusal(ssh: Path) -> None:
+    """A board that loses its power is "No route to host": a run that measured there can go on later."""
+    client = ssh / "ssh"
+    works = client.read_text()
+    gone = '#!/bin/sh\necho "Read from remote host board: No route to host" >&2\nexit 255\n'
+    transport = SshTransport("board")
+    client.write_text(gone)
+    with pytest.raises(DeviceError, match=r"no connection: .*No route to host") as refused:
+        transport.connect()
+    assert refused.type is DeviceError and refused.value.hint == "is it on, and in this network?"
+    client.write_text(works)
+    transport.connect()
+    client.write_text(gone)
+    with pytest.raises(DeviceLostError, match=r"the connection broke: .*No route to host") as lost:
+        transport.run(["true"])
+    assert lost.value.hint
+
+
+def test_a_refusal_that_nobody_foresaw_has_a_hint(ssh: Path) -> None:
+    (ssh / "ssh").write_text('#!/bin/sh\necho "Can\'t open user config file x" >&2\nexit 255\n')
+    with pytest.raises(DeviceError, match="no connection: Can't open user config file x") as refused:
+        SshTransport("me@board", port=22).connect()
+    assert refused.value.hint == "try ssh me@board"
+
+
+def test_a_device_without_sha256sum_is_told_so(
+    ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "mkdir", "wc", "cat", "mv"):
+        (tools / name).symlink_to(shutil.which(name) or "")
+    monkeypatch.setenv("PATH", f"{ssh}:{tools}")
+    with pytest.raises(DeviceError, match="board: it has no sha256sum") as error:
+        Workspace(SshTransport("board"), str(tmp_path)).put("runner", {"file": tmp_path / "file"})
+    assert error.value.hint and "BusyBox" in error.value.hint
 
 
 def test_an_interrupt_ends_all_devices_at_once(
