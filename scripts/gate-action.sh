@@ -2,13 +2,27 @@
 # The work of action.yml: convert $CHECKPOINT, gate the bundle against $REFERENCE, exit as the gate does.
 # Writes the verdict to $GITHUB_OUTPUT and the comment to $GITHUB_STEP_SUMMARY.
 set -euo pipefail
-: "${CHECKPOINT:?}" "${TARGET:?}" "${PRECISION:?}" "${REFERENCE:?}" "${IMAGES:?}"
 : "${GITHUB_OUTPUT:?}" "${GITHUB_STEP_SUMMARY:?}"
 error() { printf '### ⚠️ Accuracy gate: ERROR\n\nNo verdict: the log of this step says why.\n' >>"$GITHUB_STEP_SUMMARY"; }
-folder=${RUNNER_TEMP:-${TMPDIR:-/tmp}}/edgepose-gate
-rm -rf "$folder"
-mkdir -p "$folder"
+# One for each gate of a job.
+temp=${RUNNER_TEMP:-${TMPDIR:-/tmp}}
+mkdir -p "$temp"
+folder=$(mktemp -d "$temp/edgepose-gate.XXXXXX")
 echo "folder=$folder" >>"$GITHUB_OUTPUT"
+
+# GitHub does not look whether an input is given that is "required".
+need() {
+  [[ -n "${2//[[:space:]]/}" ]] && return
+  echo "::error::the input $1 is empty (docs/ci.md)"
+  echo "verdict=ERROR" >>"$GITHUB_OUTPUT"
+  error
+  exit 2
+}
+need checkpoint "${CHECKPOINT:-}"
+need target "${TARGET:-}"
+need precision "${PRECISION:-}"
+need reference "${REFERENCE:-}"
+need images "${IMAGES:-}"
 
 # Variables of the environment hold lists, one item a line; empty lines do not count.
 list() { grep -v '^[[:space:]]*$' <<<"$1" || true; }

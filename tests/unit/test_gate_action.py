@@ -21,7 +21,7 @@ exit "$STUB_GATE"
 def run_action(
     tmp_path: Path, *, convert: int = 0, gate: int = 0, **inputs: str
 ) -> tuple[int, dict[str, str], str]:
-    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin").mkdir(exist_ok=True)
     stub = tmp_path / "bin" / "edgepose"
     stub.write_text(STUB)
     stub.chmod(0o755)
@@ -37,14 +37,15 @@ def run_action(
     done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
     assert "unbound" not in done.stderr
     outputs = dict(line.split("=", 1) for line in (tmp_path / "output").read_text().splitlines())
-    return done.returncode, outputs, (tmp_path / "log").read_text()
+    log = tmp_path / "log"
+    return done.returncode, outputs, log.read_text() if log.exists() else done.stdout
 
 
 @pytest.mark.parametrize(("code", "verdict"), [(0, "PASS"), (10, "FAIL"), (11, "INCONCLUSIVE"), (7, "ERROR")])
 def test_the_gate_decides_the_job(tmp_path: Path, code: int, verdict: str) -> None:
     returned, outputs, calls = run_action(tmp_path, gate=code)
-    folder = tmp_path / "temp" / "edgepose-gate"
-    assert (returned, outputs) == (code, {"folder": str(folder), "verdict": verdict})
+    folder = outputs["folder"]
+    assert (returned, outputs) == (code, {"folder": folder, "verdict": verdict})
     convert, gate = calls.splitlines()
     assert convert == f"convert det.pth pose file.pth --to ncnn --precision fp16 -o {folder}/bundles"
     assert gate.startswith(
@@ -80,6 +81,34 @@ def test_a_gate_without_a_verdict_says_so_in_the_summary(tmp_path: Path) -> None
     returned, outputs, _ = run_action(tmp_path, gate=4)
     assert (returned, outputs["verdict"]) == (4, "ERROR")
     assert "Accuracy gate: ERROR" in (tmp_path / "summary").read_text()
+
+
+def test_the_gates_of_one_job_keep_their_files_apart(tmp_path: Path) -> None:
+    first, second = (Path(run_action(tmp_path, TARGET=target)[1]["folder"]) for target in ("ncnn", "onnx"))
+    assert first != second
+    for folder in (first, second):
+        assert folder.parent == tmp_path / "temp" and (folder / "gate.md").is_file()
+
+
+@pytest.mark.parametrize("name", ["CHECKPOINT", "TARGET", "PRECISION", "REFERENCE", "IMAGES"])
+def test_an_empty_input_is_named(tmp_path: Path, name: str) -> None:
+    for value in ("", " \n"):
+        more: dict[str, str] = {name: value}
+        returned, outputs, printed = run_action(tmp_path, **more)
+        assert (returned, outputs["verdict"]) == (2, "ERROR")
+        assert printed == f"::error::the input {name.lower()} is empty (docs/ci.md)\n"
+    assert "Accuracy gate: ERROR" in (tmp_path / "summary").read_text()
+
+
+def test_other_systems_than_linux_are_refused_before_anything_is_installed() -> None:
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    first = action["runs"]["steps"][0]
+    assert first["if"] == "${{ runner.os != 'Linux' }}"
+    environment = {**os.environ, "RUNNER_OS": "macOS"}
+    done = subprocess.run(["bash", "-c", first["run"]], env=environment, capture_output=True, text=True)
+    assert done.returncode == 4 and done.stdout.startswith("::error::") and "macOS" in done.stdout
+    # Where the gate did not run, it has no verdict of its own.
+    assert action["outputs"]["verdict"]["value"] == "${{ steps.gate.outputs.verdict || 'ERROR' }}"
 
 
 def test_every_input_reaches_the_script() -> None:
