@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgepose.bundle.folder import read_manifest
+from edgepose.device.adb import STATE_HINTS, adb_devices
 from edgepose.errors import BundleError, ConfigurationError, DeviceError, UsageError
 from edgepose.hashing import sha256_file
 
@@ -98,7 +99,12 @@ def write_assets(bundles: Sequence[AppBundle], assets: Path) -> Path:
 
 def push(bundles: Sequence[AppBundle], serial: str | None) -> str:
     """Copy bundles to a phone with adb; returns its serial number. Errors: DeviceError, also without adb."""
-    serial = serial or _only_device()
+    serial = _ready_device(serial)
+    if "package:" not in _adb(serial, "shell", f"pm path {PACKAGE} || true"):
+        raise DeviceError(
+            f"{serial}: the app {PACKAGE} is not installed there",
+            hint="build it with scripts/build-apk.sh, then: adb install -r build/android/edgepose.apk",
+        )
     for bundle in bundles:
         part = f"{DEVICE_FOLDER}/.{bundle.name}.part"
         _adb(serial, "shell", f"rm -rf {_quoted(part)} && mkdir -p {_quoted(part)}")
@@ -112,14 +118,21 @@ def _quoted(path: str) -> str:
     return "'" + path.replace("'", "'\\''") + "'"
 
 
-def _only_device() -> str:
-    listed = _run(["adb", "devices"]).splitlines()[1:]
-    serials = [line.split()[0] for line in listed if line.split()[1:] == ["device"]]
-    if len(serials) == 1:
-        return serials[0]
-    if serials:
-        raise UsageError(f"several phones are connected: {', '.join(serials)}", hint="name one with --serial")
-    raise DeviceError("no phone is connected", hint="allow USB debugging on the phone, then see: adb devices")
+def _ready_device(serial: str | None) -> str:
+    found = [device for device in adb_devices() if serial in (None, device.serial)]
+    ready = [device.serial for device in found if device.state == "device"]
+    if len(ready) > 1:
+        raise UsageError(f"several phones are connected: {', '.join(ready)}", hint="name one with --serial")
+    if ready:
+        return ready[0]
+    if found:
+        state = found[0].state
+        hint = STATE_HINTS.get(state, "see adb devices")
+        raise DeviceError(f"the phone {found[0].serial} is {state}", hint=hint)
+    raise DeviceError(
+        f"adb does not see the phone {serial}" if serial else "no phone is connected",
+        hint="allow USB debugging on the phone, then see: adb devices",
+    )
 
 
 def _adb(serial: str, *arguments: str) -> str:
@@ -137,6 +150,6 @@ def _run(argv: list[str]) -> str:
         said = (result.stderr or result.stdout).strip().splitlines()
         raise DeviceError(
             f"adb failed: {said[-1] if said else 'no message'}",
-            hint=f"the app {PACKAGE} must be installed, and the phone connected: adb devices",
+            hint="is the phone still connected? see adb devices",
         )
     return result.stdout

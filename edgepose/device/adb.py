@@ -18,7 +18,8 @@ _PROPERTIES = {
     "system": "ro.build.fingerprint",
     "android": "ro.build.version.release",
 }
-_STATES = {
+# What helps against a state that is not "device".
+STATE_HINTS = {
     "unauthorized": "unlock the device and allow USB debugging for this computer",
     "offline": "reconnect the cable, or: adb reconnect",
     "no permissions": "udev does not let this user use the device: see adb's page on USB permissions",
@@ -89,7 +90,7 @@ class AdbTransport(RemoteShell):
         if state is None:
             raise DeviceError(f"adb does not see the device {self._serial}", hint=f"it sees: {listed}")
         if state != "device":
-            raise DeviceError(f"{self._serial} is {state}", hint=_STATES.get(state, "see adb devices"))
+            raise DeviceError(f"{self._serial} is {state}", hint=STATE_HINTS.get(state, "see adb devices"))
         super().connect()
 
     def push(self, source: Path, target: str) -> None:
@@ -136,4 +137,5 @@ class AdbTransport(RemoteShell):
             return DeviceError(f"{self.address}: {reason}", hint="free some space on the device")
         if "ermission denied" in reason or "Read-only" in reason:
             return DeviceError(f"{self.address}: {reason}", hint="choose another folder in the profile")
-        return self._broken(reason, next((hint for state, hint in _STATES.items() if state in reason), None))
+        hint = next((hint for state, hint in STATE_HINTS.items() if state in reason), None)
+        return self._broken(reason, hint)

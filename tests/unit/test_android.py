@@ -81,16 +81,18 @@ def test_two_bundles_of_one_name_and_a_strange_folder_are_refused(assets: Path, 
     assert (assets / "bundles/mine.txt").read_text() == "keep"
 
 
-# Keeps the phone's files below $PHONE, and lists the serial numbers in $SERIALS.
+# Keeps the phone's files below $PHONE; $SERIALS: what is connected, $APP: whether the app is there.
 _ADB = """#!/bin/sh
 if [ "$1" = devices ]; then
-  echo "List of devices attached"; for s in $SERIALS; do printf '%s\\tdevice\\n' "$s"; done; exit 0
+  echo "List of devices attached"; for s in $SERIALS; do echo "$s ${STATE:-device}"; done; exit 0
 fi
 [ "$1" = -s ] || exit 9
 echo "$2 $3" >>"$PHONE/calls"; shift 2
 [ -z "$BROKEN" ] || { echo "adb: error: device offline" >&2; exit 1; }
 case $1 in
-  shell) cd "$PHONE" && exec sh -c "$(echo "$2" | sed "s#/sdcard#$PHONE/sdcard#g")";;
+  shell)
+    case $2 in "pm path "*) [ -z "$APP" ] || echo package:/data/app/base.apk; exit 0;; esac
+    cd "$PHONE" && exec sh -c "$(echo "$2" | sed "s#/sdcard#$PHONE/sdcard#g")";;
   push) shift; for last; do :; done; while [ $# -gt 1 ]; do cp "$1" "$PHONE$last" || exit 1; shift; done;;
 esac
 """
@@ -107,6 +109,7 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PHONE", str(folder))
     monkeypatch.setenv("SERIALS", "emulator-5554")
+    monkeypatch.setenv("APP", "1")
     return folder
 
 
@@ -134,3 +137,31 @@ def test_the_phone_must_be_clear_and_answer(
     assert _install(BUNDLES / "pose", "--push") == 8
     monkeypatch.setenv("PATH", str(phone))
     assert _install(BUNDLES / "pose", "--push") == 8
+
+
+@pytest.mark.parametrize("serial", [(), ("--serial", "emulator-5554")])
+def test_a_phone_that_does_not_let_us_in_is_told_so(
+    assets: Path,
+    phone: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    serial: tuple[str, ...],
+) -> None:
+    monkeypatch.setenv("STATE", "unauthorized")
+    assert _install(BUNDLES / "pose", "--push", *serial) == 8
+    assert capsys.readouterr().err.splitlines() == [
+        "error: the phone emulator-5554 is unauthorized",
+        "hint: unlock the device and allow USB debugging for this computer",
+    ]
+    assert _install(BUNDLES / "pose", "--push", "--serial", "other") == 8
+    assert "adb does not see the phone other" in capsys.readouterr().err
+    assert not (phone / "calls").exists()
+
+
+def test_a_phone_without_the_app_gets_nothing(
+    assets: Path, phone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("APP", "")
+    assert _install(BUNDLES / "pose", "--push") == 8
+    assert f"emulator-5554: the app {android.PACKAGE} is not installed there" in capsys.readouterr().err
+    assert sorted(p.name for p in phone.iterdir()) == ["calls"]
