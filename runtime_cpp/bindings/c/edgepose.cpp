@@ -167,7 +167,6 @@ template <typename Body>
 edgepose_code process(edgepose_pipeline* pipeline, const edgepose_image* image,
                       edgepose_frame* frame, const Body& body) {
   return guarded([&]() -> Status {
-    if (pipeline == nullptr) return missing("pipeline");
     if (frame == nullptr) return missing("frame");
     const std::unique_lock<std::mutex> lock(frame->mutex, std::try_to_lock);
     if (!lock.owns_lock()) {
@@ -176,8 +175,10 @@ edgepose_code process(edgepose_pipeline* pipeline, const edgepose_image* image,
     }
     frame->persons.clear();
     frame->timings = {};
+    if (pipeline == nullptr) return missing("pipeline");
     EDGEPOSE_ASSIGN_OR_RETURN(const edgepose::ImageView view, to_view(image));
     EDGEPOSE_RETURN_IF_ERROR(body(view, &frame->poses, &frame->timings));
+    frame->persons.reserve(frame->poses.size());  // all or none
     for (const Pose& pose : frame->poses) frame->persons.push_back(to_person(pose));
     return {};
   });
