@@ -16,6 +16,9 @@ namespace {
 
 constexpr int kMaxProcessors = 256;
 constexpr int kMaxZones = 64;
+// Beyond these a zone has no sensor, or tells something else.
+constexpr double kLowest_c = -40;
+constexpr double kHighest_c = 150;
 
 // The first line of a file, or an empty string.
 std::string line_of(const std::string& path) {
@@ -34,6 +37,15 @@ bool number_of(const std::string& path, double* value) {
 
 std::string cpu_folder(int cpu) {
   return "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cpufreq/";
+}
+
+// Phones with Qualcomm's chips tell the battery's current (mA), voltage (mV) and charge (%) as
+// zones with a "temperature".
+bool is_temperature(const std::string& zone) {
+  for (const char* part : {"ibat", "vbat", "bcl", "vph"}) {
+    if (zone.find(part) != std::string::npos) return false;
+  }
+  return zone != "soc" && zone != "socd";
 }
 
 // The value behind "name : value" in a file such as /proc/cpuinfo.
@@ -129,20 +141,24 @@ Json device_facts() {
           {"emulated", is_emulated()}};
 }
 
-DeviceState::DeviceState() {
+DeviceState::DeviceState(const std::string& root) {
   const long processors = sysconf(_SC_NPROCESSORS_CONF);
   double unused = 0;
+  bool told = false;
   for (int cpu = 0; cpu < processors && cpu < kMaxProcessors; ++cpu) {
-    const std::string file = cpu_folder(cpu) + "scaling_cur_freq";
-    if (number_of(file, &unused)) frequency_files_.push_back(file);
+    frequency_files_.push_back(root + cpu_folder(cpu) + "scaling_cur_freq");
+    told = number_of(frequency_files_.back(), &unused) || told;
   }
+  if (!told) frequency_files_.clear();
   for (int zone = 0; zone < kMaxZones; ++zone) {
-    const std::string folder = "/sys/class/thermal/thermal_zone" + std::to_string(zone) + "/";
-    if (!number_of(folder + "temp", &unused)) continue;
-    temperature_files_.emplace_back(line_of(folder + "type"), folder + "temp");
+    const std::string folder =
+        root + "/sys/class/thermal/thermal_zone" + std::to_string(zone) + "/";
+    const std::string type = line_of(folder + "type");
+    if (!is_temperature(type) || !number_of(folder + "temp", &unused)) continue;
+    temperature_files_.emplace_back(type, folder + "temp");
   }
   for (const char* battery : {"battery", "BAT0", "BAT1"}) {
-    const std::string folder = std::string("/sys/class/power_supply/") + battery + "/";
+    const std::string folder = root + "/sys/class/power_supply/" + battery + "/";
     if (!line_of(folder + "status").empty()) power_folder_ = folder;
   }
   read_times(&before_);
@@ -174,12 +190,16 @@ Json DeviceState::sample() {
   Json state = Json::object();
   double value = 0;
   for (const std::string& file : frequency_files_) {
-    if (number_of(file, &value)) state["khz"].push_back(value);
+    state["khz"].push_back(number_of(file, &value) ? value : 0.0);
   }
   for (const auto& [zone, file] : temperature_files_) {
+    if (!number_of(file, &value)) continue;
     // Thousandths of a degree; a few old kernels give whole degrees.
-    if (number_of(file, &value))
-      state["temperature_c"][zone] = std::fabs(value) >= 1000 ? value / 1000 : value;
+    if (std::fabs(value) >= 1000) value /= 1000;
+    if (value <= kLowest_c || value >= kHighest_c) continue;
+    // Several zones can have one name.
+    Json& kept = state["temperature_c"][zone];
+    if (kept.is_null() || kept.get<double>() < value) kept = value;
   }
   if (number_of("/proc/loadavg", &value)) state["load"] = value;
   double microamperes = 0;

@@ -14,12 +14,13 @@ using Json = nlohmann::ordered_json;
 // and "emulated": whether this process runs under an emulator of its processor.
 Json device_facts();
 
-// What changes: frequency of each processor (kHz), temperatures (degrees Celsius), load, power
-// where a battery tells it, and the processor time that others took. What the system does not tell
-// is absent.
+// What changes: frequency by the processor's number (kHz; 0 where it is off), temperatures by zone
+// (degrees Celsius), load, power where a battery tells it, and the processor time that others took.
+// What the system does not tell is absent.
 class DeviceState {
  public:
-  DeviceState();
+  // root: where the system's /sys is, for tests.
+  explicit DeviceState(const std::string& root = "");
   Json sample();
 
  private:
@@ -30,7 +31,7 @@ class DeviceState {
   };
   static bool read_times(CpuTimes* times);
 
-  std::vector<std::string> frequency_files_;
+  std::vector<std::string> frequency_files_;  // of every processor, or empty
   std::vector<std::pair<std::string, std::string>> temperature_files_;  // zone, file
   std::string power_folder_;
   CpuTimes before_;

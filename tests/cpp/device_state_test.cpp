@@ -1,0 +1,74 @@
+#include "../../runtime_cpp/tools/device_state.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+namespace edgepose::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A tree that stands in for /sys.
+class DeviceStateTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(testing::TempDir()) / ("device_state_" + std::to_string(getpid()));
+    fs::remove_all(root_);
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  void write(const std::string& file, const std::string& text) const {
+    fs::create_directories((root_ / file).parent_path());
+    std::ofstream(root_ / file) << text << '\n';
+  }
+  void zone(int number, const std::string& type, const std::string& temp) const {
+    const std::string folder = "sys/class/thermal/thermal_zone" + std::to_string(number) + "/";
+    write(folder + "type", type);
+    write(folder + "temp", temp);
+  }
+  static std::string clock(long cpu) {
+    return "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cpufreq/scaling_cur_freq";
+  }
+  Json sample() const { return DeviceState(root_.string()).sample(); }
+
+  fs::path root_;
+};
+
+TEST_F(DeviceStateTest, WhatThePhonesBatteryTellsIsNoTemperature) {
+  // As a Snapdragon 865 has them.
+  zone(0, "cpu-1-3-usr", "33800");
+  zone(1, "pm8150b-ibat-lvl0", "546");
+  zone(2, "pm8150b-vbat-lvl0", "3986");
+  zone(3, "pm8150b-bcl-lvl0", "0");
+  zone(4, "pm8150l-vph-lvl0", "0");
+  zone(5, "soc", "72");
+  zone(6, "camera-therm-usr", "-40000");
+  zone(7, "pm8150l-bcl-lvl0", "-274000");
+  zone(8, "soc-thermal", "41");  // an old kernel of another chip: whole degrees
+  zone(9, "skin", "999");
+  EXPECT_EQ(sample().at("temperature_c"), (Json{{"cpu-1-3-usr", 33.8}, {"soc-thermal", 41.0}}));
+}
+
+TEST_F(DeviceStateTest, TheHottestOfZonesWithOneNameCounts) {
+  zone(0, "acpitz", "91000");
+  zone(1, "acpitz", "27800");
+  EXPECT_EQ(sample().at("temperature_c"), (Json{{"acpitz", 91.0}}));
+}
+
+TEST_F(DeviceStateTest, ClocksHaveTheNumbersOfTheirProcessors) {
+  EXPECT_FALSE(sample().contains("khz"));
+  const long last = sysconf(_SC_NPROCESSORS_CONF) - 1;
+  if (last < 1) GTEST_SKIP() << "optional: one processor";
+  write(clock(last), "2400000");  // those before it are off
+  const Json khz = sample().at("khz");
+  ASSERT_EQ(khz.size(), static_cast<size_t>(last) + 1);
+  EXPECT_EQ(khz.at(0), 0);
+  EXPECT_EQ(khz.back(), 2400000);
+}
+
+}  // namespace
+}  // namespace edgepose::tools
