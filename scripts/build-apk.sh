@@ -66,9 +66,10 @@ java -cp "$dx" com.android.dx.command.Main --dex --min-sdk-version=$min_sdk --ou
 if [[ -n "${ANDROID_NDK_HOME:-}" ]]; then
   toolchain=$ANDROID_NDK_HOME/build/cmake/android.toolchain.cmake
   [[ -e $toolchain ]] || fail "ANDROID_NDK_HOME=$ANDROID_NDK_HOME is no NDK: $toolchain is missing"
+  # Stripped (-s): the NDK compiles with -g. Gradle strips by itself.
   cmake --preset jni -B "$out/arm64-v8a" -DCMAKE_TOOLCHAIN_FILE="$toolchain" -DANDROID_ABI=arm64-v8a \
     -DANDROID_PLATFORM=android-$min_sdk -DANDROID_STL=c++_static -DEDGEPOSE_BUILD_RUNNER=OFF \
-    -DPython_EXECUTABLE="$PWD/.venv/bin/python"
+    -DCMAKE_SHARED_LINKER_FLAGS_RELEASE=-s -DPython_EXECUTABLE="$PWD/.venv/bin/python"
   cmake --build "$out/arm64-v8a" --target edgepose_jni
   mkdir -p "$work/apk/lib/arm64-v8a"
   cp "$out/arm64-v8a/runtime_cpp/libedgepose_jni.so" "$work/apk/lib/arm64-v8a/"

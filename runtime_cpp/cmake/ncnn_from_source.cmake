@@ -109,6 +109,9 @@ function(edgepose_add_ncnn)
   set(CMAKE_WARN_DEPRECATED OFF CACHE BOOL "" FORCE)
   set(CMAKE_EXPORT_COMPILE_COMMANDS OFF)
   set(NCNN_VERSION ${EDGEPOSE_NCNN_VERSION})
+  # For Android ncnn turns these off by itself, for all that link it: also for our code, which has exceptions.
+  set(NCNN_DISABLE_EXCEPTION OFF)
+  set(NCNN_DISABLE_RTTI OFF)
   # Without stdio ncnn prints nothing; models are read from memory that was checked before.
   set(NCNN_STDIO OFF)
   set(NCNN_STRING ON)

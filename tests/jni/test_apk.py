@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -50,6 +51,25 @@ def test_the_app_is_built_signed_and_complete(tmp_path: Path, monkeypatch: pytes
     for name in ("PoseSession", "Benchmark", "demo/android/MainActivity", "demo/android/BenchmarkActivity"):
         assert f"Ldev/edgepose/{name};".encode() in classes
     assert b"LambdaMetafactory" not in classes
+
+
+def test_the_native_library_for_android_keeps_exceptions(tmp_path: Path) -> None:
+    """For Android ncnn forbids them by itself, to all that link it, and our code would not compile."""
+    if shutil.which("aarch64-linux-gnu-g++") is None:
+        pytest.skip("g++-aarch64-linux-gnu is not installed (packages.txt)")
+    cross = ROOT / "runtime_cpp/cmake/toolchains/aarch64-linux.cmake"
+    toolchain = tmp_path / "android.toolchain.cmake"
+    toolchain.write_text(f'include("{cross}")\nset(ANDROID TRUE)\n')
+    beside = Path(sys.executable).with_name("cmake")
+    cmake = str(beside) if beside.exists() else "cmake"
+    configure = [cmake, "--preset", "jni", "-B", str(tmp_path / "build")]
+    configure += [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DPython_EXECUTABLE={sys.executable}"]
+    configure += ["-DEDGEPOSE_BUILD_RUNNER=OFF"]
+    done = subprocess.run(configure, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    rules = (tmp_path / "build/build.ninja").read_text()
+    assert "bindings/jni/native.cpp" in rules and "max-page-size=16384" in rules
+    assert "-fno-exceptions" not in rules and "-fno-rtti" not in rules
 
 
 def test_a_release_without_the_native_library_is_refused() -> None:
