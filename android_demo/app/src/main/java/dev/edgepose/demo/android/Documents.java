@@ -48,8 +48,9 @@ final class Documents {
     }
 
     static void copy(ContentResolver resolver, File file, Uri uri) throws IOException {
+        // Since Android 10 the mode "w" leaves the end of a longer file that is replaced.
         try (InputStream in = new FileInputStream(file);
-                OutputStream out = resolver.openOutputStream(uri)) {
+                OutputStream out = resolver.openOutputStream(uri, "wt")) {
             if (out == null) {
                 throw new IOException("the file cannot be written");
             }

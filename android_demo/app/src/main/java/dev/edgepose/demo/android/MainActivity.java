@@ -61,7 +61,7 @@ public final class MainActivity extends Activity
     private BundleChoices choices;
     private LivePoses poses;
     private boolean resumed;
-    // Once: every answer, a denial too, resumes the app again.
+    // Once for each time without the permission: every answer, a denial too, resumes the app again.
     private boolean asked;
 
     // Settings.
@@ -286,6 +286,7 @@ public final class MainActivity extends Activity
         super.onResume();
         resumed = true;
         if (mayUseCamera()) {
+            asked = false; // what was allowed for one time only is asked for again
             restart();
         } else if (asked) {
             status.setText(R.string.no_permission);
