@@ -52,7 +52,10 @@ endif()
 # Before OpenVINO, whose package adds definitions to everything that follows: with the same flags in all presets
 # ccache compiles ncnn once.
 if(EDGEPOSE_WITH_NCNN)
-  find_package(ncnn ${EDGEPOSE_NCNN_VERSION} CONFIG QUIET)
+  # What this machine has is of no use to another processor; one built for that is named by ncnn_DIR.
+  if(ncnn_DIR OR NOT CMAKE_CROSSCOMPILING)
+    find_package(ncnn ${EDGEPOSE_NCNN_VERSION} CONFIG QUIET)
+  endif()
   if(NOT ncnn_FOUND)
     include(ncnn_from_source)
   endif()

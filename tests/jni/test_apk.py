@@ -53,20 +53,27 @@ def test_the_app_is_built_signed_and_complete(tmp_path: Path, monkeypatch: pytes
     assert b"LambdaMetafactory" not in classes
 
 
-def test_the_native_library_for_android_keeps_exceptions(tmp_path: Path) -> None:
-    """For Android ncnn forbids them by itself, to all that link it, and our code would not compile."""
+def test_ncnn_for_android_is_built_from_source_with_exceptions(tmp_path: Path) -> None:
+    """For Android ncnn forbids exceptions by itself, to all that link it, and our code would not compile."""
     if shutil.which("aarch64-linux-gnu-g++") is None:
         pytest.skip("g++-aarch64-linux-gnu is not installed (packages.txt)")
     cross = ROOT / "runtime_cpp/cmake/toolchains/aarch64-linux.cmake"
     toolchain = tmp_path / "android.toolchain.cmake"
     toolchain.write_text(f'include("{cross}")\nset(ANDROID TRUE)\n')
+    package = tmp_path / "host/lib/cmake/ncnn"
+    package.mkdir(parents=True)
+    (package / "ncnnConfig.cmake").write_text("add_library(ncnn STATIC IMPORTED)\n")
+    versions = "set(PACKAGE_VERSION 20261020)\nset(PACKAGE_VERSION_COMPATIBLE TRUE)\n"
+    (package / "ncnnConfigVersion.cmake").write_text(versions)
     beside = Path(sys.executable).with_name("cmake")
     cmake = str(beside) if beside.exists() else "cmake"
     configure = [cmake, "--preset", "jni", "-B", str(tmp_path / "build")]
     configure += [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DPython_EXECUTABLE={sys.executable}"]
     configure += ["-DEDGEPOSE_BUILD_RUNNER=OFF"]
-    done = subprocess.run(configure, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    host = {**os.environ, "CMAKE_PREFIX_PATH": str(tmp_path / "host")}
+    done = subprocess.run(configure, cwd=ROOT, capture_output=True, text=True, timeout=600, env=host)
     assert done.returncode == 0, done.stderr
+    assert str(package) not in (tmp_path / "build/CMakeCache.txt").read_text()  # is for this machine
     rules = (tmp_path / "build/build.ninja").read_text()
     assert "bindings/jni/native.cpp" in rules and "max-page-size=16384" in rules
     assert "-fno-exceptions" not in rules and "-fno-rtti" not in rules
