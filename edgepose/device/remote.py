@@ -101,7 +101,8 @@ class RemoteShell(ABC):
             elif line.endswith("\n"):
                 on_line(line)
 
-        argv = self._client(f"{{ {command}; }}; echo {_MARK}$?")
+        # ssh takes the user's language along, in which nobody here reads a message.
+        argv = self._client(f"export LC_ALL=C; {{ {command}; }}; echo {_MARK}$?")
         try:
             ended = run_lines(
                 argv,

@@ -96,6 +96,15 @@ def test_a_refusal_that_nobody_foresaw_has_a_hint(ssh: Path) -> None:
     assert refused.value.hint == "try ssh me@board"
 
 
+def test_a_device_speaks_english(ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is read here: ssh takes the language of its user along."""
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert SshTransport("board").run(["sh", "-c", "echo $LC_ALL"]) == "C\n"
+    with pytest.raises(DeviceError, match="No space left on device") as error:
+        SshTransport("board").run(["sh", "-c", "cat /proc/version >/dev/full"])
+    assert error.value.hint == "free some space on the device"
+
+
 def test_a_device_without_sha256sum_is_told_so(
     ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
