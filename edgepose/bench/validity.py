@@ -68,10 +68,15 @@ def _completeness(journal: Journal) -> list[Finding]:
 def _correctness(journal: Journal) -> list[Finding]:
     if journal.golden.get("passed"):
         return []
-    shift = journal.golden.get("keypoint_max_px", 0.0)
-    return _finding(
-        "wrong result", f"the bundle's golden picture is off by up to {shift:.3g} px on this device"
-    )
+    golden = journal.golden
+    shift = max(golden.get("keypoint_max_px", 0.0), golden.get("box_max_px", 0.0))
+    if not golden:
+        message = "the run ended before the bundle's golden picture was compared"
+    elif shift > golden["tolerance_px"]:
+        message = f"the bundle's golden picture is off by up to {shift:.3g} px on this device"
+    else:
+        message = "other persons are found in the bundle's golden picture on this device"
+    return _finding("wrong result", message)
 
 
 def _steadiness(journal: Journal, burst: PhaseSamples) -> list[Finding]:

@@ -48,10 +48,16 @@ void check_burst(const BenchRecord& record, Json* invalid) {
     add(invalid, "incomplete",
         "the run ended early: " + (reason.empty() ? "the connection was lost" : reason));
   }
-  if (!record.golden.value("passed", false)) {
-    add(invalid, "wrong result",
-        text("the bundle's golden picture is off by up to %.3g px on this device",
-             record.golden.value("keypoint_max_px", 0.0)));
+  const Json& golden = record.golden;
+  if (!golden.value("passed", false)) {
+    const double shift_px =
+        std::max(golden.value("keypoint_max_px", 0.0), golden.value("box_max_px", 0.0));
+    const std::string message =
+        golden.empty() ? "the run ended before the bundle's golden picture was compared"
+        : shift_px > golden.at("tolerance_px").get<double>()
+            ? text("the bundle's golden picture is off by up to %.3g px on this device", shift_px)
+            : "other persons are found in the bundle's golden picture on this device";
+    add(invalid, "wrong result", message);
   }
   if (!record.warmup.value("stable", false))
     add(invalid, "unstable", "the running median did not settle during the warm-up");

@@ -232,6 +232,15 @@ def test_what_does_not_count() -> None:
     assert _rules(*_good(), hot, max_temperature_c=95.0) == []
 
 
+def test_a_wrong_result_says_what_is_wrong() -> None:
+    def message(*events: dict[str, Any]) -> str:
+        return check(_journal(*events))[0][0]["message"]
+
+    assert "off by up to 12 px" in message(*_good(), {**GOLDEN, "passed": False, "box_max_px": 12.0})
+    assert "other persons are found" in message(*_good(), {**GOLDEN, "passed": False, "box_max_px": 0.5})
+    assert "ended before" in message(*(event for event in _good() if event is not GOLDEN))
+
+
 def test_a_processor_that_lacks_what_was_promised() -> None:
     assert _rules(*_good(), features=("asimdhp",)) == ["fallback"]
     arm = {**FACTS, "abi": "aarch64-linux", "features": ["asimd"]}
