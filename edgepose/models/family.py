@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgepose.artifact import KeypointSet, ModelSpec, Preprocess
 from edgepose.errors import UsageError
 from edgepose.models.shapes import Shapes
+from edgepose.models.tested_settings import stated_input_hw
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -124,6 +125,24 @@ def topdown_preprocess(input_hw: tuple[int, int]) -> Preprocess:
         pad_value=(0, 0, 0),
         box_padding=1.25,
     )
+
+
+def choose_input_hw(source: Source, usual_side: int) -> tuple[tuple[int, int], list[str]]:
+    """Return the input (height, width) of a network that takes any, and what to note.
+
+    First what the user asked for, then what the training configuration states, then the usual square.
+    Errors: UsageError (a size that cannot be taken), CheckpointError.
+    """
+    usual = (usual_side, usual_side)
+    stated = stated_input_hw(source.meta)
+    chosen, notes = source.input_hw or stated or usual, []
+    size = f"{chosen[1]}x{chosen[0]}"
+    if source.input_hw is None and stated is None:
+        notes.append(f"input size assumed {size}: the checkpoint does not state it")
+    elif source.input_hw is None and stated != usual:
+        notes.append(f"input size {size} (width x height) as the training configuration has it")
+    check_input_hw(chosen)
+    return chosen, notes
 
 
 def check_input_hw(input_hw: tuple[int, int], *, multiple: int = 32) -> None:

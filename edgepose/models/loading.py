@@ -13,8 +13,10 @@ from edgepose.errors import CheckpointError, EdgePoseError
 from edgepose.models import rtmdet, rtmo, rtmpose, rtmw
 from edgepose.models.checkpoint import is_batch_counter, read_checkpoint
 from edgepose.models.family import Family, Source
+from edgepose.models.fixed_settings import check_settings
 from edgepose.models.shapes import Shapes
-from edgepose.models.training_config import check_activations, stated_preprocess
+from edgepose.models.tested_settings import tested_preprocess
+from edgepose.models.training_config import stated_preprocess, unread_notes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -72,8 +74,9 @@ def build(source: Source) -> tuple[ModelSpec, nn.Module, tuple[str, ...]]:
     if family is None:
         raise _unknown_family(source.tensors)
     plan = family.plan(source)
-    check_activations(source.meta)
+    check_settings(source.meta)
     preprocess, preprocess_notes = stated_preprocess(plan.spec.preprocess, source.meta, source.normalisation)
+    preprocess, padding_notes = tested_preprocess(preprocess, source.meta)
     with torch.device("meta"):
         network = plan.make()
     expected = network.state_dict()
@@ -84,7 +87,7 @@ def build(source: Source) -> tuple[ModelSpec, nn.Module, tuple[str, ...]]:
     network.eval().requires_grad_(False)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     spec = dataclasses.replace(plan.spec, parameters=parameters, preprocess=preprocess)
-    return spec, network, (*plan.notes, *preprocess_notes)
+    return spec, network, (*unread_notes(source.meta), *plan.notes, *preprocess_notes, *padding_notes)
 
 
 def _check_tensors(title: str, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -13,12 +13,14 @@ from edgepose.models.family import (
     Family,
     Plan,
     Source,
-    check_input_hw,
+    choose_input_hw,
     cspnext_dims,
     cspnext_size,
 )
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.shapes import Shapes
+from edgepose.models.tested_settings import tested_head
+from edgepose.models.training_config import model_settings
 
 # Sources: mmdet 3.3.0, configs/rtmdet/rtmdet_{tiny,s,m,l}_8xb32-300e_coco.py, and mmpose 1.3.2,
 # projects/rtmpose/rtmdet/person/rtmdet_{nano_320,m_640}-8xb32_coco-person.py.
@@ -57,18 +59,14 @@ def plan(source: Source) -> Plan:
     classes = shapes.agreed(*((key, 0) for key in of_class))
     notes = list(eps_notes)
 
-    exp_on_distances = config_flag(source.meta, "exp_on_reg")
+    exp_on_distances = _stated_exp_on_reg(source.meta)
     if exp_on_distances is None:
         # Shapes do not show it; the official sizes nano, tiny and s go without, m and larger with it.
         exp_on_distances = backbone.stem_channels[-1] >= _EXP_FROM_STEM_CHANNELS
         notes.append(f"exp_on_reg assumed {exp_on_distances}, as in the official networks of this width")
     size = cspnext_size(backbone)
-    input_hw = source.input_hw
-    if input_hw is None:
-        side = 320 if size == "nano" else 640
-        input_hw = (side, side)
-        notes.append(f"input size assumed {side}x{side}: a detector's checkpoint does not state it")
-    check_input_hw(input_hw)
+    input_hw, input_notes = choose_input_hw(source, 320 if size == "nano" else 640)
+    notes += input_notes
 
     dims = RtmdetDims(
         backbone=backbone,
@@ -89,6 +87,18 @@ def plan(source: Source) -> Plan:
     )
     score, iou, candidates, detections = _PERSON_TEST if classes == 1 else _COCO_TEST
     names, class_notes = _class_names(classes, source.meta)
+    head, test_notes = tested_head(
+        BoxHead(
+            strides=STRIDES,
+            exp_on_distances=exp_on_distances,
+            classes=names,
+            score_threshold=score,
+            nms_iou_threshold=iou,
+            max_candidates_per_level=candidates,
+            max_detections=detections,
+        ),
+        source.meta,
+    )
     spec = ModelSpec(
         name=f"rtmdet-{size}",
         family="rtmdet",
@@ -101,21 +111,20 @@ def plan(source: Source) -> Plan:
             std=(57.375, 57.12, 58.395),
             pad_value=(114, 114, 114),
         ),
-        head=BoxHead(
-            strides=STRIDES,
-            exp_on_distances=exp_on_distances,
-            classes=names,
-            score_threshold=score,
-            nms_iou_threshold=iou,
-            max_candidates_per_level=candidates,
-            max_detections=detections,
-        ),
+        head=head,
         input_names=("input",),
         output_names=tuple(f"{kind}_{stride}" for kind in ("cls", "box") for stride in STRIDES),
         license=UNKNOWN_LICENSE,
         parameters=0,
     )
-    return Plan(make=lambda: Rtmdet(dims), spec=spec, notes=(*notes, *class_notes))
+    return Plan(make=lambda: Rtmdet(dims), spec=spec, notes=(*notes, *class_notes, *test_notes))
+
+
+def _stated_exp_on_reg(meta: Mapping[str, Any]) -> bool | None:
+    """Find the switch in the training configuration; the head's class takes False without a word."""
+    stated = config_flag(meta, "exp_on_reg")
+    head = model_settings(meta).get("bbox_head")
+    return False if stated is None and isinstance(head, Mapping) and "exp_on_reg" not in head else stated
 
 
 def _convolutions_shared(source: Source) -> bool:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from edgepose.artifact import ModelSpec, OneStageHead, Preprocess
 from edgepose.errors import CheckpointError
-from edgepose.models.family import UNKNOWN_LICENSE, Family, Plan, Source, backbone_dims, check_input_hw
+from edgepose.models.family import UNKNOWN_LICENSE, Family, Plan, Source, backbone_dims, choose_input_hw
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.rtmpose import gau_dims
 from edgepose.models.shapes import Shapes
+from edgepose.models.tested_settings import stated_box_padding, tested_head
 from edgepose.skeletons import choose_keypoints
 
 if TYPE_CHECKING:
@@ -98,12 +99,25 @@ def plan(source: Source) -> Plan:
     size = _SIZES.get((backbone.stem_channels[0], blocks), "custom")
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
     notes = (*eps_notes, *notes)
-    input_hw = source.input_hw
-    if input_hw is None:
-        side = 416 if size == "t" else 640
-        input_hw = (side, side)
-        notes = (*notes, f"input size assumed {side}x{side}: an RTMO checkpoint does not state it")
-    check_input_hw(input_hw)
+    input_hw, input_notes = choose_input_hw(source, 416 if size == "t" else 640)
+    box_padding = stated_box_padding(source.meta, BOX_PADDING)
+    head, test_notes = tested_head(
+        OneStageHead(
+            strides=STRIDES,
+            points=points,
+            score_threshold=_SCORE_THRESHOLD,
+            nms_iou_threshold=_NMS_IOU_THRESHOLD,
+            max_candidates=_MAX_CANDIDATES,
+            max_detections=_MAX_DETECTIONS,
+            box_padding=box_padding,
+            x_bins=dcc.x_bins,
+            y_bins=dcc.y_bins,
+        ),
+        source.meta,
+    )
+    notes = (*notes, *input_notes, *test_notes)
+    if box_padding != BOX_PADDING:
+        notes = (*notes, f"bbox_padding {box_padding:g} as the training configuration has it")
     spec = ModelSpec(
         name=f"rtmo-{size}",
         family="rtmo",
@@ -116,17 +130,7 @@ def plan(source: Source) -> Plan:
             std=(1.0, 1.0, 1.0),
             pad_value=(114, 114, 114),
         ),
-        head=OneStageHead(
-            strides=STRIDES,
-            points=points,
-            score_threshold=_SCORE_THRESHOLD,
-            nms_iou_threshold=_NMS_IOU_THRESHOLD,
-            max_candidates=_MAX_CANDIDATES,
-            max_detections=_MAX_DETECTIONS,
-            box_padding=BOX_PADDING,
-            x_bins=dcc.x_bins,
-            y_bins=dcc.y_bins,
-        ),
+        head=head,
         input_names=("input",),
         output_names=tuple(f"{kind}_{s}" for kind in ("cls", "box", "vis", "pose") for s in STRIDES),
         license=UNKNOWN_LICENSE,
@@ -136,7 +140,7 @@ def plan(source: Source) -> Plan:
     if restored:
         names = ", ".join(key.removeprefix("head.") for key in restored)
         notes = (*notes, f"constants that half precision had rounded are exact again: {names}")
-    return Plan(make=lambda: Rtmo(dims, box_padding=BOX_PADDING), spec=spec, notes=notes, restored=restored)
+    return Plan(make=lambda: Rtmo(dims, box_padding=box_padding), spec=spec, notes=notes, restored=restored)
 
 
 def _exact_constants(source: Source) -> dict[str, Tensor]:

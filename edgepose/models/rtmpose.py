@@ -17,6 +17,7 @@ from edgepose.models.family import (
     cspnext_size,
     topdown_preprocess,
 )
+from edgepose.models.fixed_settings import decoding_notes
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.shapes import Shapes
 from edgepose.skeletons import choose_keypoints
@@ -57,7 +58,7 @@ def plan(source: Source) -> Plan:
         ),
     )
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
-    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes)
+    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes, *decoding_notes(source.meta))
     size = cspnext_size(backbone).replace("tiny", "t")
     spec = ModelSpec(
         name=f"rtmpose-{size}",

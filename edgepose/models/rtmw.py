@@ -13,9 +13,11 @@ from edgepose.models.family import (
     cspnext_size,
     topdown_preprocess,
 )
+from edgepose.models.fixed_settings import decoding_notes
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.rtmpose import check_requested_input, gau_dims, simcc_input, split_ratio_notes
 from edgepose.models.shapes import Shapes
+from edgepose.models.tested_settings import stated_z_range
 from edgepose.skeletons import choose_keypoints
 
 # Half the depth range in metres: mmpose 1.3.2, projects/rtmpose3d/rtmpose3d/simcc_3d_label.py.
@@ -64,14 +66,17 @@ def plan(source: Source) -> Plan:
         ),
     )
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
-    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes)
+    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes, *decoding_notes(source.meta))
+    z_range = stated_z_range(source.meta, Z_RANGE_M) if axes == "xyz" else None
+    if z_range is not None and z_range != Z_RANGE_M:
+        notes = (*notes, f"z_range {z_range:g} m as the training configuration has it")
     family = "rtmw3d" if axes == "xyz" else "rtmw"
     spec = ModelSpec(
         name=f"{family}-{cspnext_size(backbone)}",
         family=family,
         task="pose",
         preprocess=topdown_preprocess(input_hw),
-        head=SimccHead(split_ratio=split_ratio, points=points, z_range=Z_RANGE_M if axes == "xyz" else None),
+        head=SimccHead(split_ratio=split_ratio, points=points, z_range=z_range),
         input_names=("input",),
         output_names=tuple(f"simcc_{axis}" for axis in axes),
         license=UNKNOWN_LICENSE,

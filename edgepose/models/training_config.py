@@ -24,17 +24,6 @@ _MAX_SETTINGS_CHARS = 32768
 # The bundle format's limits of a mean and a standard deviation.
 _MAX_LEVEL = 255
 
-# Where configurations of the known families name an activation, all of which are built as SiLU.
-_ACTIVATIONS = (
-    ("backbone", "act_cfg", "type"),
-    ("neck", "act_cfg", "type"),
-    ("bbox_head", "act_cfg", "type"),
-    ("head", "gau_cfg", "act_fn"),
-    ("head", "head_module_cfg", "act_cfg", "type"),
-    ("head", "dcc_cfg", "gau_cfg", "act_fn"),
-)
-_SILU = ("SiLU", "Swish")
-
 # Without mean and std these normalise nothing; what another class does then is not known.
 _PREPROCESSORS = ("PoseDataPreprocessor", "DetDataPreprocessor", "ImgDataPreprocessor")
 # Either turns the BGR pictures that mmpose and mmdet load.
@@ -45,6 +34,10 @@ _UNREAD = (
     "mean, std and channel order assumed, as in the official networks: the training configuration does not "
     "write them out"
 )
+_UNREAD_MODEL = (
+    "the training configuration could not be read; what no tensor shows is assumed, as in the official "
+    "networks"
+)
 _HINT = "the network's preprocessing is not known then; correct it where the network was trained"
 
 
@@ -53,32 +46,39 @@ def model_settings(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Nothing is executed. What is not written out as a value is UNKNOWN.
     """
-    found = set(re.findall(r"^model\s*=\s*(.+?)(?=^\w|\Z)", str(meta.get("cfg") or ""), re.M | re.S))
-    text = found.pop() if len(found) == 1 else ""
-    if not text or len(text) > _MAX_SETTINGS_CHARS:
-        return {}
-    try:
-        value = _value(ast.parse(text.strip(), mode="eval").body)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
+    value = _setting(meta, "model")
     return value if isinstance(value, dict) else {}
 
 
-def check_activations(meta: Mapping[str, Any]) -> None:
-    """Refuse a network that was trained with other activations than the built one has: no tensor shows them.
+def unread_notes(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say so where the configuration has settings of `model` that could not be read."""
+    quoted = re.search(r"^model\s*=", str(meta.get("cfg") or ""), re.M)
+    return () if quoted is None or model_settings(meta) else (_UNREAD_MODEL,)
 
-    Errors: CheckpointError.
+
+def pipeline_step(meta: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    """Return the settings of a step that prepares pictures for testing; None where no such step is stated.
+
+    kind: the step's class, such as "TopdownAffine".
     """
-    settings = model_settings(meta)
-    for path in _ACTIVATIONS:
-        value: Any = settings
-        for name in path:
-            value = value.get(name) if isinstance(value, Mapping) else None
-        if isinstance(value, str) and value.rpartition(".")[2] not in _SILU:
-            raise CheckpointError(
-                f"trained with the activation {value[:60]!r} ({'.'.join(path[:-1])}); only SiLU can be built",
-                hint="train with SiLU, the activation of the official networks",
-            )
+    for name in ("test_pipeline", "val_pipeline"):  # mmdet's name, and mmpose's
+        steps = _setting(meta, name)
+        for step in steps if isinstance(steps, list) else ():
+            if isinstance(step, Mapping) and str(step.get("type")).rpartition(".")[2] == kind:
+                return step
+    return None
+
+
+def _setting(meta: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a top-level name; None where it is missing, stated twice, or not to be read."""
+    found = set(re.findall(rf"^{name}\s*=\s*(.+?)(?=^\w|\Z)", str(meta.get("cfg") or ""), re.M | re.S))
+    text = found.pop() if len(found) == 1 else ""
+    if not text or len(text) > _MAX_SETTINGS_CHARS:
+        return None
+    try:
+        return _value(ast.parse(text.strip(), mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 @dataclass(frozen=True, slots=True)

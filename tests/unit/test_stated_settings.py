@@ -1,0 +1,227 @@
+"""What a training configuration states beside preprocessing is followed, or refused where it cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from checkpoint_files import refused, save, small_state  # noqa: E402
+
+from edgepose.errors import UsageError  # noqa: E402
+from edgepose.models import load_model  # noqa: E402
+from edgepose.nets.csp import BackboneDims, StageDims  # noqa: E402
+from edgepose.nets.dcc import DccDims  # noqa: E402
+from edgepose.nets.gau import GauDims  # noqa: E402
+from edgepose.nets.hybrid_encoder import HybridEncoderDims  # noqa: E402
+from edgepose.nets.pafpn import NeckDims  # noqa: E402
+from edgepose.nets.rtmdet import Rtmdet, RtmdetDims  # noqa: E402
+from edgepose.nets.rtmo import Rtmo, RtmoDims  # noqa: E402
+from edgepose.nets.rtmpose import SimccHeadDims  # noqa: E402
+from edgepose.nets.rtmw import Rtmw, RtmwDims  # noqa: E402
+
+DETECTOR = (
+    "model = dict(bbox_head=dict(norm_cfg=dict(type='SyncBN'), exp_on_reg=False, "
+    "anchor_generator=dict(offset=0, strides=[8, 16, 32])), "
+    "test_cfg=dict(nms_pre=1000, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.6), "
+    "max_per_img=100))\n"
+    "test_pipeline = [\n    dict(type='LoadImageFromFile'),\n    dict(keep_ratio=True, scale=(640, 640), "
+    "type='Resize'),\n    dict(pad_val=dict(img=(114, 114, 114)), size=(640, 640), type='Pad'),\n]\n"
+)
+ONE_STAGE = (
+    "model = dict(head=dict(bbox_padding=1.25, "
+    "prior_generator=dict(centralize_points=True, strides=[16, 32]), "
+    "dcc_cfg=dict(gau_cfg=dict(act_fn='SiLU', pos_enc='add'))), "
+    "neck=dict(type='HybridEncoder', encoder_cfg=dict(self_attn_cfg=dict(num_heads=8), "
+    "ffn_cfg=dict(act_cfg=dict(type='GELU')))), "
+    "test_cfg=dict(score_thr=0.1, nms_thr=0.65, nms_pre=100000))\n"
+    "val_pipeline = [dict(type='LoadImage'), "
+    "dict(input_size=(640, 640), pad_val=(114, 114, 114), type='BottomupResize')]\n"
+)
+POSE = (
+    "model = dict(backbone=dict(act_cfg=dict(type='SiLU'), norm_cfg=dict(type='SyncBN'), type='CSPNeXt'), "
+    "head=dict(decoder=dict(use_dark=False), gau_cfg=dict(act_fn='SiLU', pos_enc=False), type='RTMCCHead'))\n"
+    "val_pipeline = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale'), "
+    "dict(input_size=(64, 64), type='TopdownAffine')]\n"
+)
+
+
+def stages() -> tuple[StageDims, ...]:
+    return tuple(StageDims(8, 4, 1, identity=n < 4, spp=n == 4) for n in range(1, 5))
+
+
+def detector_state() -> dict[str, Any]:
+    torch.manual_seed(0)
+    backbone = BackboneDims((4, 4, 8), stages(), False, 1e-5)
+    neck = NeckDims((8, 8, 8), 1, False, 8, 1e-5)
+    return dict(Rtmdet(RtmdetDims(backbone, neck, 8, 2, 1, False, False, False, 1e-5)).state_dict())
+
+
+def one_stage_state() -> dict[str, Any]:
+    torch.manual_seed(0)
+    neck = HybridEncoderDims((8, 8, 8), 16, 16, 1, 8, 1, 16)
+    dcc = DccDims(5, 8, GauDims(16, 32, 8), 4, 6, 8)
+    dims = RtmoDims(BackboneDims((8,), stages(), False, 1e-3), neck, 8, 8, 2, 16, 4, 8, 5, dcc)
+    return dict(Rtmo(dims, box_padding=1.25).state_dict())
+
+
+def depth_state() -> dict[str, Any]:
+    torch.manual_seed(0)
+    head = SimccHeadDims(8, 5, 7, 4, GauDims(16, 32, 8), (128, 128, 64))
+    backbone = BackboneDims((4, 4, 8), stages(), False, 1e-5)
+    return dict(Rtmw(RtmwDims(backbone, NeckDims((8, 8, 8), 1, False, None, 1e-5), head)).state_dict())
+
+
+KINDS = {
+    "pose": (small_state, POSE),
+    "detector": (detector_state, DETECTOR),
+    "one": (one_stage_state, ONE_STAGE),
+}
+
+
+def checkpoint(path: Path, kind: str, old: str = "", new: str = "") -> Path:
+    """Write a checkpoint with a kind's official configuration, in which `new` stands in place of `old`."""
+    state, text = KINDS[kind]
+    assert old in text
+    return save(path, {"meta": {"cfg": text.replace(old, new, 1)}, "state_dict": state()})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_official_statements_change_nothing(kind: str, tmp_path: Path) -> None:
+    bare = load_model(save(tmp_path / "a.pth", KINDS[kind][0]()))
+    model = load_model(checkpoint(tmp_path / "b.pth", kind))
+    assert model.spec == bare.spec
+    assumed = ("input size assumed 640x640: the checkpoint does not state it",) if kind != "pose" else ()
+    assert {*bare.notes} - {*model.notes} >= {*assumed}
+    assert not {*model.notes} - {*bare.notes}
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "hw"),
+    [
+        ("detector", "size=(640, 640)", "size=(416, 256)", (256, 416)),
+        ("detector", "size=(640, 640), type='Pad'", "type='Other'", (640, 640)),
+        ("one", "input_size=(640, 640)", "input_size=(416, 416)", (416, 416)),
+        ("one", "input_size=(640, 640)", "input_size=side", (640, 640)),
+    ],
+)  # fmt: skip
+def test_the_stated_input_size_is_taken(
+    kind: str, old: str, new: str, hw: tuple[int, int], tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "a.pth", kind, old, new)
+    model = load_model(path)
+    assert model.spec.preprocess.input_hw == hw
+    stated = f"input size {hw[1]}x{hw[0]} (width x height) as the training configuration has it"
+    assert (stated in model.notes) == (hw != (640, 640))
+    assert load_model(path, input_hw=(320, 320)).spec.preprocess.input_hw == (320, 320)
+
+
+def test_a_stated_input_size_that_no_network_takes_is_refused(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path / "a.pth", "one", "input_size=(640, 640)", "input_size=(600, 600)")
+    refused(path, "the input size 600x600 (width x height) is not divisible by 32", kind=UsageError)
+    path = checkpoint(tmp_path / "a.pth", "one", "input_size=(640, 640)", "input_size=(640, -1)")
+    refused(path, "BottomupResize.input_size of its training configuration is [640, -1]")
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "member", "value"),
+    [
+        ("detector", "score_thr=0.05", "score_thr=0.3", "score_threshold", 0.3),
+        ("detector", "iou_threshold=0.6", "iou_threshold=0.45", "nms_iou_threshold", 0.45),
+        ("detector", "nms_pre=1000", "nms_pre=1", "max_candidates_per_level", 1),
+        ("detector", "max_per_img=100", "max_per_img=7", "max_detections", 7),
+        ("one", "score_thr=0.1", "score_thr=0.01", "score_threshold", 0.01),
+        ("one", "nms_thr=0.65", "nms_thr=1.0", "nms_iou_threshold", 1.0),
+        ("one", "nms_pre=100000", "nms_pre=50", "max_candidates", 50),
+        ("one", "bbox_padding=1.25", "bbox_padding=1.5", "box_padding", 1.5),
+    ],
+)
+def test_the_stated_thresholds_are_taken(
+    kind: str, old: str, new: str, member: str, value: float, tmp_path: Path
+) -> None:
+    model = load_model(checkpoint(tmp_path / "a.pth", kind, old, new))
+    assert getattr(model.spec.head, member) == value
+    said = f"{member} {value:g}".replace("box_padding", "bbox_padding")
+    assert any("training configuration" in note and said in note for note in model.notes)
+    if kind == "one":
+        assert model.network.head.dcc.box_padding == (value if member == "box_padding" else 1.25)
+
+
+def test_the_stated_padding_is_taken(tmp_path: Path) -> None:
+    crop = ("type='GetBBoxCenterScale'", "type='mmpose.datasets.transforms.GetBBoxCenterScale', padding=1.1")
+    model = load_model(checkpoint(tmp_path / "a.pth", "pose", *crop))
+    assert model.spec.preprocess.box_padding == 1.1
+    assert "box padding 1.1 as the training configuration has it, not 1.25" in model.notes
+    model = load_model(checkpoint(tmp_path / "a.pth", "one", "pad_val=(114, 114, 114), ", ""))
+    assert model.spec.preprocess.pad_value == (0, 0, 0)
+    grey = ("pad_val=dict(img=(114, 114, 114))", "pad_val=dict(img=114.0)")
+    model = load_model(checkpoint(tmp_path / "a.pth", "detector", *grey))
+    assert model.spec.preprocess.pad_value == (114, 114, 114)
+
+
+def test_the_stated_depth_is_taken(tmp_path: Path) -> None:
+    text = POSE.replace("use_dark=False", "z_range=1.5")
+    model = load_model(save(tmp_path / "a.pth", {"meta": {"cfg": text}, "state_dict": depth_state()}))
+    assert model.spec.head.z_range == 1.5
+    assert "z_range 1.5 m as the training configuration has it" in model.notes
+    assert load_model(save(tmp_path / "a.pth", depth_state())).spec.head.z_range == 2.1744869
+
+
+def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> None:
+    """In a wide network, where the official ones have it."""
+    wide = BackboneDims((24, 24, 48), stages(), False, 1e-5)
+    dims = RtmdetDims(wide, NeckDims((8, 8, 8), 1, False, 8, 1e-5), 8, 2, 1, False, False, False, 1e-5)
+    state = Rtmdet(dims).state_dict()
+    text = DETECTOR.replace("exp_on_reg=False, ", "")
+    stated = load_model(save(tmp_path / "a.pth", {"meta": {"cfg": text}, "state_dict": state}))
+    assert stated.spec.head.exp_on_distances is False
+    assert load_model(save(tmp_path / "a.pth", state)).spec.head.exp_on_distances is True
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "parts"),
+    [
+        ("pose", "pos_enc=False", "pos_enc=True", ["head.gau_cfg.pos_enc = True", "only False"]),
+        ("pose", "gau_cfg=dict(act_fn='SiLU', pos_enc=False), ", "", ["activation 'ReLU' (head.gau_cfg)"]),
+        ("pose", "act_cfg=dict(type='SiLU')", "act_cfg=None", ["activation 'None' (backbone.act_cfg)"]),
+        ("pose", "backbone=dict(", "backbone=dict(spp_kernel_sizes=(3, 5, 7), ", ["[3, 5, 7]; only [5, 9"]),
+        ("pose", "backbone=dict(", "backbone=dict(arch_ovewrite=[[8, 8, 3, False, False]], ", ["ovewrite"]),
+        ("pose", "type='TopdownAffine'", "use_udp=True, type='TopdownAffine'", ["Affine.use_udp = True"]),
+        ("pose", "type='GetBBoxCenterScale'", "padding=0.9, type='GetBBoxCenterScale'", ["from 1 to 4"]),
+        ("detector", "offset=0, ", "", ["anchor_generator.offset = 0.5; only 0"]),
+        ("detector", "[8, 16, 32]", "[4, 8, 16]", ["anchor_generator.strides = [4, 8, 16]"]),
+        ("detector", "keep_ratio=True", "keep_ratio=False", ["Resize.keep_ratio = False; only True"]),
+        ("detector", "score_thr=0.05", "score_thr=-1", ["model.test_cfg.score_thr", "is -1", "from 0 to 1"]),
+        ("detector", "max_per_img=100", "max_per_img=True", ["model.test_cfg.max_per_img", "is True"]),
+        ("detector", "img=(114,", "img=(0.5,", ["Pad.pad_val", "from 0 to 255"]),
+        ("one", "centralize_points=True, ", "", ["prior_generator.centralize_points = False; only True"]),
+        ("one", "pos_enc='add'", "pos_enc='rope'", ["dcc_cfg.gau_cfg.pos_enc = rope; only add"]),
+        ("one", "num_heads=8", "num_heads=4", ["num_heads = 4; only 8"]),
+        ("one", "act_cfg=dict(type='GELU')", "", ["activation 'ReLU'", "only GELU"]),
+        ("one", "nms_thr=0.65", "nms_thr='0.65'", ["model.test_cfg.nms_thr", "from 0 to 1"]),
+        ("one", "type='BottomupResize'", "type='BottomupResize', resize_mode='expand'", ["mode = expand"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_followed_is_refused(
+    kind: str, old: str, new: str, parts: list[str], tmp_path: Path
+) -> None:
+    """No tensor shows these: the network, or what is done with its outputs, would be silently another."""
+    assert refused(checkpoint(tmp_path / "a.pth", kind, old, new), *parts).hint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "note"),
+    [
+        ("use_dark=False", "use_dark=True", "use_dark of the training configuration is not followed"),
+        ("model = dict(", "model = dict((", "the training configuration could not be read"),
+        ("act_cfg", "x='" + "b" * 40_000 + "', act_cfg", "the training configuration could not be read"),
+    ],
+)
+def test_what_is_not_followed_is_noted(old: str, new: str, note: str, tmp_path: Path) -> None:
+    model = load_model(checkpoint(tmp_path / "a.pth", "pose", old, new))
+    assert any(text.startswith(note) for text in model.notes)
+    soft = checkpoint(tmp_path / "a.pth", "detector", "type='nms'", "type='soft_nms'")
+    assert any("soft_nms" in text and "not followed" in text for text in load_model(soft).notes)
