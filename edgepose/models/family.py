@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgepose.artifact import KeypointSet, ModelSpec, Preprocess
-from edgepose.errors import UsageError
+from edgepose.errors import CheckpointError, UsageError
 from edgepose.models.shapes import Shapes
 from edgepose.models.tested_settings import stated_input_hw
 
@@ -88,6 +88,11 @@ def backbone_dims(shapes: Shapes, stem: Sequence[str], *, eps: float) -> Backbon
     """Read the dimensions of a backbone: the named stem layers, four stages. Errors: CheckpointError."""
     from edgepose.nets.csp import BackboneDims, StageDims
 
+    if shapes.has("backbone.stage5."):
+        raise CheckpointError(
+            "its backbone has five stages (arch P6); only the four of P5 can be built",
+            hint="train with arch='P5', as the official pose networks and detectors are",
+        )
     stages = []
     for number in range(1, 5):
         # Only the last stage pools (spatial pyramid) and only its blocks do not add their input.

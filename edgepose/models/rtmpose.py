@@ -20,6 +20,7 @@ from edgepose.models.family import (
 from edgepose.models.fixed_settings import decoding_notes
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.shapes import Shapes
+from edgepose.models.tested_settings import check_stated_simcc
 from edgepose.skeletons import choose_keypoints
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def plan(source: Source) -> Plan:
     bins = (shapes.of("head.cls_x.weight", 2)[0], shapes.of("head.cls_y.weight", 2)[0])
     cells = shapes.of("head.mlp.1.weight", 2)[1]
     split_ratio, input_hw = simcc_input(bins, cells)
+    check_stated_simcc(source.meta, split_ratio, input_hw)
     check_requested_input(source, input_hw)
     dims = RtmposeDims(
         backbone=backbone,

@@ -17,7 +17,7 @@ from edgepose.models.fixed_settings import decoding_notes
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.rtmpose import check_requested_input, gau_dims, simcc_input, split_ratio_notes
 from edgepose.models.shapes import Shapes
-from edgepose.models.tested_settings import stated_z_range
+from edgepose.models.tested_settings import check_stated_simcc, stated_z_range
 from edgepose.skeletons import choose_keypoints
 
 # Half the depth range in metres: mmpose 1.3.2, projects/rtmpose3d/rtmpose3d/simcc_3d_label.py.
@@ -46,6 +46,7 @@ def plan(source: Source) -> Plan:
     bins = tuple(shapes.of(f"head.cls_{axis}.weight", 2)[0] for axis in axes)
     cells = shapes.of("head.mlp.1.weight", 2)[1]
     split_ratio, input_hw = simcc_input(bins, cells)
+    check_stated_simcc(source.meta, split_ratio, input_hw)
     check_requested_input(source, input_hw)
     dims = RtmwDims(
         backbone=backbone,

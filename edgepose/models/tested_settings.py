@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -125,6 +126,29 @@ def tested_head(usual: _H, meta: Mapping[str, Any]) -> tuple[_H, tuple[str, ...]
     if changed:
         notes.insert(0, f"{where} of the training configuration, not the usual one: {', '.join(changed)}")
     return found, tuple(notes)
+
+
+def check_stated_simcc(meta: Mapping[str, Any], split_ratio: float, input_hw: tuple[int, int]) -> None:
+    """Refuse a split ratio or input size other than concluded from the shapes. Errors: CheckpointError.
+
+    Bins are cut off to whole ones: 307 for 1.2 of 256 pixels look like another ratio.
+    """
+    head = _head(meta)
+    for place, settings in (("head", head), ("head.decoder", head.get("decoder"))):
+        settings = settings if isinstance(settings, Mapping) else {}
+        ratio, size = settings.get("simcc_split_ratio"), settings.get("input_size")
+        if isinstance(ratio, (int, float)) and not math.isclose(ratio, split_ratio):
+            raise CheckpointError(
+                f"{place}.simcc_split_ratio of its training configuration is {ratio:g}; the shapes say "
+                f"{split_ratio:g}",
+                hint="the ratio must make whole bins of both sides, such as 2",
+            )
+        if isinstance(size, list) and size[:2] != [input_hw[1], input_hw[0]]:
+            raise CheckpointError(
+                f"{place}.input_size of its training configuration is {str(size)[:60]}; the shapes say "
+                f"{input_hw[1]}x{input_hw[0]} pixels (width x height)",
+                hint=_HINT,
+            )
 
 
 def stated_box_padding(meta: Mapping[str, Any], usual: float) -> float:

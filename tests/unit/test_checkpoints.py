@@ -227,6 +227,14 @@ def test_unknown_family(tmp_path: Path) -> None:
     assert error.hint is not None and "RTMPose" in error.hint and "RTMO" in error.hint
 
 
+def test_a_fifth_stage_is_named(tmp_path: Path) -> None:
+    state = small_state()
+    for key in [key for key in state if key.startswith("backbone.stage4.")]:
+        state[key.replace("stage4", "stage5")] = state.pop(key)
+    state["backbone.stage4.0.conv.weight"] = torch.zeros(8, 8, 3, 3)
+    assert refused(save(tmp_path / "a.pth", state), "five stages (arch P6)").hint
+
+
 def test_differences_are_counted(tmp_path: Path) -> None:
     state = small_state()
     head = [key for key in state if key.startswith("backbone.stage3.1.attention")]

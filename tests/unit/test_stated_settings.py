@@ -43,7 +43,8 @@ ONE_STAGE = (
 )
 POSE = (
     "model = dict(backbone=dict(act_cfg=dict(type='SiLU'), norm_cfg=dict(type='SyncBN'), type='CSPNeXt'), "
-    "head=dict(decoder=dict(use_dark=False), gau_cfg=dict(act_fn='SiLU', pos_enc=False), type='RTMCCHead'))\n"
+    "head=dict(decoder=dict(use_dark=False), input_size=(64, 64), simcc_split_ratio=2.0, "
+    "gau_cfg=dict(act_fn='SiLU', pos_enc=False), type='RTMCCHead'))\n"
     "val_pipeline = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale'), "
     "dict(input_size=(64, 64), type='TopdownAffine')]\n"
 )
@@ -186,6 +187,8 @@ def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> Non
     [
         ("pose", "pos_enc=False", "pos_enc=True", ["head.gau_cfg.pos_enc = True", "only False"]),
         ("pose", "gau_cfg=dict(act_fn='SiLU', pos_enc=False), ", "", ["activation 'ReLU' (head.gau_cfg)"]),
+        ("pose", "split_ratio=2.0", "split_ratio=2.005", ["head.simcc_split_ratio", "2.005; the shapes"]),
+        ("pose", "use_dark=False", "input_size=(64, 96)", ["head.decoder.input_size", "[64, 96]; the"]),
         ("pose", "act_cfg=dict(type='SiLU')", "act_cfg=None", ["activation 'None' (backbone.act_cfg)"]),
         ("pose", "backbone=dict(", "backbone=dict(spp_kernel_sizes=(3, 5, 7), ", ["[3, 5, 7]; only [5, 9"]),
         ("pose", "backbone=dict(", "backbone=dict(arch_ovewrite=[[8, 8, 3, False, False]], ", ["ovewrite"]),
