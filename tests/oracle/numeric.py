@@ -139,3 +139,92 @@ def simcc(rows: list[FloatArray], split: float) -> tuple[FloatArray, FloatArray]
     score = np.minimum(*[r.max(axis=1) for r in rows])
     bins[score <= 0] = -1
     return bins / np.float32(split), np.maximum(score, 0)
+
+
+def sigmoid(values: NDArray[Any]) -> FloatArray:
+    """Return 1 / (1 + exp(-v)) in float32."""
+    return (1 / (1 + np.exp(-values.astype(np.float64)))).astype(np.float32)
+
+
+def detect(
+    logits: list[FloatArray], raw: list[FloatArray], head: dict[str, Any], input_hw: tuple[int, int]
+) -> FloatArray:
+    """Decode maps [C, h, w] and [4, h, w] of every stride: [M, 6], x1 y1 x2 y2 in input pixels, score, label.
+
+    As RTMDet's head: the best of every stride above the threshold, cells at their index * stride, boxes
+    clipped to the input, none of no area, NMS within a class, the best of all.
+    """
+    found = []
+    for stride, scores, sides in zip(head["strides"], logits, raw, strict=True):
+        flat = sigmoid(scores).reshape(len(scores), -1).T.ravel()  # by cell, then by class
+        above = np.flatnonzero(flat > np.float32(head["score_threshold"]))
+        best = above[np.argsort(-flat[above], kind="stable")][: head["max_candidates_per_level"]]
+        for index in best.tolist():
+            cell, label = divmod(index, len(scores))
+            row, column = divmod(cell, scores.shape[2])
+            side = np.exp(sides[:, row, column]) if head["exp_on_distances"] else sides[:, row, column]
+            x, y = column * stride, row * stride
+            box = np.array([x, y, x, y], np.float32) + side * np.float32(stride) * [-1, -1, 1, 1]
+            box = box.clip(0, [input_hw[1], input_hw[0]] * 2)
+            if (box[2:] > box[:2]).all():
+                found.append([*box, flat[index], label])
+    table = np.array(found, np.float32).reshape(-1, 6)
+    kept = nms(table[:, :4], table[:, 4], table[:, 5].astype(np.int32), head["nms_iou_threshold"])
+    return table[kept[: head["max_detections"]]]
+
+
+def persons(
+    maps: list[list[FloatArray]], head: dict[str, Any], weights: dict[str, FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Decode RTMO's maps cls, box, vis, pose of every stride, each [C, h, w], in float64.
+
+    Returns boxes [M, 5], x1 y1 x2 y2 score, not clipped, and points [M, K, 3], x y visibility, input pixels.
+    """
+    cells = []
+    for level, stride in enumerate(head["strides"]):
+        cls, box, vis, pose = (kind[level].astype(np.float64) for kind in maps)
+        for row, column in np.ndindex(*cls.shape[1:]):
+            prior = np.array([column, row]) * stride + (stride - 1) / 2
+            center, half = box[:2, row, column] * stride + prior, np.exp(box[2:, row, column]) * stride / 2
+            score = sigmoid(cls[0, row, column])
+            if score > np.float32(head["score_threshold"]):
+                corners = np.concatenate([center - half, center + half])
+                cells.append((score, corners, vis[:, row, column], pose[:, row, column], prior))
+    order = np.argsort([-score for score, *_ in cells], kind="stable")[: head["max_candidates"]]
+    cells = [cells[index] for index in order]
+    boxes = np.array([[*corners, score] for score, corners, *_ in cells]).reshape(-1, 5)
+    kept = nms(boxes[:, :4], boxes[:, 4], np.zeros(len(boxes), np.int32), head["nms_iou_threshold"])
+    kept = kept[: head["max_detections"]]
+    points = [
+        np.column_stack([classify(pose, corners, prior, head["box_padding"], weights), sigmoid(vis)])
+        for _, corners, vis, pose, prior in (cells[index] for index in kept)
+    ]
+    return boxes[kept], np.array(points).reshape(len(kept), len(weights["query_offset"]), 3)
+
+
+def classify(
+    pose: NDArray[Any],
+    box: NDArray[Any],
+    prior: NDArray[Any],
+    padding: float,
+    weights: dict[str, FloatArray],
+) -> NDArray[Any]:
+    """Return the points [K, 2] of one cell, as the text of edgepose.nets.dcc has it."""
+    w = {name: value.astype(np.float64) for name, value in weights.items()}
+    width, inner = w["out_weight"].shape
+    tokens = (w["pose_weight"] @ pose + w["pose_bias"]).reshape(-1, width)
+    norm = tokens / np.maximum(np.sqrt((tokens**2).mean(1, keepdims=True)), 1e-5) * w["norm_gain"]
+    gate = norm @ w["uv_weight"].T
+    gate = gate / (1 + np.exp(-gate))
+    u, v, base = gate[:, :inner], gate[:, inner : 2 * inner], gate[:, 2 * inner :]
+    q, k = (base * w[f"{name}_scale"] + w[f"{name}_offset"] for name in ("query", "key"))
+    tokens = w["residual_scale"] * tokens + (u * (np.maximum(q @ k.T, 0) ** 2 @ v)) @ w["out_weight"].T
+    axes = []
+    for axis, name in enumerate("xy"):
+        bins = w[f"{name}_bins"] * (box[axis + 2] - box[axis]) * padding + (box[axis] + box[axis + 2]) / 2
+        phase = np.outer(bins - prior[axis], w["frequencies"])
+        code = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) @ w[f"{name}_weight"].T
+        logits = tokens @ code.T
+        heat = np.exp(logits - logits.max(axis=1, keepdims=True))
+        axes.append((heat * bins).sum(1) / heat.sum(1))
+    return np.stack(axes, axis=1)

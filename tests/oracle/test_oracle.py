@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from oracle import numeric as oracle
+from oracle.numeric import FloatArray
 
 from edgepose import _core
+from edgepose.converters.dcc_file import write_dcc_file
 
 BORDER = (10, 200, 30)
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -103,6 +107,127 @@ def test_nms(count: int, threshold: float, seed: int) -> None:
     expected = oracle.nms(boxes, scores, labels, threshold)
     assert _core.nms(boxes, scores, labels, threshold, 1000).tolist() == expected
     assert _core.nms(boxes, scores, labels, threshold, 5).tolist() == expected[:5]
+
+
+@few
+@given(
+    st.sampled_from([(32, 32), (64, 96), (96, 32)]),
+    st.integers(1, 5),
+    st.booleans(),
+    st.sampled_from([0.0, 0.05, 0.6]),
+    st.sampled_from([0.31, 0.613, 1.0]),
+    st.sampled_from([1, 7, 1000]),
+    seeds,
+)
+def test_boxes(
+    input_hw: tuple[int, int], classes: int, exp: bool, score: float, iou: float, limit: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    shapes = [(input_hw[0] // stride, input_hw[1] // stride) for stride in (8, 16, 32)]
+    # Few distinct logits: ties come often. Some boxes are empty, some reach over the input.
+    logits = [rng.integers(-40, 24, (1, classes, *shape)).astype(np.float32) / 8 for shape in shapes]
+    raw = [rng.uniform(-1, 2, (1, 4, *shape)).astype(np.float32) for shape in shapes]
+    head = {
+        "type": "rtmdet",
+        "strides": [8, 16, 32],
+        "exp_on_distances": exp,
+        "classes": [f"c{n}" for n in range(classes)],
+        "score_threshold": score,
+        "nms_iou_threshold": iou,
+        "max_candidates_per_level": limit,
+        "max_detections": limit * 2,
+    }
+    spec = oracle.preprocess_json("letterbox", input_hw)
+    # The picture covers the upper left three quarters of the input, at half its size.
+    image_hw = (input_hw[0] * 3 // 2, input_hw[1] * 3 // 2)
+    ours = _core.decode_boxes(logits + raw, json.dumps(head), spec, (2.0, 2.0, 0.0, 0.0), image_hw)
+    expected = oracle.detect([x[0] for x in logits], [x[0] for x in raw], head, input_hw)
+    expected[:, :4] = (expected[:, :4] * 2).clip(0, [image_hw[1], image_hw[0]] * 2)
+    expected = expected[(expected[:, 2:4] > expected[:, :2]).all(axis=1)]
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-4)
+
+
+def classifier_weights(rng: np.random.Generator, points: int, channels: int) -> dict[str, FloatArray]:
+    width, attention, inner, periods, x_bins, y_bins = 12, 6, 16, 5, 24, 32
+    rows = {
+        "pose_weight": (points * width, channels),
+        "pose_bias": (points * width,),
+        "uv_weight": (2 * inner + attention, width),
+        "query_scale": (attention,),
+        "query_offset": (points, attention),
+        "key_scale": (attention,),
+        "key_offset": (points, attention),
+        "out_weight": (width, inner),
+        "residual_scale": (width,),
+        "x_weight": (width, 2 * periods),
+        "y_weight": (width, 2 * periods),
+    }
+    weights = {name: rng.normal(0, 0.35, shape).astype(np.float32) for name, shape in rows.items()}
+    return weights | {
+        "norm_gain": np.ones(1, np.float32),
+        "frequencies": (300.0 ** -(np.arange(periods) / periods)).astype(np.float32),
+        "x_bins": np.linspace(-0.5, 0.5, x_bins, dtype=np.float32),
+        "y_bins": np.linspace(-0.5, 0.5, y_bins, dtype=np.float32),
+    }
+
+
+@few
+@given(
+    st.sampled_from([(64, 64), (96, 160)]),
+    st.integers(1, 18),
+    st.sampled_from([0.0, 0.1, 0.6]),
+    st.sampled_from([0.31, 0.653, 1.0]),
+    st.sampled_from([1.0, 1.25, 1.6]),
+    st.sampled_from([1, 5, 1000]),
+    seeds,
+)
+def test_persons(
+    input_hw: tuple[int, int], count: int, score: float, iou: float, padding: float, limit: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    channels = 7
+    shapes = [(input_hw[0] // stride, input_hw[1] // stride) for stride in (16, 32)]
+    maps = [
+        [rng.integers(-40, 24, (1, 1, *shape)).astype(np.float32) / 8 for shape in shapes],
+        *(
+            [rng.normal(0, 0.7, (1, c, *shape)).astype(np.float32) for shape in shapes]
+            for c in (4, count, channels)
+        ),
+    ]
+    weights = classifier_weights(rng, count, channels)
+    names = [f"p{i}" for i in range(count)]
+    head = {
+        "type": "rtmo",
+        "strides": [16, 32],
+        "points": {
+            "name": "test",
+            "keypoints": names,
+            "skeleton": [],
+            "flip_pairs": [],
+            "sigmas": [0.1] * count,
+        },
+        "score_threshold": score,
+        "nms_iou_threshold": iou,
+        "max_candidates": limit * 3,
+        "max_detections": limit,
+        "box_padding": padding,
+        "x_bins": 24,
+        "y_bins": 32,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.dcc"
+        write_dcc_file(weights, file)
+        spec = oracle.preprocess_json("letterbox_centred", input_hw)
+        outputs = [level for kind in maps for level in kind]
+        ours, points = _core.decode_rtmo(
+            outputs, json.dumps(head), spec, (1.0, 1.0, 0.0, 0.0), input_hw, str(file)
+        )
+    expected, expected_points = oracle.persons([[level[0] for level in kind] for kind in maps], head, weights)
+    boxes = expected[:, :4].clip(0, [input_hw[1], input_hw[0]] * 2)
+    inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    np.testing.assert_allclose(ours[:, :4], boxes[inside], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(ours[:, 4], expected[inside, 4], atol=1e-6)
+    np.testing.assert_allclose(points, expected_points[inside], rtol=1e-4, atol=2e-2)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 16000, 3), (16000, 1, 3), (2, 3, 3)])
