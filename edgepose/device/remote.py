@@ -101,8 +101,9 @@ class RemoteShell(ABC):
             elif line.endswith("\n"):
                 on_line(line)
 
-        # ssh takes the user's language along, in which nobody here reads a message.
-        argv = self._client(f"export LC_ALL=C; {{ {command}; }}; echo {_MARK}$?")
+        # The login shell may be any, and ssh takes its user's language along, which nobody here reads.
+        script = f"export LC_ALL=C; {{ {command}; }}; echo {_MARK}$?"
+        argv = self._client(quoted(["sh", "-c", script]))
         try:
             ended = run_lines(
                 argv,

@@ -90,7 +90,7 @@ class Workspace:
         """Return the checksums of the files in a folder, by name; make it where there is none."""
         script = (
             "command -v sha256sum >/dev/null || { echo absent; exit; }; "
-            'mkdir -p "$1" && cd "$1" && for f in * .[!.]*; do [ -f "$f" ] && sha256sum "$f"; done; true'
+            'mkdir -p "$1" && cd "$1" && for f in * .*; do [ -f "$f" ] && sha256sum "$f"; done; true'
         )
         sums = {}
         for line in self._transport.run(["sh", "-c", script, "sh", folder], timeout_s=120).splitlines():

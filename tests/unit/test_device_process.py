@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
 import time
 from pathlib import Path
@@ -94,6 +95,26 @@ def test_a_refusal_that_nobody_foresaw_has_a_hint(ssh: Path) -> None:
     with pytest.raises(DeviceError, match="no connection: Can't open user config file x") as refused:
         SshTransport("me@board", port=22).connect()
     assert refused.value.hint == "try ssh me@board"
+
+
+def test_the_login_shell_may_be_any(ssh: Path, tmp_path: Path) -> None:
+    """That of a board can be fish or tcsh, which know no braces, no export and no $?."""
+    (ssh / "ssh").write_text(
+        f"#!{sys.executable}\nimport os, shlex, sys\nwords = shlex.split(sys.argv[-1])\n"
+        "os.execvp(words[0], words)  # programs and quotes, nothing else\n"
+    )
+    transport = SshTransport("board")
+    transport.connect()
+    (tmp_path / ".file").write_text("x")
+    workspace = Workspace(transport, str(tmp_path / "it's here"))
+    workspace.put("run", {".file": tmp_path / ".file"})
+    lines: list[str] = []
+    ended = transport.stream(
+        ["sh", "-c", "cat .file; exit 3"], folder=workspace.path("run"), timeout_s=20, on_line=lines.append
+    )
+    assert ended.exit_code == 3
+    workspace.remove()
+    assert list((tmp_path / "it's here").iterdir()) == []
 
 
 def test_a_device_speaks_english(ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
