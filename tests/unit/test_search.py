@@ -1,0 +1,212 @@
+"""Which layers `auto` makes int8: on layers whose damage is known, and by times that are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgepose.artifact import Artifact, BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
+from edgepose.calibration import network, search
+from edgepose.calibration.agreement import Agreement, Outputs
+from edgepose.calibration.samples import Half, Samples
+from edgepose.calibration.search import Budget, Found, default_budget
+from edgepose.calibration.sensitivity import LayerSensitivity, SensitivityReport
+
+Sample = NDArray[np.float32]
+
+BINS, KEYPOINTS = 128, 6
+POSE = ModelSpec(
+    name="toy-pose",
+    family="rtmpose",
+    task="pose",
+    preprocess=Preprocess("affine", (64, 64), "rgb", (1, 2, 3), (4, 5, 6), (0, 0, 0), 1.25),
+    head=SimccHead(2.0, KeypointSet("six", tuple("abcdef"), (), (), (0.05,) * KEYPOINTS)),
+    input_names=("input",),
+    output_names=("simcc_x", "simcc_y"),
+    license="",
+    parameters=1,
+)
+FLOAT = Artifact(POSE, "ncnn", "fp32", {}, {}, {}, {}, ())
+BUDGET = Budget(similarity=0.5, p95_px=1.0)
+
+
+def samples(count: int) -> list[Sample]:
+    return [np.full((1, 3, 64, 64), n, np.float32) for n in range(count)]
+
+
+def outputs(sample: Sample, moved_bins: int = 0) -> Outputs:
+    """Make two peaked rows a keypoint; a bin is half a pixel."""
+    random = np.random.default_rng(int(sample.flat[0]))
+    peaks = random.integers(30, BINS - 30, (2, KEYPOINTS, 1))
+    rows = np.exp(-(((np.arange(BINS) - peaks) / 3) ** 2)).astype(np.float32)
+    return [np.roll(rows[:1], moved_bins, axis=2), rows[1:]]
+
+
+class Quantiser:
+    """Moves the points by the bins of all layers in int8 together; by those of `rare` on later samples."""
+
+    def __init__(
+        self, bins: Mapping[str, int], work: Mapping[str, float] | None = None, rare: Sequence[str] = ()
+    ) -> None:
+        self.bins, self._work, self._rare = bins, work or {}, rare
+
+    def work(self, name: str) -> float:
+        return self._work.get(name, 1.0)
+
+    def outputs(self, maps: Sequence[Mapping[str, str]], given: Sequence[Sample]) -> Iterator[list[Outputs]]:
+        for chosen in maps:
+            yield [
+                outputs(s, sum(self.bins[n] for n in chosen if n not in self._rare or s.flat[0] >= 2))
+                for s in given
+            ]
+
+
+def report(errors: Mapping[str, float]) -> SensitivityReport:
+    figures = {name: Agreement(1, 0.0, 0.0, 0.0, 1.0, error) for name, error in errors.items()}
+    layers = tuple(LayerSensitivity(name, "Convolution", f, None, None) for name, f in figures.items())
+    return SensitivityReport("OKS", 1, next(iter(figures.values())), layers)
+
+
+@pytest.fixture(autouse=True)
+def _float_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(artifact: Any, given: Sequence[Sample]) -> list[Outputs]:
+        return [outputs(sample) for sample in given]
+
+    for module in (search, network):
+        monkeypatch.setattr(module, "run_samples", run)
+
+
+def found(
+    errors: Mapping[str, float],
+    bins: Mapping[str, int],
+    *,
+    work: Mapping[str, float] | None = None,
+    budget: Budget = BUDGET,
+) -> Found:
+    quantiser: Any = Quantiser({name: bins.get(name, 0) for name in errors}, work)
+    return search.search(FLOAT, quantiser, report(errors), samples(2), budget)
+
+
+def test_layers_that_do_no_harm_are_all_taken_at_once() -> None:
+    result = found({"c": 1, "a": 2, "b": 3}, {"a": 1, "b": 1})
+    assert (result.int8_layers, result.tried) == (("c", "a", "b"), 1)
+    assert result.agreement is not None and result.agreement.p95_px == pytest.approx(1)
+
+
+def test_a_layer_that_stands_out_stays_float_even_where_the_budget_allows_it() -> None:
+    result = found({"a": 1, "b": 1, "c": 21, "d": 20, "e": 1}, {})
+    assert (result.int8_layers, result.tried) == (("a", "b", "d", "e"), 1)
+
+
+def test_of_two_that_harm_alike_the_larger_is_int8() -> None:
+    result = found({"a": 1, "b": 1, "c": 0.1}, {"a": 2, "b": 2}, work={"a": 9, "b": 3})
+    assert (result.int8_layers, result.tried) == (("a", "c"), 3)
+    result = found({"a": 1, "b": 1, "c": 0.1}, {"a": 2, "b": 2}, work={"a": 3, "b": 9})
+    assert result.int8_layers == ("b", "c")
+
+
+def test_layers_that_prove_harmless_are_taken_back() -> None:
+    errors = {f"l{n:02}": 20.0 - n for n in range(20)}
+    result = found(errors, {"l10": 3, "l11": 3})
+    assert result.int8_layers == tuple(name for name in errors if name not in ("l10", "l11"))
+    assert result.agreement is not None and result.agreement.max_px == 0
+
+
+def test_nothing_in_int8_is_left_where_nothing_keeps_to_the_budget() -> None:
+    result = found({"a": 1, "b": 2}, {}, budget=Budget(1.1, 1.0))
+    assert (result.int8_layers, result.agreement, result.tried) == ((), None, 4)
+
+
+@pytest.mark.parametrize(
+    ("similarity", "p95_px", "mean_px", "limit_px", "allowed"),
+    [
+        (0.9, 1.0, 0.5, None, True),
+        (0.89, 1.0, 0.5, None, False),
+        (0.9, 1.01, 0.5, None, False),
+        (0.9, 1.0, 0.5, 0.5, True),
+        (0.9, 1.0, 0.51, 0.5, False),
+        (float("nan"), 1.0, 0.5, None, False),
+        (0.9, float("inf"), float("inf"), None, False),
+    ],
+)
+def test_a_budget_holds_to_its_limits(
+    similarity: float, p95_px: float, mean_px: float, limit_px: float | None, allowed: bool
+) -> None:
+    figures = Agreement(10, mean_px, p95_px, p95_px, similarity, 0.0)
+    assert Budget(0.9, 1.0, limit_px).allows(figures) == allowed
+
+
+@pytest.mark.parametrize(("height", "pose_px", "box_px"), [(192, 1, 0.9), (256, 1, 1.2), (384, 1.5, 1.8)])
+def test_a_larger_input_has_more_pixels_of_shift(height: int, pose_px: float, box_px: float) -> None:
+    preprocess = dataclasses.replace(POSE.preprocess, input_hw=(height, 192))
+    pose = dataclasses.replace(POSE, preprocess=preprocess)
+    boxes = dataclasses.replace(pose, head=BoxHead((8,), False, ("person",), 0.05, 0.6, 1000, 100))
+    assert default_budget(pose) == Budget(0.995, pytest.approx(pose_px))
+    assert default_budget(boxes) == Budget(0.98, pytest.approx(box_px))
+
+
+@pytest.mark.parametrize(("rare", "layers"), [((), ["a", "b"]), (("a",), ["b"])])
+def test_what_few_samples_allow_must_hold_on_all(rare: Sequence[str], layers: list[str]) -> None:
+    quantiser: Any = Quantiser({"a": 8 if rare else 0, "b": 0}, rare=rare)
+    few: Any = SimpleNamespace(search_samples=2)
+    chosen = network._search(
+        FLOAT, few, quantiser, report({"a": 2, "b": 1}), samples(6), BUDGET, lambda: None
+    )
+    assert chosen == layers
+
+
+class GoesOn(Exception):
+    """The network in int8 was taken: what comes next is its comparison with the float one."""
+
+
+def calibrated(
+    monkeypatch: pytest.MonkeyPatch, mode: network.Mode, medians: list[float], tmp_path: Path
+) -> network.CalibratedNetwork:
+    def compare(*_: Any) -> None:
+        raise GoesOn
+
+    write: Callable[..., Artifact] = lambda *_: FLOAT  # noqa: E731
+    quantiser = SimpleNamespace(names=lambda: ["a"], worthwhile=lambda: ["a"], write=write, half=write)
+    monkeypatch.setattr(network, "sensitivity", lambda *_, **__: report({"a": 1}))
+    monkeypatch.setattr(network, "search", lambda *_, **__: Found(("a",), None, 1))
+    monkeypatch.setattr(network, "interleaved_ms", lambda *_: medians)
+    monkeypatch.setattr(network, "run_samples", compare)
+    any_: Any = None
+    calibrator: Any = SimpleNamespace(
+        observe=lambda *_: quantiser, max_mean_px=None, search_samples=None, simulator=None
+    )
+    return network.calibrate_network(
+        FLOAT, calibrator, Samples(Half(), Half(samples(2), []), 0, ()), any_, mode=mode,
+        with_sensitivity=False, work_dir=tmp_path, stage=lambda *_: None, advance=lambda: None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("medians", "reason"),
+    [
+        ([10.0, 8.0, 9.0], "int8 is 0.89 times as fast as fp16 on this machine"),
+        ([8.0, 10.0, 9.0], "int8 is 0.89 times as fast as fp32 on this machine"),
+        ([9.0, 10.0, 9.0], "int8 is 1.00 times as fast as fp32 on this machine"),
+    ],
+)
+def test_a_network_that_int8_does_not_speed_up_stays_float(
+    monkeypatch: pytest.MonkeyPatch, medians: list[float], reason: str, tmp_path: Path
+) -> None:
+    left = calibrated(monkeypatch, "auto", medians, tmp_path)
+    assert (left.left_float, left.artifact, left.int8_layers) == (reason, FLOAT, ())
+    assert left.stage_member() is None
+    assert left.median_ms == dict(zip(("fp32", "fp16", "int8"), medians, strict=True))
+    with pytest.raises(GoesOn):
+        calibrated(monkeypatch, "mixed", medians, tmp_path)  # who asks for integers gets them
+
+
+def test_a_network_that_int8_speeds_up_is_int8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(GoesOn):
+        calibrated(monkeypatch, "auto", [10.0, 8.0, 7.9], tmp_path)
