@@ -278,6 +278,10 @@ BAD = [
         lambda d: d["categories"][0]["keypoints"].__setitem__(0, "LeftEye"),
         "in another order (first at 'LeftEye')",
     ),
+    (lambda d: d.update(categories=[1]), "categories is not a list of categories with ids"),
+    (lambda d: d.update(categories={}), "categories is not a list of categories with ids"),
+    (lambda d: d["images"].append(7), "a picture lacks its id or file_name: 7"),
+    (lambda d: d["annotations"].append(7), "an annotation lacks image_id: 7"),
     (lambda d: d.pop("images"), "lacks the lists images and annotations"),
     (lambda d: [a.update(iscrowd=1) for a in d["annotations"]], "has no labelled keypoints"),
 ]

@@ -267,6 +267,8 @@ def test_the_traces_of_defects() -> None:
         ('{"ap_los": 1}', "there is no limit 'ap_los'"),
         ('{"fp16": {"ap_loss": -1}}', "ap_loss is -1"),
         ('{"fp16": {"ap_loss": "1"}}', "ap_loss is '1'"),
+        ('{"fp16": {"ap_loss": true}}', "ap_loss is True"),
+        ('{"fp16": {"ap_loss": Infinity}}', "ap_loss is inf"),
         ('{"int8": {"ap_loss": 1}}', "has no limits for the precision 'fp16', only for int8"),
         ('{"ftp16": {"ap_loss": 1}}', "'ftp16' is no precision"),
         ('{"fp16": {}, "ap_loss": 1}', "'ap_loss' is no precision"),
@@ -288,7 +290,7 @@ def test_limits_of_a_file_and_budgets(tmp_path: Path) -> None:
     assert limits_for("fp32", budgets=("1.5",)).ap_loss == 1.5
     path.write_text('{"ap_loss": 4}')
     assert limits_for("int8", file=path).ap_loss == 4
-    for budget in ("x", "ap_loss=", "none=1", "0"):
+    for budget in ("x", "ap_loss=", "none=1", "0", "inf", "nan"):
         with pytest.raises(UsageError, match="--budget"):
             limits_for("fp32", budgets=(budget,))
 
@@ -348,7 +350,8 @@ def test_a_baseline_is_sorted_and_repeats(
     assert "exists already" in capsys.readouterr().err
     assert command(labelled, "baseline", "record", fake_bundle("pose"), "-o", baseline, "--force") == 0
     assert baseline.read_text() == first
-    assert sum(line.startswith('  {"image_id"') for line in first.splitlines()) == 24
+    people = [json.loads(line.rstrip(",")) for line in first.splitlines() if line.startswith('  {"image_id"')]
+    assert [(person["image_id"], person["id"]) for person in people] == [(n, n + 1) for n in range(24)]
     assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 0
     assert "24 persons are the same" in capsys.readouterr().out
 
@@ -451,6 +454,8 @@ def test_other_bundles_data_and_schemas_are_refused(
     refused("was changed since it was recorded")
     resign(baseline, lambda document: document.update(format_version=0))
     refused("a baseline of an older schema, version 0")
+    resign(baseline, lambda document: document.update(format_version=2))
+    refused("a baseline of another schema, version 2")
     baseline.write_text("{}")
     refused("not a baseline", 2)
     baseline.write_text(kept)

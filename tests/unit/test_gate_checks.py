@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, drift_checks, overall, unjudged_joints
-from edgepose.verify.compared import Compared, confident
+from edgepose.verify.compared import Compared, confident, with_reference
 from edgepose.verify.diagnosis import diagnose
 from edgepose.verify.gate_limits import limits_for
+from edgepose.verify.predictions import Predictions
 from edgepose.verify.shares import units_for, units_to_see, upper_share
 
 Floats = NDArray[np.float64]
@@ -59,7 +60,8 @@ def test_the_bound_of_a_share(bad: int, units: int, bound: float) -> None:
 def test_a_bound_grows_with_the_share_and_shrinks_with_the_pictures() -> None:
     bounds = [upper_share(share, 150, 0.95) for share in np.linspace(0, 1, 301)]
     assert all(np.diff(bounds) > -1e-12) and bounds[-1] == 1.0
-    assert [units_for(0, limit, 0.95) for limit in (0.01, 0.02, 0.03)] == [299, 149, 99]
+    limits = (0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
+    assert [units_for(0, limit, 0.95) for limit in limits] == [299, 149, 99, 59, 29, 14]
     assert units_for(0.02, 0.02, 0.95) is None and units_for(0.0199999, 0.02, 0.95) is None
     needed = units_for(0.01, 0.02, 0.95)
     assert needed and upper_share(0.01, needed, 0.95) <= 0.02 < upper_share(0.01, needed - 1, 0.95)
@@ -115,7 +117,8 @@ def test_scores_of_nought_have_no_diagnosis() -> None:
     assert diagnose(drift, constants=({}, {}), **told) == []  # type: ignore[arg-type]
     (cause,) = diagnose(drift, constants=({"a.b": 1}, {"a.b": 2}), **told)  # type: ignore[arg-type]
     assert cause.cause == "constants"
-    assert overall(checks(drift)) == "INCONCLUSIVE"
+    made = checks(drift)
+    assert overall(made) == "INCONCLUSIVE" and [check.needed(12) for check in made] == [None]
 
 
 def test_hands_with_lower_scores_than_the_body_are_judged() -> None:
@@ -158,3 +161,68 @@ def test_scores_that_are_low_throughout_are_the_network_s_way() -> None:
 def test_more_pictures_than_there_are_anywhere_are_not_asked_for(high: float, needed: int | None) -> None:
     check = Check("drift_mean", "drift", "input px", 0.59, 0.5, high, 0.6, images=45, least=99)
     assert check.verdict == "INCONCLUSIVE" and check.needed(45) == (pytest.approx(needed) if needed else None)
+
+
+def test_a_share_that_is_the_limit_is_decided_by_no_number_of_pictures() -> None:
+    lost = np.zeros(100, np.int64)
+    lost[:2] = 1
+    drift = drift_of(points(98), points(98), pictures=100, found=True)
+    drift = dataclasses.replace(drift, picture_of=np.arange(2, 100), unmatched=lost)
+    (check,) = (c for c in checks(drift, "int8", "unmatched_persons=2") if c.name == "unmatched_persons")
+    assert (check.estimate, check.verdict, check.needed(100)) == (2.0, "INCONCLUSIVE", None)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+@pytest.mark.parametrize(
+    ("changed", "verdict", "estimate"), [(12, "INCONCLUSIVE", 5), (1, "PASS", 5 / 12), (120, "FAIL", 50)]
+)
+def test_scores_that_change_in_some_pictures(
+    factor: float, changed: int, verdict: str, estimate: float
+) -> None:
+    candidate = points(120)
+    candidate[:changed, :, 2] *= factor
+    (check,) = (c for c in checks(drift_of(points(120), candidate)) if c.name == "score_shift")
+    assert check.estimate == pytest.approx(estimate) and check.verdict == verdict
+    assert 0 <= check.low <= check.estimate + 1e-9 and check.high >= check.estimate - 1e-9
+
+
+def test_scores_that_change_both_ways_may_be_unchanged_in_the_mean() -> None:
+    candidate = points(120)
+    candidate[::2, :, 2] *= 1.2
+    candidate[1::2, :, 2] *= 0.8
+    (check,) = (c for c in checks(drift_of(points(120), candidate)) if c.name == "score_shift")
+    assert (check.estimate, check.low) == (pytest.approx(0), 0) and 0 < check.high < 5
+
+
+@pytest.mark.parametrize(
+    ("pictures", "each", "judged"), [(5, 2, True), (4, 3, False), (5, 1, False), (9, 1, False), (10, 1, True)]
+)
+def test_a_joint_is_judged_by_ten_points_in_five_pictures(pictures: int, each: int, judged: bool) -> None:
+    other = points(100 * each)
+    other[pictures * each :, 0, 2] = 0
+    drift = drift_of(other, other.copy(), each=each)
+    assert unjudged_joints(drift, ["a", "b", "c"]) == ([] if judged else ["a"])
+
+
+def people(boxes: list[tuple[float, float, float, float]]) -> Predictions:
+    """Find persons in one picture, each in a box."""
+    count = len(boxes)
+    scored = np.concatenate([np.array(boxes, np.float64).reshape(count, 4), np.ones((count, 1))], axis=1)
+    none = np.full(count, -1)
+    return Predictions(np.zeros(count, np.int64), none, scored, points(count), np.ones(count), ())
+
+
+@pytest.mark.parametrize(("offset", "same"), [(33.0, 1), (34.0, 0), (-33.0, 1), (-34.0, 0)])
+def test_boxes_are_one_person_from_half_an_overlap_on(offset: float, same: int) -> None:
+    """By a third of its width a box overlaps another by half of what they cover together."""
+    first, second = people([(100, 100, 200, 300)]), people([(100 + offset, 100, 200 + offset, 300)])
+    drift = with_reference(first, second, pictures=1, seen=SEEN)
+    assert (len(drift.other), drift.unmatched.sum(), drift.added.sum()) == (same, 1 - same, 1 - same)
+
+
+def test_the_largest_overlap_is_paired_first() -> None:
+    first = people([(0, 0, 100, 100), (20, 0, 120, 100)])
+    second = people([(18, 0, 118, 100), (500, 0, 600, 100)])
+    drift = with_reference(first, second, pictures=1, seen=SEEN)
+    assert drift.boxes.tolist() == [[20, 0, 120, 100]]
+    assert (drift.unmatched.tolist(), drift.added.tolist()) == ([1], [1])

@@ -89,6 +89,22 @@ def test_jitter_is_seen() -> None:
     assert found["lag"].verdict == "PASS"
 
 
+def test_points_that_are_out_of_sight_do_not_count() -> None:
+    """Nor do their neighbours in time: the path through them is noise."""
+
+    def hide(points: Floats, ids: NDArray[np.int64]) -> None:
+        points[::5, :, 3, 2] = 0.05
+
+    def guess(points: Floats, ids: NDArray[np.int64]) -> None:
+        hide(points, ids)
+        points[::5, :, 3, 0] += 50
+
+    motion = compare(tracks(hide), tracks(guess))
+    assert motion.points.sum() == PERSONS * ((FRAMES - 2) * 16 + FRAMES // 5 * 2)
+    found = checks(tracks(hide), tracks(guess))
+    assert (found["jitter"].estimate, found["lag"].estimate) == (0, 0)
+
+
 @pytest.mark.parametrize("frames", [-1, 1, 2])
 def test_lag_is_measured_in_frames(frames: int) -> None:
     def delay(points: Floats, ids: NDArray[np.int64]) -> None:
