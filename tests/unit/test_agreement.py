@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgepose.artifact import BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
-from edgepose.calibration.agreement import Outputs, compare, figures_json
+from edgepose.calibration.agreement import Outputs, compare, figures_json, output_error
 from edgepose.calibration.search import default_budget
 from edgepose.errors import CalibrationError
 
@@ -79,6 +79,15 @@ def test_a_false_box_costs_as_much_as_a_lost_one() -> None:
     assert figures_json(found)["false_boxes"] == 1
 
 
+def test_a_lost_box_overlaps_with_nothing() -> None:
+    found = compare(DETECTOR, PERSONS, [boxes((1, 1, 0.9)), *PERSONS[1:]])
+    assert (found.similarity, found.false_boxes, found.compared) == pytest.approx((2 / 3, 0, 2))
+    assert found.max_px == 0 and not default_budget(DETECTOR).allows(found)
+    nothing = compare(DETECTOR, PERSONS, [boxes()] * 3)
+    assert (nothing.similarity, nothing.compared, nothing.p95_px) == (0, 0, float("inf"))
+    assert figures_json(nothing)["p95_px"] is None and not default_budget(DETECTOR).allows(nothing)
+
+
 def test_persons_everywhere_are_not_allowed() -> None:
     everywhere = [[a + np.float32(10) if a.shape[1] == 1 else a for a in outputs] for outputs in PERSONS]
     found = compare(DETECTOR, PERSONS, everywhere)
@@ -105,6 +114,31 @@ def test_a_depth_counts_as_a_third_axis() -> None:
     assert compare(POSE_3D, references, moved).mean_px == pytest.approx(1.5)
     both = [[np.roll(x, 4, axis=2), y, np.roll(z, 3, axis=2)] for x, y, z in references]
     assert compare(POSE_3D, references, both).mean_px == pytest.approx(2.5)
+
+
+def test_the_similarity_is_coco_s_of_a_person_in_the_padded_input() -> None:
+    references = poses(2)
+    found = compare(POSE, references, [[np.roll(x, 3, axis=2), np.roll(y, 4, axis=2)] for x, y in references])
+    assert (found.mean_px, found.p95_px, found.max_px) == pytest.approx((2.5, 2.5, 2.5))
+    area = (SIDE / 1.25) ** 2
+    assert found.similarity == pytest.approx(np.exp(-(2.5**2) / (2 * area * (2 * 0.05) ** 2)))
+    assert set(figures_json(found)) == {
+        "compared", "mean_px", "p95_px", "max_px", "similarity", "output_error",
+    }  # fmt: skip
+    assert figures_json(found)["similarity"] == round(found.similarity, 5)
+    assert figures_json(found)["output_error"] == float(f"{found.output_error:.3g}") != found.output_error
+
+
+def test_outputs_that_overflow_are_infinitely_wrong() -> None:
+    references = poses(2)
+    assert output_error(references, references) == 0
+    doubled = [[x, 2 * y] for x, y in references]
+    assert output_error(references, doubled) == pytest.approx(0.5)  # the mean of 0 and 1
+    overflowed = [[x, np.full_like(y, np.inf)] for x, y in references]
+    assert output_error(references, overflowed) == float("inf")
+    nothing = [[np.zeros_like(x), y] for x, y in references]
+    something = [[x + 2, y] for x, y in nothing]
+    assert output_error(nothing, something) == pytest.approx(sum(2 * x.size for x, _ in nothing))
 
 
 def test_a_depth_the_wrong_way_round_is_not_allowed() -> None:

@@ -241,8 +241,24 @@ def test_a_wrong_result_says_what_is_wrong() -> None:
     assert "ended before" in message(*(event for event in _good() if event is not GOLDEN))
 
 
+def test_what_just_counts_and_what_just_does_not() -> None:
+    ms = 1_000_000
+    assert (_rules(*_good([ms] * 1023)), _rules(*_good([2000 * ms] * 29))) == (["short"], ["short"])
+    assert _rules(*_good([ms] * 768 + [1_090_000] * 256)) == []
+    assert _rules(*_good([ms] * 768 + [1_110_000] * 256)) == ["slowed down"]
+    # Of less than eight frames in a quarter the median says nothing.
+    assert _rules(*_good([2000 * ms] * 24 + [4000 * ms] * 7)) == []
+    assert _rules(*_good([2000 * ms] * 24 + [4000 * ms] * 8)) == ["slowed down"]
+    for share, rules in ((0.25, []), (0.26, ["busy"])):
+        assert _rules(*_good(), {"event": "state", "at_ns": 1, "others_cpu": share}) == rules
+    for khz, rules in ((1.8e6, []), (1.79e6, ["throttled"])):
+        clocks = [{"event": "state", "at_ns": n, "khz": [value]} for n, value in enumerate((2e6, khz))]
+        assert _rules(*_good(), *clocks) == rules
+
+
 def test_a_processor_that_lacks_what_was_promised() -> None:
     assert _rules(*_good(), features=("asimdhp",)) == ["fallback"]
+    assert _rules(*_good(), features=("avx2",)) == []
     arm = {**FACTS, "abi": "aarch64-linux", "features": ["asimd"]}
     assert _rules(*_good(facts=arm, precision="fp16")) == ["fallback"]
     assert _rules(*_good(facts={**arm, "features": ["asimd", "asimdhp"]}, precision="fp16")) == []
@@ -294,7 +310,9 @@ def test_what_cannot_be_compared() -> None:
 
 def test_the_median_of_a_few_rounds() -> None:
     assert median_of_few([6, 2, 3, 5, 4, 1]) == (3.5, 1, 6)
-    assert median_of_few(range(1, 11)) == (5.5, 2, 9)
+    # The ranks that tables of the sign test give.
+    for count, rank in ((8, 1), (9, 2), (10, 2), (11, 2), (12, 3), (15, 4), (20, 6), (25, 8), (100, 40)):
+        assert median_of_few(range(1, count + 1))[1:] == (rank, count + 1 - rank)
     with pytest.raises(ValueError, match="too few"):
         median_of_few([1.0] * 5)
     rng = np.random.default_rng(6)

@@ -137,6 +137,21 @@ def test_too_little_is_refused(tmp_path: Path) -> None:
         make_samples(read_pictures(empty), CROP, count=10)
 
 
+@pytest.mark.parametrize(("pictures", "count", "few"), [(63, 31, True), (64, 32, False), (8, 4, True)])
+def test_few_samples_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], pictures: int, count: int, few: bool
+) -> None:
+    write_pictures(tmp_path, pictures)
+    make_samples(read_pictures(tmp_path), LETTERBOX, count=count)
+    assert (f"only {count} samples to calibrate with" in capsys.readouterr().err) == few
+
+
+def test_either_half_alone_can_be_too_small(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 7)
+    with pytest.raises(CalibrationError, match="7 calibration pictures give 7 samples, and both halves need"):
+        make_samples(read_pictures(tmp_path), LETTERBOX, count=100)
+
+
 def test_copies_count_once(tmp_path: Path) -> None:
     first, *others = write_pictures(tmp_path, 9)
     for path in others:

@@ -157,6 +157,23 @@ def test_what_is_wrong_is_named(change: Callable[[Array], Array], message: str) 
     assert caught.value.exit_code == 5
 
 
+def test_something_where_torch_has_nothing_is_refused() -> None:
+    references, candidates = _pose_outputs(), _pose_outputs()
+    references[1][0][:] = 0
+    with pytest.raises(ParityError, match=r"cosine 0\.0+ is below"):
+        _compare(references, candidates)
+    assert _compare(references, references).cosine == 1
+
+
+def test_the_upper_half_is_from_the_median_on() -> None:
+    """Scores of 1, 1, 1, 1, 0.9 and 9: the mean would leave one point of a sample."""
+    references = _pose_outputs()
+    for sample in references:
+        for rows in sample:
+            rows *= (np.array([1, 1, 1, 1, 0.9, 9]) / rows.max(axis=2)[0])[None, :, None]
+    assert _compare(references, references).compared >= 3 * 3
+
+
 def test_tied_peaks_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = {**LIMITS, "fp16": Limits(9, 9, -1, 0, 1, 0, 2.5, 0.02)}
     monkeypatch.setattr(parity, "LIMITS", wide)

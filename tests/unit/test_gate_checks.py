@@ -108,6 +108,16 @@ def test_a_limit_of_the_bias_above_one_pixel_can_fail() -> None:
     assert bias["j1"].verdict == "PASS"
 
 
+def test_a_bias_is_the_length_of_the_mean_shift() -> None:
+    other, candidate = points(100), points(100)
+    candidate[:, 0, :2] += (0.3, -0.4)
+    candidate[::2, 1, 0] += 0.8
+    candidate[1::2, 1, 0] -= 0.8  # to and fro is no bias
+    found = {c.keypoint: c for c in checks(drift_of(other, candidate)) if c.name == "joint_bias"}
+    assert (found["j0"].low, found["j0"].estimate, found["j0"].high) == pytest.approx((0.5, 0.5, 0.5))
+    assert found["j1"].estimate == pytest.approx(0) and found["j1"].verdict == "PASS"
+
+
 def test_scores_of_nought_have_no_diagnosis() -> None:
     silent = points(12, 17)
     silent[..., 2] = 0

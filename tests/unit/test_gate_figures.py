@@ -100,8 +100,9 @@ def test_points_that_are_not_labelled_count_nowhere_wherever_they_lie() -> None:
 
 def test_errors_are_those_of_the_labelled_points() -> None:
     data = labels()
+    data.boxes[:, 3] -= 40
     found = run(data, 0)
-    found.keypoints[:, 0, 0] += 9.9  # boxes are 100 px wide and high
+    found.keypoints[:, 0, 0] += 9.9  # boxes are 100 px wide, and 60 high
     found.keypoints[:, 1, 1] += 10.1
     found.keypoints[data.keypoints[..., 2] == 0] = 999
     member = errors_member(with_labels(data, found), POINTS.keypoints, data)
@@ -129,6 +130,7 @@ def test_the_worst_persons_are_those_with_the_farthest_point() -> None:
     assert [entry["distance_px"] for entry in worst] == [33.0 - n for n in range(12)]
     assert {entry["keypoint"] for entry in worst} == {POINTS.keypoints[4]}
     assert (worst[0]["image_id"], worst[0]["image"]) == (15, "8.png")
+    assert worst[0]["box_xyxy"] == pytest.approx(data.boxes[16], abs=0.01)
     candidate.keypoints[5:] = theirs.keypoints[5:]
     few = worst_member(drift_of(theirs, candidate), data, POINTS.keypoints)
     assert [entry["annotation_id"] for entry in few] == [104, 103]

@@ -34,6 +34,18 @@ def test_nor_does_a_plateau_within_the_hill() -> None:
     assert _clear(_row((20, 1.0)), flat, _row((20, 1.0), (25, 0.99), width=2.0)) == [True, False, True]
 
 
+def test_what_just_counts_and_what_just_does_not() -> None:
+    """A hill reaches 12 bins to either side, and others must be 3 % lower; beyond 2 bins, 0.2 %."""
+
+    def clear(at: int, height: float) -> bool:
+        return _clear(_row((20, 1.0)), _row((20, 1.0), (at, height), width=0.6))[1]
+
+    assert [clear(at, 0.99) for at in (7, 8, 32, 33)] == [False, True, True, False]
+    assert [clear(50, height) for height in (0.968, 0.972)] == [True, False]
+    assert [clear(at, 0.9999) for at in (17, 18, 22, 23)] == [False, True, True, False]
+    assert [clear(24, height) for height in (0.9975, 0.9985)] == [True, False]
+
+
 def test_where_none_is_decided_the_best_are_kept() -> None:
     level = np.zeros(BINS)
     assert any(_clear(level, level))

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import packs  # noqa: E402
 
-from edgepose.artifact import KeypointSet  # noqa: E402
+from edgepose.artifact import KeypointSet, Preprocess, SimccHead  # noqa: E402
 from edgepose.errors import CheckpointError  # noqa: E402
 from edgepose.models import loading  # noqa: E402
 from edgepose.models.checkpoint import is_batch_counter  # noqa: E402
@@ -182,6 +182,18 @@ def rtmdet_dims(size: str, classes: int) -> RtmdetDims:
     )
 
 
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+GREY, NONE = (114, 114, 114), (0, 0, 0)
+# resize, colours, mean, std, border and padding of the official configurations.
+TOP_DOWN = ("affine", "rgb", *IMAGENET, NONE, 1.25)
+INPUTS = {
+    "rtmpose": TOP_DOWN,
+    "rtmw": TOP_DOWN,
+    "rtmw3d": TOP_DOWN,
+    "rtmo": ("letterbox_centred", "bgr", NONE, (1, 1, 1), GREY, 1.0),
+    "rtmdet": ("letterbox", "bgr", *(values[::-1] for values in IMAGENET), GREY, 1.0),
+}
+
 CHANGED_TENSORS = 8  # of each network
 
 ALL = RTMPOSE + RTMW + RTMO + RTMDET
@@ -197,10 +209,15 @@ def test_sizes(name: str, count: int, input_hw: tuple[int, int], parameters: int
 
     plan = planned(network.state_dict())
     assert plan.spec.name == name
-    assert plan.spec.preprocess.input_hw == input_hw
+    resize, color, mean, std, border, padding = INPUTS[name.split("-")[0]]
+    assert plan.spec.preprocess == Preprocess(resize, input_hw, color, mean, std, border, padding)
     with torch.device("meta"):
         again = plan.make()
     assert again.dims == network.dims
+    if not isinstance(head := plan.spec.head, SimccHead):
+        rules = {"rtmo": (0.1, 0.65, 1000), 1: (0.05, 0.6, 100), 80: (0.001, 0.65, 300)}
+        wanted = rules["rtmo" if name.startswith("rtmo") else count]
+        assert (head.score_threshold, head.nms_iou_threshold, head.max_detections) == wanted
     if name.startswith("rtmdet"):
         assert len(plan.spec.head.classes) == count
         assert plan.spec.head.exp_on_distances == network.dims.exp_on_distances

@@ -118,6 +118,12 @@ def test_kl_keeps_the_bulk_and_drops_a_far_outlier() -> None:
     assert 2.5 < threshold(histogram_of(values), "kl") < 10
 
 
+def test_kl_clips_nothing_of_a_level_distribution() -> None:
+    """Each of its levels holds the same values, so that any clipping would pile up at the end."""
+    histogram = histogram_of(np.linspace(0, 1, 2**18))
+    assert threshold(histogram, "kl") == histogram.maximum == 1
+
+
 def test_zeros_and_bad_values() -> None:
     assert threshold(histogram_of(np.zeros(10)), "mse") == 1
     mixed = histogram_of(np.zeros(10), np.full(10, 1e-42), np.ones(10))

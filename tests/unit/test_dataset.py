@@ -1,0 +1,80 @@
+"""Labels in the forms that COCO files have beside the plain one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepose.errors import UsageError
+from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.verify.dataset import Dataset, read_dataset
+from edgepose.writers import write_picture
+
+WHOLE, BODY = KEYPOINT_SETS["wholebody133"], KEYPOINT_SETS["coco17"]
+PARTS = {"foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+
+
+def flat(points: list[list[float]]) -> list[float]:
+    return [value for point in points for value in point]
+
+
+def read(folder: Path, annotations: list[dict[str, Any]], categories: Any, points: Any) -> Dataset:
+    write_picture(folder / "0.png", np.zeros((8, 8, 3), np.uint8))
+    document = {
+        "images": [{"id": 5, "file_name": "0.png"}],
+        "annotations": [{"image_id": 5, "bbox": [1, 2, 4, 5], **a} for a in annotations],
+        "categories": categories,
+    }
+    (folder / "labels.json").write_text(json.dumps(document))
+    return read_dataset(folder / "labels.json", folder, points)
+
+
+def test_the_parts_of_a_whole_body_are_put_together(tmp_path: Path) -> None:
+    """COCO-WholeBody names the body's points alone, and keeps the others in members of their own."""
+    values = [[float(n), float(n + 1), 2.0] for n in range(133)]
+    person: dict[str, Any] = {"id": 1, "category_id": 1, "keypoints": flat(values[:17])}
+    start = 17
+    for name, count in PARTS.items():
+        person[name] = flat(values[start : start + count])
+        start += count
+    category = [{"id": 1, "name": "person", "keypoints": list(BODY.keypoints)}]
+    assert read(tmp_path, [person], category, WHOLE).keypoints.tolist() == [values]
+    del person["face_kpts"]
+    with pytest.raises(UsageError, match="annotation 1 has keypoints of 195 values, not 133 times x, y, v"):
+        read(tmp_path, [person], category, WHOLE)
+    with pytest.raises(UsageError, match="labels 133 keypoints, the network finds 17"):
+        read(tmp_path, [person], [{**category[0], "keypoints": list(WHOLE.keypoints)}], BODY)
+
+
+def test_a_crowd_may_have_an_empty_box_and_is_no_person(tmp_path: Path) -> None:
+    crowd = {"id": 2, "category_id": 1, "iscrowd": 1, "bbox": [3, 3, 0, 0]}
+    data = read(tmp_path, [{"id": 1, "category_id": 1}, crowd], [], BODY)
+    assert data.crowd.tolist() == [False, True] and data.boxed.tolist() == [0]
+    # An outline fills about half of a box, where the file does not say how much.
+    assert data.areas.tolist() == [pytest.approx(0.53 * 20), 0]
+
+
+@pytest.mark.parametrize(
+    ("categories", "ids"),
+    [
+        ([], [1]),
+        ([{"id": 2, "name": "person"}], [2]),
+        ([{"id": 1, "name": "dog"}, {"id": 2, "name": "person"}], [2]),
+        ([{"id": 7, "name": "dog"}], [1]),
+    ],
+)
+def test_persons_are_told_by_their_category(tmp_path: Path, categories: Any, ids: list[int]) -> None:
+    people = [{"id": n, "category_id": n} for n in (1, 2, 3)]
+    assert read(tmp_path, people, categories, BODY).annotation_ids.tolist() == ids
+
+
+def test_ids_have_64_bits_at_most(tmp_path: Path) -> None:
+    for identity in (-(2**63), 2**63 - 1):
+        assert read(tmp_path, [{"id": identity}], [], BODY).annotation_ids.tolist() == [identity]
+    for identity in (-(2**63) - 1, 2**63):
+        with pytest.raises(UsageError, match="has more than 64 bits"):
+            read(tmp_path, [{"id": identity}], [], BODY)
