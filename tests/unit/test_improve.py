@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepose.artifact import Artifact, KeypointSet, ModelSpec, Preprocess, SimccHead
+from edgepose.calibration import ncnn_activations
 from edgepose.calibration.improve import IntegerLayer, quantise_layer
 from edgepose.calibration.ncnn_activations import ActivationStatistics, WheelNetwork, collect
 from edgepose.calibration.ncnn_int8 import layers_of, quantise
@@ -167,3 +168,25 @@ def test_an_input_of_zeros_is_quantised(tmp_path: Path) -> None:
     assert bias is not None
     output = wheel.run("in0", zeros[0], ["out0"])[0]
     assert np.allclose(output, bias[:, None, None], atol=1e-5)
+
+
+def test_the_ranges_of_channels_are_those_of_all_samples(tmp_path: Path) -> None:
+    artifact = network(tmp_path, 1, 1, 0)
+    random = np.random.default_rng(3)
+    samples = [random.standard_normal((1, CHANNELS, HEIGHT, WIDTH)).astype(np.float32) for _ in range(3)]
+    blob = collect(artifact, samples).blobs["mid"]
+    seen = 2 * np.concatenate(samples)
+    assert blob.channel_lowest == pytest.approx(seen.min(axis=(0, 2, 3)))
+    assert blob.channel_highest == pytest.approx(seen.max(axis=(0, 2, 3)))
+    assert blob.histogram.count == seen.size
+
+
+def test_columns_are_drawn_from_all_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ncnn_activations, "MAX_PATCHES", 30)
+    artifact = network(tmp_path, 1, 1, 0)
+    samples = [np.full((1, CHANNELS, HEIGHT, WIDTH), n, np.float32) for n in range(1, 21)]
+    columns = collect(artifact, samples).patches["conv"]
+    assert columns.shape == (30, CHANNELS)
+    drawn = np.unique(columns / 2, return_counts=True)
+    assert set(drawn[0]) <= set(range(1, 21)) and len(drawn[0]) > 10 and drawn[1].max() < 8 * CHANNELS
+    assert collect(artifact, samples, patches=False).patches == {}

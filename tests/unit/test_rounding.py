@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgepose.calibration import rounding
 from edgepose.calibration.rounding import round_weights
 
 
@@ -26,6 +28,17 @@ def test_inputs_that_go_together_are_made_up_for(seed: int) -> None:
     assert (found == np.rint(found)).all()
     assert np.abs(found).max() <= 64
     assert error(found, exact, inputs) < error(np.rint(exact), exact, inputs)
+
+
+def test_an_error_is_made_up_for_beyond_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((400, 1)) + 0.3 * random.standard_normal((400, 150)) + 2.0
+    exact = random.uniform(-60, 60, (5, 150)).astype(np.float32)
+    blocks = round_weights(exact, inputs.T @ inputs, -64, 64)
+    monkeypatch.setattr(rounding, "_BLOCK", 150)
+    whole = round_weights(exact, inputs.T @ inputs, -64, 64)
+    assert blocks is not None and whole is not None
+    assert (blocks == whole).mean() > 0.99  # but for sums that rounding leaves at a half
 
 
 def test_independent_inputs_leave_the_nearest() -> None:

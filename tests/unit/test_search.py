@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact, BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
-from edgepose.calibration import network, search
+from edgepose.calibration import network, search, sensitivity
 from edgepose.calibration.agreement import Agreement, Outputs
 from edgepose.calibration.samples import Half, Samples
 from edgepose.calibration.search import Budget, Found, default_budget
@@ -60,6 +60,12 @@ class Quantiser:
     def work(self, name: str) -> float:
         return self._work.get(name, 1.0)
 
+    def kind(self, name: str) -> str:
+        return f"kind of {name}"
+
+    def layer_error(self, name: str) -> float | None:
+        return 0.25 if name == "a" else None
+
     def outputs(self, maps: Sequence[Mapping[str, str]], given: Sequence[Sample]) -> Iterator[list[Outputs]]:
         for chosen in maps:
             yield [
@@ -79,7 +85,7 @@ def _float_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(artifact: Any, given: Sequence[Sample]) -> list[Outputs]:
         return [outputs(sample) for sample in given]
 
-    for module in (search, network):
+    for module in (search, network, sensitivity):
         monkeypatch.setattr(module, "run_samples", run)
 
 
@@ -92,6 +98,33 @@ def found(
 ) -> Found:
     quantiser: Any = Quantiser({name: bins.get(name, 0) for name in errors}, work)
     return search.search(FLOAT, quantiser, report(errors), samples(2), budget)
+
+
+@pytest.mark.parametrize("leave_out", [True, False])
+def test_the_sensitivity_is_of_a_layer_alone_and_of_all_others(leave_out: bool) -> None:
+    quantiser: Any = Quantiser({"b": 4, "a": 1, "c": 0})
+    steps: list[int] = []
+    found = sensitivity.sensitivity(
+        FLOAT,
+        quantiser,
+        samples(2),
+        layers=["b", "a", "c"],
+        leave_out=leave_out,
+        advance=lambda: steps.append(1),
+    )
+    assert (found.similarity_name, found.samples, len(steps)) == ("OKS", 2, 3)
+    assert found.all_int8.max_px == pytest.approx(2.5)
+    figures = [(row.layer, row.kind, row.alone_int8.max_px, row.layer_error) for row in found.layers]
+    assert figures == [
+        ("b", "kind of b", 2.0, None),
+        ("a", "kind of a", 0.5, 0.25),
+        ("c", "kind of c", 0.0, None),
+    ]
+    left = [row.left_float.max_px if row.left_float else None for row in found.layers]
+    assert left == ([0.5, 2.0, 2.5] if leave_out else [None] * 3)
+    assert [row.layer for row in found.worst_first()] == ["b", "a", "c"]
+    assert [line.split()[0] for line in found.table().splitlines()] == ["layer", "b", "a", "c", "(all"]
+    assert [row["layer"] for row in found.to_json()["layers"]] == ["b", "a", "c"]
 
 
 def test_layers_that_do_no_harm_are_all_taken_at_once() -> None:
