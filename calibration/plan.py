@@ -19,10 +19,10 @@ class Plan:
     """What the quantiser does beside scaling and rounding.
 
     Each step of a layer is kept only where it lowers the error of the layer's output on columns of the input
-    that it was not fitted to. range_search: choose the input's threshold by that error, beginning with the
-    observer's. equalisation: give each input channel a scale of its own, folded into the weights. rounding:
-    search the direction of rounding of each weight. bias_correction: shift the bias by the mean error.
-    fp16_weights: store the weights that stay float as half precision.
+    that it was not fitted to. equalisation: give each input channel a scale of its own, folded into the
+    weights. zero_points: use all integers for an input that is not symmetric about zero. rounding: search the
+    direction of rounding of each weight. bias_correction: shift the bias by the mean error. fp16_weights:
+    store the weights that stay float as half precision.
     """
 
     name: str

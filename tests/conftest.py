@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -17,6 +18,10 @@ SHARED = ROOT.parent / "shared"
 # The tests must import the installed package, not the checkout.
 sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT]
 
+
+# What a test with many examples asserts does not hang on how busy the machine is.
+settings.register_profile("edgepose", settings.default, deadline=None)
+settings.load_profile("edgepose")
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would what they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -68,10 +68,9 @@ class Motion:
     """What two runs over a video give, summed by second (S,), and the figures of the whole.
 
     persons: of the reference; lost: those that the candidate lacks; added: those that it alone has; pairs:
-    those in both; switches: pairs
-    whose candidate id is not that of the last pair of the same reference id. jitter (S, 2): of reference and
-    candidate, input px, over `points`. behind, motion: their ratio is the lag in frames, over
-    moving_points. block_frames: the frames of a second.
+    those in both; switches: pairs whose candidate id is not that of the last pair of the same reference id.
+    jitter (S, 2): of reference and candidate, input px, over `points`. behind, motion: their ratio is the lag
+    in frames, over moving_points. block_frames: the frames of a second.
     """
 
     persons: Floats
