@@ -269,13 +269,14 @@ def _sigmas(values: Any, count: int) -> tuple[float, ...] | None:
     """Return `count` positive numbers, or None if that is not what `values` holds."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         return None
-    numbers = list(values)
-    if len(numbers) != count or any(
-        isinstance(v, (bool, str, bytes)) or not hasattr(v, "__float__") for v in numbers
-    ):
+    try:
+        numbers = list(values)
+        if len(numbers) != count or any(isinstance(v, (bool, str, bytes)) for v in numbers):
+            return None
+        # Six digits: training code keeps sigmas in float32, where 0.026 becomes 0.02600000053.
+        sigmas = tuple(round(float(v), 6) for v in numbers)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # arrays and tensors of other shapes
         return None
-    # Six digits: training code keeps sigmas in float32, where 0.026 becomes 0.02600000053.
-    sigmas = tuple(round(float(v), 6) for v in numbers)
     return sigmas if all(math.isfinite(v) and v > 0 for v in sigmas) else None
 
 
@@ -317,7 +318,8 @@ def _named_points(
     count: int, stated: Mapping[str, Any], flips: Pairs | None
 ) -> tuple[KeypointSet | None, tuple[str, ...]]:
     """Return the set that dataset_meta describes in full or names, if it does."""
-    dataset = "".join(c for c in str(stated.get("dataset_name") or "").lower() if c.isalnum())
+    name = stated.get("dataset_name")
+    dataset = "".join(c for c in name.lower() if c.isalnum()) if isinstance(name, str) else ""
     known = KEYPOINT_SETS.get(_DATASET_NAMES.get(dataset, ""))
     by_index = stated.get("keypoint_id2name")
     if isinstance(by_index, Mapping):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import re
 import zipfile
@@ -53,7 +54,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     raw = _unwrapped(path, weights)
     tensors, notes = _official_names(raw, meta)
     if not tensors:
-        raise CheckpointError(f"{path.name}: the state_dict is empty")
+        raise CheckpointError(f"{path.name}: the state_dict is empty", hint=_RESAVE_HINT)
     return Checkpoint(
         tensors={key: _plain_tensor(path, key, value) for key, value in tensors.items()},
         normalisation={
@@ -100,7 +101,9 @@ def _check_archive(path: Path) -> None:
                     f"{path.name} is a compressed archive, not a PyTorch checkpoint", hint="unpack it first"
                 )
             broken = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: an offset out of the file
+            raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
         raise CheckpointError(
             f"{path.name} is truncated or damaged: {error}", hint="copy or download the checkpoint again"
         ) from error
@@ -264,18 +267,27 @@ def _plain_tensor(path: Path, key: str, value: Any) -> Tensor:
     import torch
 
     if not isinstance(value, torch.Tensor):
-        raise CheckpointError(f"{path.name}: {key} is a {type(value).__name__}, not a tensor")
+        raise CheckpointError(
+            f"{path.name}: {key} is a {type(value).__name__}, not a tensor", hint=_RESAVE_HINT
+        )
     if (
         value.layout is not torch.strided
         or value.is_quantized
         or value.device.type != "cpu"
         or value.is_complex()
+        # Floats of 8 bits and less mean nothing without their scales.
+        or (value.is_floating_point() and value.element_size() < 2)
     ):
-        raise CheckpointError(f"{path.name}: {key} is not a plain dense tensor of real numbers")
+        raise CheckpointError(
+            f"{path.name}: {key} is not a plain dense tensor of real numbers", hint=_RESAVE_HINT
+        )
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise CheckpointError(f"{path.name}: {key} claims more numbers than the file holds")
+        raise CheckpointError(
+            f"{path.name}: {key} claims more numbers than the file holds", hint=_RESAVE_HINT
+        )
     if not value.is_floating_point():
         return value.detach()
+    value = value.detach().to(torch.float32)  # before the check: not every float64 is finite as one
     if not bool(torch.isfinite(value).all()):
         bad = int(value.numel() - torch.isfinite(value).sum())
         raise CheckpointError(
@@ -284,7 +296,7 @@ def _plain_tensor(path: Path, key: str, value: Any) -> Tensor:
         )
     if key.endswith(".running_var") and bool((value < 0).any()):
         raise CheckpointError(f"{path.name}: {key} holds negative variances", hint="the file is damaged")
-    return value.detach().to(torch.float32)
+    return value
 
 
 def is_batch_counter(key: str) -> bool:
@@ -292,7 +304,13 @@ def is_batch_counter(key: str) -> bool:
     return key.endswith(".num_batches_tracked")
 
 
+def quoted_configuration(meta: Mapping[str, Any]) -> str:
+    """Return the text of the training configuration that the meta data quotes; "" where it quotes none."""
+    text = meta.get("cfg")
+    return text if isinstance(text, str) else ""
+
+
 def config_flag(meta: Mapping[str, Any], name: str) -> bool | None:
     """Find a switch in the training configuration that the meta data may quote; None if not stated."""
-    found = set(re.findall(rf"\b{name}['\"]?\s*[=:]\s*(True|False)\b", str(meta.get("cfg") or "")))
+    found = set(re.findall(rf"\b{name}['\"]?\s*[=:]\s*(True|False)\b", quoted_configuration(meta)))
     return found.pop() == "True" if len(found) == 1 else None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FAMILIES: tuple[Family, ...] = (rtmpose.FAMILY, rtmw.FAMILY, rtmo.FAMILY, rtmdet.FAMILY)
 
 _NAMED_DIFFERENCES = 4
+_HINT = "only unmodified networks of a known family can be loaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def load_model(
             )
         )
     except EdgePoseError as error:
-        raise type(error)(f"{path.name}: {error.message}", hint=error.hint) from error
+        raise type(error)(f"{path.name}: {error.message}", hint=error.hint or _HINT) from error
     spec, network, notes = loaded
     return LoadedModel(
         spec=spec, network=network, sha256=checkpoint.sha256, notes=(*checkpoint.notes, *notes)
@@ -117,7 +118,7 @@ def _check_tensors(title: str, expected: Mapping[str, Tensor], found: Mapping[st
     if parts:
         raise CheckpointError(
             f"the tensors are not those of {title}: {'; '.join(parts)}",
-            hint="only unmodified networks of a known family can be loaded",
+            hint=_HINT,
         )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgepose.artifact import Preprocess
 from edgepose.errors import CheckpointError
+from edgepose.models.checkpoint import quoted_configuration
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +53,7 @@ def model_settings(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def unread_notes(meta: Mapping[str, Any]) -> tuple[str, ...]:
     """Say so where the configuration has settings of `model` that could not be read."""
-    quoted = re.search(r"^model\s*=", str(meta.get("cfg") or ""), re.M)
+    quoted = re.search(r"^model\s*=", quoted_configuration(meta), re.M)
     return () if quoted is None or model_settings(meta) else (_UNREAD_MODEL,)
 
 
@@ -71,7 +72,7 @@ def pipeline_step(meta: Mapping[str, Any], kind: str) -> Mapping[str, Any] | Non
 
 def _setting(meta: Mapping[str, Any], name: str) -> Any:
     """Return the value of a top-level name; None where it is missing, stated twice, or not to be read."""
-    found = set(re.findall(rf"^{name}\s*=\s*(.+?)(?=^\w|\Z)", str(meta.get("cfg") or ""), re.M | re.S))
+    found = set(re.findall(rf"^{name}\s*=\s*(.+?)(?=^\w|\Z)", quoted_configuration(meta), re.M | re.S))
     text = found.pop() if len(found) == 1 else ""
     if not text or len(text) > _MAX_SETTINGS_CHARS:
         return None

@@ -268,7 +268,16 @@ def test_odd_tensors_are_named(tmp_path: Path) -> None:
     refused(save(path, state | {key: state[key].to(torch.complex64)}), key, "real")
     refused(save(path, state | {key: state[key].to_sparse()}), key, "dense")
     refused(save(path, state | {key: state[key].to(torch.int8)}), key, "another kind of number")
+    refused(save(path, state | {key: state[key].to(torch.float8_e4m3fn)}), key, "real")
     refused(save(path, state | {key: torch.zeros(1).expand(state[key].shape)}), key, "more numbers")
+    # Finite in float64, infinite in float32.
+    refused(
+        save(path, state | {key: torch.full(state[key].shape, 1e300, dtype=torch.float64)}), key, "infinity"
+    )
+    for odd in (state[key].numpy(), None, 5):
+        document = {"state_dict": state | {key: odd}}
+        assert refused(save(path, document), key, "not a tensor").hint
+    assert refused(save(path, {n: v for n, v in state.items() if n != key}), key, "lacks").hint
 
 
 def test_requests_that_do_not_fit(tmp_path: Path, shared_dir: Path) -> None:
@@ -320,6 +329,14 @@ def test_mutated_files(legacy: bool, tmp_path: Path) -> None:
             assert same_weights(load_model(path), state), number
         path.write_bytes(good[: draw.randrange(len(good))])
         assert not outcome(path, state), number
+
+
+def test_bytes_lost_in_the_middle(tmp_path: Path) -> None:
+    """The offsets of the archive then lead in front of the file, which is no error of the disk."""
+    path = save(tmp_path / "a.pth", {"state_dict": small_state()})
+    data = path.read_bytes()
+    path.write_bytes(data[:1000] + data[1100:])
+    assert refused(path, "truncated or damaged").hint
 
 
 def test_a_flipped_weight_is_found_in_a_zip(tmp_path: Path) -> None:

@@ -136,6 +136,25 @@ def test_own_data_set_is_taken_whole() -> None:
     assert points.sigmas == (0.1, 0.2, 0.2) and notes == ()
 
 
+@pytest.mark.parametrize(
+    "sigmas",
+    [
+        np.array(0.1),
+        np.zeros((17, 2)),
+        [np.zeros(2)] * 17,
+        [10**400] * 17,
+        [1 + 2j] * 17,
+        [None] * 17,
+        {},
+        "a",
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_sigmas_that_are_no_numbers_are_not_taken(sigmas: Any) -> None:
+    stated = {"dataset_name": np.array(["a", "b"]), "sigmas": sigmas}
+    assert choose_keypoints(17, {"dataset_meta": stated})[0] == KEYPOINT_SETS["coco17"]
+
+
 def test_stated_sigmas_win() -> None:
     sigmas = [0.05] * 17
     points, _ = choose_keypoints(17, {"dataset_meta": {"dataset_name": "coco", "sigmas": sigmas}})

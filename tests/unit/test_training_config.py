@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -305,3 +306,13 @@ def test_other_activations_are_refused(changed: dict[str, str], place: str, tmp_
     text = cfg(OFFICIAL + "bgr_to_rgb=True", **changed)
     path = save(tmp_path / "a.pth", {"meta": {"cfg": text}, "state_dict": small_state()})
     assert refused(path, f"trained with the activation 'ReLU' ({place})").hint
+
+
+@pytest.mark.parametrize(
+    "value", [np.zeros(2), torch.zeros(2), b"model = dict()", ["model"], 5, {"model": {}}], ids=str
+)
+def test_a_configuration_that_is_no_text(value: Any, tmp_path: Path) -> None:
+    document = {"meta": {"cfg": value}, "state_dict": small_state()}
+    plain = {"meta": {}, "state_dict": small_state()}
+    found = [load_model(save(tmp_path / f"{n}.pth", d)) for n, d in enumerate((document, plain))]
+    assert found[0].spec == found[1].spec and found[0].notes == found[1].notes
