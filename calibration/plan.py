@@ -62,7 +62,7 @@ def load_plan(name_or_path: str | Path) -> Plan:
         members = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"the plan {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the plan {path} is not JSON: {error}") from error
     return _from_json(members, str(path))
 

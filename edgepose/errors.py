@@ -111,7 +111,9 @@ def reading(source: str, form: str, *, hint: str) -> Iterator[None]:
     """Report what a document of that form lacks, or holds in its place, as a wrong file, not as a bug."""
     try:
         yield
-    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+    except (
+        LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, StopIteration
+    ) as error:  # fmt: skip
         raise UsageError(
             f"{source}: is no complete {form} document ({type(error).__name__}: {error})", hint=hint
         ) from error

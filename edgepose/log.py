@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable
 from typing import TextIO
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_MAX_CHARACTERS = 2000
 
 _level = NORMAL
 _lock = threading.RLock()
@@ -70,7 +74,9 @@ def stream_lock() -> threading.RLock:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split("\n")).strip()
+    """Make one line of what may hold anything that a file can hold: control characters become blanks."""
+    line = _CONTROL.sub(" ", text).strip()
+    return line if len(line) <= _MAX_CHARACTERS else line[:_MAX_CHARACTERS] + "..."
 
 
 def _write(text: str, stream: TextIO | None = None) -> None:

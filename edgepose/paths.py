@@ -20,6 +20,14 @@ def cache_dir(*parts: str) -> Path:
     return root.joinpath("edgepose", *parts)
 
 
+def real_path(path: Path) -> Path:
+    """Return the absolute path with its links followed.
+
+    A loop of links stays as it is: Path.resolve() raises RuntimeError for one, before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
+
+
 def usual_mode() -> int:
     """Return the permissions of a folder as mkdir would make it; a temporary folder has narrower ones."""
     mask = os.umask(0o022)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from edgepose.bench.result import Document, samples
@@ -43,7 +45,7 @@ def compare_results(
     stages = {}
     for column in first["columns"]:
         a, b = samples(first, phase, column), samples(second, phase, column)
-        if column == "at_ns" or not any(a) or not any(b):
+        if column == "at_ns" or not (ran(a) and ran(b)):
             continue
         ratio, low, high = median_ratio(b, a)
         stages[column.removesuffix("_ns")] = {
@@ -77,6 +79,11 @@ def describe_comparison(comparison: dict[str, Any]) -> list[str]:
         )
     lines.append(f"B is {comparison['verdict']} (margin {comparison['margin']:.0%})")
     return lines + [f"note: {note}" for note in comparison["notes"]]
+
+
+def ran(values: Sequence[int]) -> bool:
+    """Tell whether a stage ran in most frames: only then has its median time a ratio."""
+    return bool(values) and statistics.median(values) > 0
 
 
 def _persons(document: Document, phase: str) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose import log
-from edgepose.bench.compare import identity, other_settings, verdict
+from edgepose.bench.compare import identity, other_settings, ran, verdict
 from edgepose.bench.result import Document, samples
 from edgepose.bench.session import BenchOptions, Session
 from edgepose.bench.statistics import MIN_FEW, median_of_few
@@ -79,7 +79,7 @@ def _comparison(
         pairs = [
             (samples(a, _PHASE, column), samples(b, _PHASE, column)) for a, b in zip(*documents, strict=True)
         ]
-        if column == "at_ns" or not all(any(a) and any(b) for a, b in pairs):
+        if column == "at_ns" or not all(ran(a) and ran(b) for a, b in pairs):
             continue
         ratios = [statistics.median(b) / statistics.median(a) for a, b in pairs]
         ratio, low, high = median_of_few(ratios)

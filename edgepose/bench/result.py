@@ -21,6 +21,8 @@ FORMAT_VERSION = 1
 
 Document = dict[str, Any]
 
+_MAX_NS = 2**63  # of the runner's numbers
+
 # What comparing results and histories need of every document.
 _MEMBERS = {
     "bundle": ("name", "backend", "precision", "digest"),
@@ -120,6 +122,7 @@ def read_document(path: Path) -> Document:
             hint="use the EdgePose that wrote it, or a newer one",
         )
     with reading(str(path), FORMAT, hint="measure again with edgepose bench"):
+        json.dumps(document, allow_nan=False)  # Python reads NaN and infinity; what is written here has none
         _check_members(document)
     return document
 
@@ -131,14 +134,23 @@ def _check_members(document: Document) -> None:
             document[member][name]
     if not isinstance(document["created"], str):
         raise TypeError("created is no text")
+    for name in ("valid", "emulated"):
+        if not isinstance(document[name], bool):
+            raise TypeError(f"{name} is neither true nor false")
     document["valid"] or document["invalid"][0]["message"]
-    document["emulated"]
     columns = document["columns"]
+    if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+        raise TypeError("columns is no list of names")
+    total = columns.index("total_ns") if "total_ns" in columns else None
     for phase in document["phases"]:
-        phase["name"], phase["persons"]
+        if not isinstance(phase["name"], str):
+            raise TypeError("the name of a phase is no text")
+        phase["persons"]
         for row in phase["samples"]:
-            if len(row) != len(columns) or not all(isinstance(value, int) for value in row):
+            if len(row) != len(columns) or not all(type(value) is int for value in row):
                 raise ValueError(f"a sample of {phase['name']} is not {len(columns)} whole numbers")
+            if not all(abs(value) < _MAX_NS for value in row) or (total is not None and row[total] <= 0):
+                raise ValueError(f"a sample of {phase['name']} has an impossible time")
 
 
 def samples(document: Document, phase: str, column: str = "total_ns") -> list[int]:

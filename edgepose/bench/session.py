@@ -213,7 +213,7 @@ class Session:
     def _read_request(self) -> dict[str, Any]:
         try:
             request: dict[str, Any] = json.loads((self._partial / _REQUEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise UsageError(
                 f"{self._out_dir}: no interrupted run of this bundle on {self._profile.name}",
                 hint="start one without --resume",

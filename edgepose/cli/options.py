@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from edgepose.errors import UsageError
+from edgepose.paths import real_path
 
 
 class FiniteRange(click.FloatRange):
@@ -30,12 +31,12 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
     may be written into a bundle among the inputs, since a bundle with another file is refused.
     Errors: UsageError.
     """
-    taken = {path.resolve(): path for path in inputs if path is not None}
+    taken = {real_path(path): path for path in inputs if path is not None}
     bundles = {real for real in taken if (real / "bundle.json").is_file()}
     for option, path in outputs.items():
         if path is None or str(path) == "-":
             continue
-        real = path.resolve()
+        real = real_path(path)
         if path.is_dir():
             raise UsageError(f"{path}: is a folder", hint=f"{option} names the file")
         if not real.parent.is_dir():

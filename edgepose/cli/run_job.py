@@ -24,6 +24,7 @@ from edgepose.draw import ColorBy, draw_box, draw_poses, person_color
 from edgepose.errors import UsageError
 from edgepose.media import Frame, PictureSource, ReadAhead, Source, is_pictures, open_source
 from edgepose.openpose_json import OpenPoseWriter
+from edgepose.paths import real_path
 from edgepose.person_boxes import PersonBoxes, read_person_boxes
 from edgepose.pipeline import PoseFrame, PosePipeline
 from edgepose.progress import Progress
@@ -132,7 +133,7 @@ def _can_track(options: RunOptions) -> bool:
         found = "tracking" in manifest
         if manifest["pipeline"]["type"] == "detect":
             return False
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return False  # opening the bundle says what is wrong with it
     if not found:
         log.warning(
@@ -302,18 +303,18 @@ class _Job:
         results, boxes = self._folder / RESULTS_NAME, self._options.boxes
         if results.is_dir():
             raise UsageError(f"{results}: is a folder", hint="choose another folder with -o")
-        if boxes and boxes.resolve() == results.resolve():
+        if boxes and real_path(boxes) == real_path(results):
             raise UsageError(
                 f"{boxes}: the results would overwrite --boxes", hint="choose another folder with -o"
             )
         if not self._options.draw or self._source.kind == "camera":
             return
-        target = Path(self._options.target).resolve()
+        target = real_path(Path(self._options.target))
         if isinstance(self._source, PictureSource):
-            pictures = {path.resolve() for path in self._source.paths}
-            clash = any((self._folder / path.name).resolve() in pictures for path in self._source.paths)
+            pictures = {real_path(path) for path in self._source.paths}
+            clash = any(real_path(self._folder / path.name) in pictures for path in self._source.paths)
         else:
-            clash = (self._folder / f"{self._source.name}.mp4").resolve() == target
+            clash = real_path(self._folder / f"{self._source.name}.mp4") == target
         if clash:
             raise UsageError(
                 f"{self._folder}: the results would overwrite the input", hint="choose another folder with -o"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -107,8 +108,11 @@ def parse_profile(text: str, *, name: str, where: str) -> DeviceProfile:
 
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{where}: no YAML ({' '.join(str(error).split())})") from error
+    except Exception as error:  # its constructors raise any type: ValueError at the date 2026-13-01
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigurationError(
+            f"{where}: no YAML ({reason})", hint="its members: docs/devices.md#profiles"
+        ) from error
     if not isinstance(data, dict):
         raise ConfigurationError(f"{where}: a profile is a mapping of names to values")
     reader = _Reader(data, where)
@@ -194,7 +198,7 @@ class _Reader:
 
     def number(self, name: str) -> float | None:
         value = self._take(name, False)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        if value is not None and (type(value) not in (int, float) or not abs(value) <= sys.float_info.max):
             raise self._wrong(name, f"is {value!r}, not a number")
         return None if value is None else float(value)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.bundle.folder import read_manifest
+from edgepose.errors import BundleError
 from edgepose.media import require_utf8
 from edgepose.report.inventory import Inventory, read_inventory
 
@@ -60,6 +61,11 @@ def open_bundle(path: Path) -> OpenedBundle:
     """Open a bundle and list its layers. Errors: UsageError (no bundle), BundleError."""
     require_utf8(path)
     manifest = read_manifest(path)
+    # The validator leaves the members of a stage free.
+    if not all(isinstance(stage.get("model"), str) for stage in manifest["verification"]["stages"]):
+        raise BundleError(
+            f"{path}: a stage of its verification names no model", hint="make it again with edgepose convert"
+        )
     inventories = {
         role: read_inventory(manifest["backend"], {k: path / name for k, name in model["files"].items()})
         for role, model in manifest["models"].items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -116,7 +116,11 @@ def _checked(where: str, values: Any) -> dict[str, float]:
     for name, value in values.items():
         if name not in NAMES:
             raise UsageError(f"{where}: there is no limit {name!r}", hint=f"one of {', '.join(NAMES)}")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not 0 < value <= sys.float_info.max
+        ):
             raise UsageError(f"{where}: {name} is {value!r}", hint="a limit is a number above 0")
     return {name: float(value) for name, value in values.items()}
 

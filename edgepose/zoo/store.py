@@ -83,7 +83,7 @@ def receipt(model: ZooModel) -> dict[str, Any] | None:
     """Return what was noted when a checkpoint was pulled (url, bytes, sha256), or None."""
     try:
         noted = json.loads(_receipt_path(cached_path(model)).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return noted if isinstance(noted, dict) and isinstance(noted.get("sha256"), str) else None
 

@@ -300,6 +300,12 @@ class TestBadInput:
         self.fails(self.tmp_path / "in", text=text, left=("1.jpg", "3.jpg", "results.json"))
         assert results(self.out)["summary"]["unreadable"] == ["2.jpg"]
 
+    def test_a_loop_of_links_in_a_folder(self) -> None:
+        picture(self.tmp_path / "in" / "1.jpg")
+        (self.tmp_path / "in" / "2.jpg").symlink_to("2.jpg")
+        text = "1 of 2 pictures could not be read: 2.jpg"
+        self.fails(self.tmp_path / "in", text=text, left=("1.jpg", "results.json"))
+
     def test_only_bad_pictures(self) -> None:
         (self.tmp_path / "in").mkdir()
         for name in ("1.jpg", "2.jpg"):

@@ -31,7 +31,9 @@ def accuracy(report: Report) -> Markup | None:
             content, found = document.content, document.content["accuracy"]
             for part, figures in found["parts"].items():
                 rows.append([subject.badge(), part, *(number(figures[name], 2) for name in _FIGURES)])
-            intervals.append((subject, next(iter(found["parts"].values()))["AP"], found["AP_interval"]))
+            low, high = found["AP_interval"]
+            ap = next(iter(found["parts"].values()))["AP"]
+            intervals.append((subject, [_finite(value) for value in (low, ap, high)]))
             error, pck = found["error_px"], found["pck"]
             data, settings = content["data"], content["settings"]
             errors.append(
@@ -60,14 +62,21 @@ def accuracy(report: Report) -> Markup | None:
     )
 
 
-def _intervals(rows: Sequence[tuple[Subject, float | None, Sequence[float | None]]]) -> Markup:
-    ends = [float(v) for _, ap, (low, high) in rows for v in (ap, low, high) if v is not None]
+def _finite(value: Any) -> float | None:
+    """Return a figure that may be None. Errors: TypeError, ValueError, OverflowError."""
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{value} is no figure")
+    return None if value is None else float(value)
+
+
+def _intervals(rows: Sequence[tuple[Subject, Sequence[float | None]]]) -> Markup:
+    ends = [value for _, values in rows for value in values if value is not None]
     if not ends:
         return el("p", "No AP could be measured.", class_="note")
     margin = max(0.5, 0.08 * (max(ends) - min(ends)))
     axis = (math.floor(min(ends) - margin), math.ceil(max(ends) + margin))
     body: list[list[Child]] = []
-    for subject, ap, (low, high) in rows:
+    for subject, (low, ap, high) in rows:
         if ap is None or low is None or high is None:
             body.append([subject.badge(), number(ap, 2), DASH, None])
         else:

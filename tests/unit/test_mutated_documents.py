@@ -1,0 +1,199 @@
+"""Documents that somebody has changed: each command says what is wrong with its file, or takes it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_documents import V1, bench_document, eval_document, gate_document
+
+from edgepose import log
+from edgepose.calibration.plan import load_plan
+from edgepose.cli.main import main
+from edgepose.device.profile import load_profile, parse_profile
+from edgepose.errors import ConfigurationError, UsageError
+from edgepose.skeletons import read_keypoint_file
+from edgepose.verify.gate_limits import limits_for
+
+BUNDLE = V1 / "top_down"
+HUGE = 10**400  # JSON has it, float64 does not
+DEEP: Any = []
+for _ in range(300):
+    DEEP = [DEEP]
+VALUES: tuple[Any, ...] = (
+    *(None, True, -1, 0, 0.5, 1e308, float("nan"), float("inf"), HUGE, "", "a", "\0", "\x1b[31m", "\ud800"),
+    *([], {}, [[]], [None], {"a": 1}, [0, 0, 0, 0], DEEP),
+)
+
+
+def bench(**members: Any) -> dict[str, Any]:
+    return {**bench_document(BUNDLE), "created": "2026-01-01T00:00:00+00:00", **members}
+
+
+def changed(document: Any, chance: random.Random) -> Any:
+    """Delete, rename, replace or wrap at a random place; equal elements of lists count as one place."""
+    document = copy.deepcopy(document)
+    found: dict[tuple[Any, ...], list[tuple[Any, Any]]] = {}
+
+    def walk(node: Any, path: tuple[Any, ...]) -> None:
+        children = (
+            node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        )
+        for key, child in children:
+            step = (*path, "*" if isinstance(node, list) else key)
+            found.setdefault(step, []).append((node, key))
+            walk(child, step)
+
+    walk(document, ())
+    parent, key = chance.choice(chance.choice(list(found.values())))
+    kind = chance.choice(("delete", "rename", "replace", "replace", "replace", "wrap"))
+    if kind == "delete":
+        del parent[key]
+    elif kind == "rename" and isinstance(parent, dict):
+        parent[f"{key}_"] = parent.pop(key)
+    else:
+        parent[key] = [parent[key]] if kind == "wrap" else chance.choice(VALUES)
+    return document
+
+
+def ends_well(argv: list[Any], capsys: pytest.CaptureFixture[str]) -> int:
+    """Run a command; it may refuse its input, in one line with a hint, and may not fail otherwise."""
+    code = main([str(word) for word in argv])
+    captured = capsys.readouterr()
+    assert code in (0, 2, 7), captured.err
+    if code:
+        lines = captured.err.splitlines()
+        assert [line.partition(":")[0] for line in lines] == ["error", "hint"], captured.err
+    elif "--json" in argv:
+        json.loads(captured.out, parse_constant=lambda name: pytest.fail(f"{name} in the output"))
+    return code
+
+
+@pytest.mark.parametrize("kind", ["eval", "gate", "bench"])
+def test_documents_of_a_report(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make: Callable[[Path], Any] = {"eval": eval_document, "gate": gate_document, "bench": bench_document}[
+        kind
+    ]
+    chance, whole = random.Random(kind), make(BUNDLE)
+    source, page = tmp_path / "a.json", tmp_path / "a.html"
+    for _ in range(40):
+        page.unlink(missing_ok=True)
+        source.write_text(json.dumps(changed(whole, chance)))
+        code = ends_well(["report", BUNDLE, f"--{kind}", source, "--no-run", "-o", page], capsys)
+        assert page.exists() == (code == 0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.update(AP_interval=[float("-inf"), 61.0]),
+        lambda found: found.update(AP_interval=[HUGE, 61.0]),
+        lambda found: found.update(AP_interval=["58", 61.0]),
+        lambda found: found.update(parts={}),
+    ],
+)
+def test_an_ap_that_is_none(change: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = eval_document(BUNDLE)
+    change(document["accuracy"])
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    argv = ["report", BUNDLE, "--eval", tmp_path / "a.json", "--no-run", "-o", tmp_path / "a.html"]
+    assert ends_well(argv, capsys) == 2
+
+
+def test_a_stage_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bundles.cases import build
+
+    patch = [{"op": "remove", "path": "/verification/stages/0/model"}]
+    build({"patch": patch}, tmp_path / "bundle")
+    assert ends_well(["info", tmp_path / "bundle"], capsys) == 0
+    assert ends_well(["diff", tmp_path / "bundle", BUNDLE], capsys) == 7
+    assert ends_well(["report", tmp_path / "bundle", "--no-run", "-o", tmp_path / "a.html"], capsys) == 7
+
+
+def test_results_of_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chance = random.Random(1)
+    first, second = tmp_path / "a.json", tmp_path / "b.json"
+    first.write_text(json.dumps(bench()))
+    for _ in range(40):
+        second.write_text(json.dumps(changed(bench(), chance)))
+        ends_well(["bench", "compare", *chance.sample([first, second], 2), "--json"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("sample", "part"),
+    [
+        ([0, 0, 5], "impossible time"),
+        ([0, -5, 5], "impossible time"),
+        ([0, HUGE, 5], "impossible time"),
+        ([0, True, 5], "not 3 whole numbers"),
+        ([0, 5.0, 5], "not 3 whole numbers"),
+    ],
+)
+def test_samples_that_no_runner_takes(
+    sample: list[Any], part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = bench()
+    document["phases"][0]["samples"][7] = sample
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert main(["bench", "compare", *[str(tmp_path / "a.json")] * 2]) == 2
+    assert part in capsys.readouterr().err
+
+
+def test_a_stage_that_seldom_ran_has_no_ratio(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = bench()
+    for row in document["phases"][0]["samples"][5:]:
+        row[2] = 0
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert ends_well(["bench", "compare", *[tmp_path / "a.json"] * 2], capsys) == 0
+    assert main(["bench", "compare", *[str(tmp_path / "a.json")] * 2, "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["stages"]) == ["total"]
+
+
+def test_numbers_that_are_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"ap_loss": HUGE}))
+    with pytest.raises(UsageError, match="ap_loss is 1000"):
+        limits_for("int8", file=path)
+    path.write_text(json.dumps({"keypoints": ["a"], "sigmas": [HUGE]}))
+    with pytest.raises(UsageError, match="1 positive numbers"):
+        read_keypoint_file(path)
+
+
+def test_a_plan_that_is_too_deep(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(UsageError, match="not JSON"):
+        load_plan(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-13-01", "0x_", "!!int x", "!!float x", "!!timestamp x", "9" * 5000, "[" * 5000, "9" * 400, ".nan"],
+)
+def test_values_that_yaml_stumbles_over(value: str) -> None:
+    text = (
+        f"title: a\ntransport: local\nengines: [ncnn]\nthreads: [1]\nfolder: a\nmax_temperature_c: {value}\n"
+    )
+    with pytest.raises(ConfigurationError, match=r"^mine: ") as caught:
+        parse_profile(text, name="a", where="mine")
+    assert caught.value.hint
+    assert load_profile("host").name == "host"
+
+
+def test_a_loop_of_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert ends_well(["report", loop, "--no-run", "-o", tmp_path / "a.html"], capsys) == 2
+    argv = ["report", BUNDLE, "--eval", loop, "--no-run", "-o", tmp_path / "a.html"]
+    assert main([str(word) for word in argv]) == 3
+    assert f"{loop}: Too many levels" in capsys.readouterr().err
+
+
+def test_errors_are_one_plain_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log.error("a\r\x1b[2Kb\nc\x9b" + "d" * 5000)
+    line = capsys.readouterr().err
+    assert line.startswith("error: a  [2Kb c d") and line.endswith("d...\n") and len(line) < 2100
