@@ -96,7 +96,6 @@ class Pipeline::Impl {
 
   void reset() {
     if (tracker_ != nullptr) tracker_->reset();
-    scene_.reset();
     forget_detection();
   }
 
@@ -170,13 +169,11 @@ class Pipeline::Impl {
     return {};
   }
 
-  // At a cut everybody is somebody new. After a gap, what the detector found before it is old.
+  // At a cut and after a pause everybody is somebody new, and what the detector found is old.
   Status begin_frame(const ImageView& image, int64_t time_ns) {
-    const bool wanted = tracker_->wants_detection();
     EDGEPOSE_RETURN_IF_ERROR(
         tracker_->begin(time_ns, upright_width_px(image), upright_height_px(image)));
-    if (!wanted && tracker_->wants_detection()) forget_detection();
-    if (scene_.is_cut(image, scene_change_levels_)) {
+    if (scene_.is_cut(image, scene_change_levels_) || tracker_->after_pause()) {
       tracker_->end_tracks();
       forget_detection();
     }
@@ -205,7 +202,7 @@ class Pipeline::Impl {
     const bool arrived = background_->is_running() && (idle || frames_to_result_ <= 0);
     if (arrived) {
       EDGEPOSE_RETURN_IF_ERROR(background_->finish(&detections_, timings));
-      if (!now) tracker_->advance(detections_);
+      tracker_->advance(detections_);
       take_persons(out);
     } else {
       follow(expected, out);
@@ -214,7 +211,7 @@ class Pipeline::Impl {
     EDGEPOSE_RETURN_IF_ERROR(pose_->run(image, *out, timings));
     const auto source = arrived ? Tracker::Source::kDetected : Tracker::Source::kFollowed;
     set_count(tracker_->update(source, *out), out);
-    if (background_->is_running() && begun) tracker_->remember();
+    if (begun) tracker_->remember();
     return {};
   }
 

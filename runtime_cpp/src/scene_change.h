@@ -15,7 +15,6 @@ class SceneChange {
   // grid, 0..255); a picture of another shape, or turned or mirrored in another way, does, too. The
   // picture must be valid.
   bool is_cut(const ImageView& image, float threshold_levels);
-  void reset() { width_px_ = 0; }
 
  private:
   static constexpr int kColumns = 32;

@@ -84,10 +84,12 @@ class Tracker::Impl {
     now_ns_ = time_ns;
     width_px_ = width_px;
     height_px_ = height_px;
+    after_pause_ = started_ && seconds(time_ns_, now_ns_) > settings_.max_lost_s;
     expire();
     return {};
   }
 
+  bool after_pause() const { return after_pause_; }
   bool wants_detection() const { return wants_detection_; }
 
   const std::vector<Prediction>& predict() {
@@ -174,8 +176,6 @@ class Tracker::Impl {
 
   void end_tracks() {
     while (!tracks_.empty()) remove(tracks_.size() - 1);
-    candidates_.clear();
-    wants_detection_ = false;
     started_tracks_ = false;
   }
 
@@ -205,21 +205,17 @@ class Tracker::Impl {
     tracks_.erase(at);
   }
 
-  // Removes those who were not seen for too long. Who was still followed, before a gap between two
-  // frames, only a detection can find again.
+  // Removes those who were not seen for too long.
   void expire() {
     for (size_t t = tracks_.size(); t-- > 0;) {
-      const Track& track = tracks_[t];
-      if (seconds(track.last.seen_ns, now_ns_) <= settings_.max_lost_s) continue;
-      wants_detection_ = wants_detection_ || !track.lost;
-      remove(t);
+      if (seconds(tracks_[t].last.seen_ns, now_ns_) > settings_.max_lost_s) remove(t);
     }
   }
 
   // Marks in keep_ the poses that stand for a person of their own.
   void choose(Source source, Span<Pose> poses) {
     keep_.assign(poses.size(), 1);
-    if (source == Source::kGiven || sigmas_.empty()) return;
+    if (source == Source::kGiven) return;
     quality_.clear();
     for (size_t i = 0; i < poses.size(); ++i) {
       const float score = mean_score(poses[i].keypoints);
@@ -395,6 +391,7 @@ class Tracker::Impl {
   std::vector<Track> spare_;   // whose memory the next ones take
   int64_t next_id_ = 1;
   bool started_ = false;
+  bool after_pause_ = false;
   bool wants_detection_ = false;
   bool started_tracks_ = false;  // in the first frame with persons, and after a cut, all are new
   int64_t time_ns_ = 0;          // of the last updated frame
@@ -420,6 +417,7 @@ Tracker::~Tracker() = default;
 Status Tracker::begin(int64_t time_ns, int width_px, int height_px) {
   return impl_->begin(time_ns, width_px, height_px);
 }
+bool Tracker::after_pause() const { return impl_->after_pause(); }
 bool Tracker::wants_detection() const { return impl_->wants_detection(); }
 const std::vector<Tracker::Prediction>& Tracker::predict() { return impl_->predict(); }
 size_t Tracker::update(Source source, Span<Pose> poses) { return impl_->update(source, poses); }

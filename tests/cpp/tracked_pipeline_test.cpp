@@ -82,6 +82,7 @@ std::string detections_of(Pipeline* pipeline, int frames, int64_t* time_ns,
     const Status status =
         pipeline->process(picture.view(), *time_ns += kFrame_ns, &poses, &timings);
     EXPECT_TRUE(status.ok()) << status.message();
+    EXPECT_EQ(timings.detector_ns > 0, timings.detector_decode_ns > 0);
     shown += timings.detector_ns > 0 ? 'd' : '-';
     std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
     if (all != nullptr) all->push_back(poses);
@@ -89,7 +90,7 @@ std::string detections_of(Pipeline* pipeline, int frames, int64_t* time_ns,
   return shown;
 }
 
-std::unique_ptr<Pipeline> open_delayed(int detect_every, int detect_delay) {
+PipelineOptions delayed(int detect_every, int detect_delay) {
   PipelineOptions options;
   options.track = true;
   options.detect_every = detect_every;
@@ -99,7 +100,11 @@ std::unique_ptr<Pipeline> open_delayed(int detect_every, int detect_delay) {
   options.tracking->match_similarity = 0;
   options.tracking->birth_box_score = 0;
   options.tracking->nms_oks = 1;
-  auto opened = Pipeline::open(test_bundle("top_down"), options);
+  return options;
+}
+
+std::unique_ptr<Pipeline> open_delayed(int detect_every, int detect_delay) {
+  auto opened = Pipeline::open(test_bundle("top_down"), delayed(detect_every, detect_delay));
   EXPECT_TRUE(opened.ok()) << opened.status().message();
   return opened.ok() ? std::move(opened).value() : nullptr;
 }
@@ -210,6 +215,85 @@ TEST(TrackedPipelineTest, AfterAPauseThePersonsAreLookedForAtOnce) {
   }
 }
 
+// A picture that is black from column `from_px` on: the fake network finds nobody's points there.
+class DarkPicture {
+ public:
+  explicit DarkPicture(int from_px) : bytes_(noise_.view().data, noise_.view().data + 64 * 48 * 3) {
+    for (size_t i = 0; i < bytes_.size(); ++i)
+      if (static_cast<int>(i / 3 % 64) >= from_px) bytes_[i] = 0;
+  }
+  ImageView view() const {
+    ImageView view = noise_.view();
+    view.data = bytes_.data();
+    return view;
+  }
+
+ private:
+  const TestPicture noise_{64, 48, 1};
+  std::vector<uint8_t> bytes_;
+};
+
+std::unique_ptr<Pipeline> open_losing(int detect_every, int detect_delay) {
+  PipelineOptions options = delayed(detect_every, detect_delay);
+  options.tracking->loss_keypoint_score = 0.01F;
+  options.tracking->scene_change_levels = 255;
+  auto opened = Pipeline::open(test_bundle("top_down"), options);
+  EXPECT_TRUE(opened.ok()) << opened.status().message();
+  return opened.ok() ? std::move(opened).value() : nullptr;
+}
+
+TEST(TrackedPipelineTest, AfterALossAndAfterGivenBoxesTheDetectorRunsAtOnce) {
+  for (const bool given : {false, true}) {
+    for (const int delay : {0, 3}) {
+      const auto pipeline = open_losing(100, delay);
+      ASSERT_NE(pipeline, nullptr);
+      int64_t time_ns = 0;
+      ASSERT_EQ(detections_of(pipeline.get(), 4, &time_ns), "d---");
+      std::vector<Pose> poses;
+      const BoxXyxy box{1, 1, 20, 40};
+      const DarkPicture dark(0);
+      ASSERT_TRUE(
+          (given ? pipeline->process_boxes(dark.view(), time_ns += kFrame_ns, {&box, 1}, &poses)
+                 : pipeline->process(dark.view(), time_ns += kFrame_ns, &poses))
+              .ok());
+      EXPECT_EQ(poses.size(), given ? 1U : 0U);
+      // Behind the frames it begins at once; there is somebody to follow until it is done.
+      EXPECT_EQ(detections_of(pipeline.get(), 4, &time_ns), given && delay > 0 ? "---d" : "d---");
+    }
+  }
+}
+
+// Somebody is lost while a detection runs that cannot know it: the next one begins when it is done.
+TEST(TrackedPipelineTest, ALossIsNotForgottenWhileADetectionRuns) {
+  const auto pipeline = open_losing(4, 3);
+  ASSERT_NE(pipeline, nullptr);
+  int64_t time_ns = 0;
+  std::vector<std::vector<Pose>> all;
+  EXPECT_EQ(detections_of(pipeline.get(), 5, &time_ns, &all), "d----");  // begun with the fifth
+  std::vector<Pose> poses;
+  ASSERT_TRUE(pipeline->process(DarkPicture(32).view(), time_ns += kFrame_ns, &poses).ok());
+  EXPECT_FALSE(poses.empty());
+  EXPECT_LT(poses.size(), all.back().size());
+  EXPECT_EQ(detections_of(pipeline.get(), 6, &time_ns), "-d--d-");
+}
+
+// Everybody is lost while a detection runs, and then the video pauses.
+TEST(TrackedPipelineTest, WhatTheDetectorFoundBeforeAPauseIsForgotten) {
+  const auto pipeline = open_losing(4, 3);
+  ASSERT_NE(pipeline, nullptr);
+  int64_t time_ns = 0;
+  EXPECT_EQ(detections_of(pipeline.get(), 5, &time_ns), "d----");  // begun with the fifth frame
+  std::vector<Pose> poses;
+  ASSERT_TRUE(pipeline->process(DarkPicture(0).view(), time_ns += kFrame_ns, &poses).ok());
+  ASSERT_TRUE(poses.empty());
+  const TestPicture after(64, 48, 2);
+  ASSERT_TRUE(pipeline->process(after.view(), time_ns += 2'000'000'000, &poses).ok());
+  std::vector<Detection> expected;
+  ASSERT_TRUE(pipeline->detect(after.view(), &expected).ok());
+  ASSERT_FALSE(poses.empty());
+  EXPECT_EQ(poses[0].box_score, expected.at(0).score);
+}
+
 TEST(TrackedPipelineTest, GivenBoxesComeBackInTheirOrderWithIds) {
   const auto pipeline = open_tracking(test_bundle("pose"), 1, true);
   ASSERT_NE(pipeline, nullptr);
@@ -252,8 +336,10 @@ TEST(TrackedPipelineTest, OptionsAreChecked) {
   EXPECT_EQ(code("top_down", options), Code::kInvalidArgument) << "the bundle has no settings";
   options.tracking = test_tracking();
   EXPECT_EQ(code("top_down", options), Code::kOk);
-  options.detect_every = 0;
-  EXPECT_EQ(code("top_down", options), Code::kInvalidArgument);
+  for (const int every : {0, 100001}) {
+    options.detect_every = every;
+    EXPECT_EQ(code("top_down", options), Code::kInvalidArgument);
+  }
   options.detect_every = 2;
   EXPECT_EQ(code("top_down", options), Code::kOk);
   EXPECT_EQ(code("one_stage", options), Code::kInvalidArgument);

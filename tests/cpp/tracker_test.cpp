@@ -7,47 +7,10 @@
 #include <vector>
 
 #include "scene_change.h"
-#include "test_bundles.h"
+#include "tracker_fixture.h"
 
 namespace edgepose {
 namespace {
-
-constexpr int64_t kFrame_ns = 33333333;
-constexpr float kThreshold = 0.3F;
-const std::vector<float> kSigmas(8, 0.07F);
-
-// A figure 60 px wide and 120 px high; `bend` changes its posture.
-Pose figure(float x_px, float y_px, float bend = 0, float box_score = 0.8F) {
-  Pose pose;
-  pose.box = {x_px - 30, y_px - 60, x_px + 30, y_px + 60};
-  pose.box_score = box_score;
-  for (int k = 0; k < 8; ++k) {
-    const float side = k % 2 == 0 ? -1.0F : 1.0F;
-    const float down = static_cast<float>(k / 2);
-    pose.keypoints.push_back(
-        {x_px + side * (8 + 5 * down) + bend * down, y_px - 50 + 33 * down, 0.9F});
-  }
-  return pose;
-}
-
-using Ids = std::vector<int64_t>;
-
-class TrackerTest : public testing::Test {
- protected:
-  std::vector<int64_t> frame(std::vector<Pose> poses,
-                             Tracker::Source source = Tracker::Source::kDetected) {
-    EXPECT_TRUE(tracker_.begin(time_ns_ += kFrame_ns, 640, 480).ok());
-    poses_ = std::move(poses);
-    poses_.resize(tracker_.update(source, poses_));
-    std::vector<int64_t> ids;
-    for (const Pose& pose : poses_) ids.push_back(pose.track_id);
-    return ids;
-  }
-
-  Tracker tracker_{test_tracking(), kSigmas, kThreshold, false};
-  int64_t time_ns_ = 0;
-  std::vector<Pose> poses_;
-};
 
 TEST_F(TrackerTest, AdvanceMovesADetectionAsItsPersonMovedSince) {
   const auto advanced = [this](const Pose& pose) {
@@ -121,8 +84,10 @@ TEST_F(TrackerTest, WhoComesBackInTimeKeepsTheIdAndWhoComesLateDoesNot) {
 }
 
 TEST_F(TrackerTest, AnUncertainPersonStartsNoTrackButKeepsOne) {
-  EXPECT_EQ(frame({figure(100, 200, 0, 0.35F)}), Ids({-1}));
-  EXPECT_EQ(frame({figure(100, 200, 0, 0.5F)}), Ids({1}));
+  Pose uncertain = figure(100, 200, 0, 0.35F);
+  uncertain.track_id = 7;
+  EXPECT_EQ(frame({uncertain}), Ids({-1}));
+  EXPECT_EQ(frame({figure(100, 200, 0, 0.4F)}), Ids({1}));
   EXPECT_EQ(frame({figure(101, 200, 0, 0.35F)}), Ids({1}));
 }
 
@@ -181,17 +146,20 @@ TEST_F(TrackerTest, ThoseExpectedComeBestBoxFirst) {
   EXPECT_EQ(scores, std::vector<float>({0.9F, 0.7F, 0.5F}));
 }
 
-TEST_F(TrackerTest, AGapBetweenTwoFramesAsksForADetection) {
+TEST_F(TrackerTest, APauseBetweenTwoFramesForgetsEverybody) {
+  ASSERT_TRUE(tracker_.begin(time_ns_, 640, 480).ok());
+  EXPECT_FALSE(tracker_.after_pause()) << "the first frame";
   frame({figure(100, 200), figure(400, 200)});
   frame({figure(400, 200)});  // the first one is lost
-  ASSERT_FALSE(tracker_.wants_detection());
   ASSERT_TRUE(tracker_.begin(time_ns_ += 25 * kFrame_ns, 640, 480).ok());
-  EXPECT_FALSE(tracker_.wants_detection());
+  EXPECT_FALSE(tracker_.after_pause());
+  EXPECT_EQ(tracker_.predict().size(), 1U) << "nobody follows the one who is lost";
   ASSERT_TRUE(tracker_.begin(time_ns_ += 10 * kFrame_ns, 640, 480).ok());
-  EXPECT_TRUE(tracker_.wants_detection()) << "somebody was followed until the gap";
+  EXPECT_TRUE(tracker_.after_pause());
   EXPECT_TRUE(tracker_.predict().empty());
   EXPECT_EQ(frame({figure(400, 200)}), Ids({3}));
-  EXPECT_FALSE(tracker_.wants_detection());
+  ASSERT_TRUE(tracker_.begin(time_ns_ += kFrame_ns, 640, 480).ok());
+  EXPECT_FALSE(tracker_.after_pause());
 }
 
 TEST_F(TrackerTest, FollowedFramesDoNotHideANewPersonNearOthers) {
@@ -276,6 +244,10 @@ TEST(OksTest, IsOneForTheSamePoseAndFallsWithTheDistance) {
   const double area = 0.53 * 60 * 120;
   EXPECT_NEAR(near, std::exp(-25.0 / (2 * area * 0.14 * 0.14)), 1e-5);
   EXPECT_LT(far, near);
+  Pose larger = figure(105, 200);
+  larger.box.x2 += 120;  // three times the area
+  EXPECT_NEAR(oks(pose, larger, kSigmas, kThreshold), std::exp(-25.0 / (4 * area * 0.14 * 0.14)),
+              1e-5);
   EXPECT_GT(oks(pose, figure(115, 200), kSigmas, kThreshold, 2), far);
   Pose unseen = pose;
   for (size_t k = 1; k < 8; ++k) unseen.keypoints[k].score = 0;
@@ -307,10 +279,10 @@ TEST(SceneChangeTest, SeesCutsAndNothingElse) {
   view.mirrored = true;
   EXPECT_TRUE(scene.is_cut(view, 30)) << "mirrored";
   EXPECT_FALSE(scene.is_cut(view, 30));
+  view.width_px = 60;
+  EXPECT_TRUE(scene.is_cut(view, 30)) << "another width";
   view.width_px = view.height_px = 1;
   EXPECT_TRUE(scene.is_cut(view, 30));
-  scene.reset();
-  EXPECT_FALSE(scene.is_cut(view, 30));
 }
 
 }  // namespace

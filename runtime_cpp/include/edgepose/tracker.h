@@ -44,8 +44,10 @@ class Tracker {
   // Begins a frame. Tracks that were not seen for too long end. Error: kInvalidArgument where
   // time_ns is not after the last updated frame; the tracks are unchanged then.
   Status begin(int64_t time_ns, int width_px, int height_px);
-  // Whether a person was lost, in the last frame or in the gap before this one, whom only a
-  // detection can find again.
+  // Whether the last updated frame is so long ago that its persons have been forgotten.
+  bool after_pause() const;
+  // Whether a person was lost in the last frame whom only a detection can find again, or one was
+  // found who has no track yet.
   bool wants_detection() const;
   // The persons that are expected in this frame, best box first. One that has left the picture is
   // lost.
@@ -62,7 +64,7 @@ class Tracker {
   void remember();
   void advance(Span<Detection> detections);
 
-  // Ends every track, for example at a cut; ids and time go on.
+  // Ends every track, at a cut or a pause; ids and time go on.
   void end_tracks();
   // Forgets all earlier frames.
   void reset();
