@@ -1,4 +1,8 @@
-"""EdgePose: from a trained pose checkpoint to a verified bundle that runs on a phone or a board."""
+"""EdgePose: from a trained pose checkpoint to a verified bundle that runs on a phone or a board.
+
+with edgepose.PosePipeline("bundles/NAME") as pipeline:
+    frame = pipeline(cv2.imread("photo.jpg"))
+"""
 
 from __future__ import annotations
 
@@ -17,3 +21,8 @@ def __getattr__(name: str) -> object:
     if name in ("PoseFrame", "PosePipeline"):
         return getattr(importlib.import_module("edgepose.pipeline"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # help() and completion show what is loaded only when it is asked for, too.
+    return sorted({*globals(), *__all__})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsFloat
 
 from edgepose.artifact import KeypointSet
 from edgepose.bundle.folder import require_bundle
@@ -47,7 +49,8 @@ class PoseFrame:
 class PosePipeline:
     """A bundle, opened and verified, with its networks loaded; a context manager.
 
-    One instance works on one picture at a time; other Python threads run meanwhile.
+    One instance works on one picture at a time; other Python threads run meanwhile. It belongs to the process
+    that opened it.
 
     track: the pictures are the frames of one video, each with its time_s; persons keep their ids.
     smooth: One Euro filtered keypoints. detect_every: the detector runs on every n-th frame, and where a
@@ -71,11 +74,20 @@ class PosePipeline:
         smooth: bool = False,
         tracking: Mapping[str, Any] | None = None,
     ) -> None:
-        path = Path(bundle)
+        try:
+            path = Path(bundle)
+        except TypeError:
+            raise UsageError(f"a bundle is a path, got {type(bundle).__name__}") from None
         require_bundle(path)
         require_utf8(path)
-        self._threads = default_threads() if threads is None else threads
-        self._track = (smooth or detect_every > 1 or detect_delay > 0) if track is None else track
+        if not isinstance(device, str):
+            raise UsageError(f"device is {device!r}", hint="give a name, such as CPU")
+        self._threads = default_threads() if threads is None else _whole_number("threads", threads)
+        detect_every = _whole_number("detect_every", detect_every)
+        detect_delay = _whole_number("detect_delay", detect_delay)
+        smooth = _flag("smooth", smooth)
+        follows = smooth or detect_every > 1 or detect_delay > 0
+        self._track = follows if track is None else _flag("track", track)
         options: dict[str, Any] = {}
         if self._track or smooth or detect_every != 1 or detect_delay != 0:
             options = {
@@ -85,7 +97,7 @@ class PosePipeline:
                 "smooth": smooth,
             }
         if tracking is not None:
-            options["tracking_json"] = json.dumps(dict(tracking))
+            options["tracking_json"] = _tracking_json(tracking)
         with core_errors():
             self._core: Any = load_core().Pipeline(
                 os.fspath(path), threads=self._threads, device=device, **options
@@ -114,32 +126,28 @@ class PosePipeline:
         picture as one person where no boxes are given. time_s: when the picture was taken, on any clock;
         with tracking it must rise. Errors: UsageError.
         """
-        import numpy as np
-
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-            found = getattr(image, "dtype", type(image).__name__)
-            raise UsageError(f"a picture is a uint8 array (H, W, 3) in BGR order, got {found}")
+        picture = _picture(image)
         if self._track and time_s is None:
             raise UsageError(
                 "a tracked frame needs its time", hint="pass time_s: seconds on any clock, such as i / fps"
             )
-        if time_s is not None and not abs(time_s) < _MAX_TIME_S:
-            raise UsageError(f"time_s is {time_s}", hint="pass seconds on any clock")
+        time_ns = 0 if time_s is None else _nanoseconds(time_s)
         box_array = None if boxes is None else _box_array(boxes)
-        time_ns = 0 if time_s is None else round(time_s * 1e9)
         with core_errors():
             keypoints, found_boxes, track_ids, z, timings_ns = self._open_core().process(
-                np.ascontiguousarray(image), time_ns, box_array
+                picture, time_ns, box_array
             )
         timings_ms = {name.removesuffix("_ns"): ns / 1e6 for name, ns in timings_ns.items()}
         return PoseFrame(keypoints, found_boxes, track_ids, z, timings_ms)
 
     def detect(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return every detection of the picture, (M, 6): x1 y1 x2 y2 px, score, label."""
-        import numpy as np
+        """Return every detection of a picture, (H, W, 3) uint8 BGR, as (M, 6): x1 y1 x2 y2 px, score, label.
 
+        Errors: MissingDependencyError (the bundle has no detector), UsageError.
+        """
+        picture = _picture(image)
         with core_errors():
-            detections: NDArray[np.float32] = self._open_core().detect(np.ascontiguousarray(image))
+            detections: NDArray[np.float32] = self._open_core().detect(picture)
         return detections
 
     def verify_golden(self) -> dict[str, Any]:
@@ -155,6 +163,9 @@ class PosePipeline:
     def close(self) -> None:
         """Release the networks; the pipeline cannot be used afterwards."""
         self._core = None
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a PosePipeline cannot be pickled or copied; open one in each process")
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -220,6 +231,65 @@ def keypoint_set_of(manifest: dict[str, Any]) -> KeypointSet | None:
             )
             return points
     return None
+
+
+def _whole_number(name: str, value: Any) -> int:
+    """Return a 32-bit integer; which of them are allowed, the runtime says."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name} is {value!r}", hint="give a whole number") from None
+    if abs(number) >= 2**31:
+        raise UsageError(f"{name} is {number}", hint="give a smaller number")
+    return number
+
+
+def _flag(name: str, value: Any) -> bool:
+    import numpy as np
+
+    if not isinstance(value, (bool, np.bool_)):
+        raise UsageError(f"{name} is {value!r}", hint="give True or False")
+    return bool(value)
+
+
+def _tracking_json(tracking: Any) -> str:
+    if not isinstance(tracking, Mapping):
+        raise UsageError(f"tracking is a mapping of settings, got {type(tracking).__name__}")
+    try:
+        return json.dumps(dict(tracking), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(
+            f"tracking holds what JSON cannot ({error})", hint="use float() and int()"
+        ) from error
+
+
+def _nanoseconds(time_s: Any) -> int:
+    seconds = float(time_s) if isinstance(time_s, SupportsFloat) else math.nan
+    if not abs(seconds) < _MAX_TIME_S:
+        raise UsageError(f"time_s is {time_s!r}", hint="pass seconds on any clock")
+    return round(seconds * 1e9)
+
+
+def _picture(image: Any) -> NDArray[np.uint8]:
+    """Return a picture as the runtime takes it. Errors: UsageError, with what turns it into one."""
+    import numpy as np
+
+    is_array = isinstance(image, np.ndarray)
+    if is_array and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
+        return np.ascontiguousarray(image)
+    hint = None
+    if image is None:
+        hint = "cv2.imread gives None for a file that it cannot read"
+    elif isinstance(image, (str, os.PathLike)):
+        hint = "read the file first: cv2.imread(path)"
+    elif is_array and image.dtype != np.uint8:
+        hint = "give values of 0 to 255 as uint8"
+    elif is_array and (image.ndim == 2 or image.shape[2:] == (1,)):
+        hint = "a grey picture becomes one with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)"
+    elif is_array and image.shape[2:] == (4,):
+        hint = "a picture with an alpha channel becomes one with cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)"
+    found = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
+    raise UsageError(f"a picture is a uint8 array (H, W, 3) in BGR order, got {found}", hint=hint)
 
 
 def _box_array(boxes: Any) -> NDArray[np.float32]:

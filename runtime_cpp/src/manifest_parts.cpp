@@ -183,7 +183,11 @@ Result<RtmoHead> parse_rtmo_head(const std::string& text) {
   return parse_part<RtmoHead>(text, "head", read_rtmo_head);
 }
 Result<TrackingSettings> parse_tracking(const std::string& text) {
-  return parse_part<TrackingSettings>(text, "tracking", read_tracking);
+  Result<TrackingSettings> settings = parse_part<TrackingSettings>(text, "tracking", read_tracking);
+  if (settings.ok()) return settings;
+  // They are a caller's: no bundle is damaged.
+  return Status(Code::kInvalidArgument, settings.status().message(),
+                "give all members of \"tracking\", as docs/bundle-format.md lists them");
 }
 
 int keypoint_count(const Head& head) {

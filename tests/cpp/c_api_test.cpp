@@ -1,5 +1,3 @@
-#include "edgepose.h"
-
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -8,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "edgepose.h"
 #include "test_bundles.h"
 
 namespace edgepose {
@@ -182,7 +181,10 @@ TEST(CApiTest, OptionsReachThePipeline) {
   EXPECT_NE(std::string(edgepose_last_hint()), "");
   options.tracking_json = "{}";
   EXPECT_EQ(edgepose_open(test_bundle("top_down").c_str(), &options, &refused),
-            EDGEPOSE_INVALID_BUNDLE);
+            EDGEPOSE_INVALID_ARGUMENT);
+  EXPECT_EQ(std::string(edgepose_last_error()), "tracking.match_similarity is missing");
+  EXPECT_EQ(std::string(edgepose_last_hint()),
+            "give all members of \"tracking\", as docs/bundle-format.md lists them");
   options.tracking_json =
       R"({"match_similarity": 0.2, "keypoint_weight": 0.5, "nms_oks": 0.85, "birth_box_score": 0.4,
           "loss_keypoint_score": 0.3, "max_lost_s": 1, "max_prediction_s": 0.7,
@@ -321,7 +323,8 @@ TEST(CApiTest, ASecondThreadGetsAnErrorWithATextOfItsOwn) {
       for (int i = 0; i < 20000 && busy < 10; ++i) {
         const edgepose_code code = edgepose_process(pipeline.get(), &image, 0, frame);
         if (code == EDGEPOSE_OK) continue;
-        const bool says_so = std::strstr(edgepose_last_error(), "in use by another thread") != nullptr;
+        const bool says_so =
+            std::strstr(edgepose_last_error(), "in use by another thread") != nullptr;
         ++(code == EDGEPOSE_INVALID_ARGUMENT && says_so ? busy : wrong);
       }
     };

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +36,12 @@ def test_importing_edgepose_is_light() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = edgepose.nothing
+
+
+def test_help_shows_the_two_classes() -> None:
+    code = "import edgepose; help(edgepose)"
+    outcome = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert "class PosePipeline(" in outcome.stdout and "class PoseFrame(" in outcome.stdout
 
 
 def test_a_frame(fake_bundle: MakeBundle) -> None:
@@ -87,12 +95,77 @@ def test_wrong_boxes(boxes: Any, fake_bundle: MakeBundle) -> None:
         PosePipeline(fake_bundle())(picture(), boxes=boxes)
 
 
+GREY = np.zeros((4, 5), np.uint8)
+
+
 @pytest.mark.parametrize(
-    "image", [np.zeros((4, 4, 3), np.float32), [[1]], None, np.zeros((4, 4, 3), np.int8)]
+    ("image", "found", "hint"),
+    [
+        (np.zeros((4, 5, 3), np.float32), "float32 (4, 5, 3)", "as uint8"),
+        (np.zeros((4, 5, 3), np.int8), "int8 (4, 5, 3)", "as uint8"),
+        (GREY, "uint8 (4, 5)", "COLOR_GRAY2BGR"),
+        (GREY[:, :, None], "uint8 (4, 5, 1)", "COLOR_GRAY2BGR"),
+        (np.zeros((4, 5, 4), np.uint8), "uint8 (4, 5, 4)", "COLOR_BGRA2BGR"),
+        (np.zeros((1, 4, 5, 3), np.uint8), "uint8 (1, 4, 5, 3)", None),
+        ([[1]], "list", None),
+        (None, "NoneType", "cv2.imread gives None"),
+        ("photo.jpg", "str", "read the file first"),
+        (Path("photo.jpg"), type(Path()).__name__, "read the file first"),
+    ],
 )
-def test_a_picture_is_uint8(image: Any, fake_bundle: MakeBundle) -> None:
-    with pytest.raises(errors.UsageError, match="uint8"):
-        PosePipeline(fake_bundle())(image)
+@pytest.mark.parametrize("method", ["__call__", "detect"])
+def test_what_is_no_picture(
+    method: str, image: Any, found: str, hint: str | None, fake_bundle: MakeBundle
+) -> None:
+    with pytest.raises(errors.UsageError) as caught:
+        getattr(PosePipeline(fake_bundle()), method)(image)
+    assert caught.value.message == f"a picture is a uint8 array (H, W, 3) in BGR order, got {found}"
+    assert hint in caught.value.hint if hint and caught.value.hint else hint is caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"threads": "2"}, "threads is '2'"),
+        ({"threads": 2.5}, "threads is 2.5"),
+        ({"threads": 10**12}, "threads is 1000000000000"),
+        ({"detect_every": "5"}, "detect_every is '5'"),
+        ({"detect_delay": 0.5}, "detect_delay is 0.5"),
+        ({"device": None}, "device is None"),
+        ({"track": "yes"}, "track is 'yes'"),
+        ({"smooth": "no"}, "smooth is 'no'"),
+        ({"tracking": "fast"}, "tracking is a mapping of settings, got str"),
+        ({"tracking": {"nms_oks": np.float32(0.5)}}, "tracking holds what JSON cannot"),
+        ({"tracking": {"nms_oks": float("nan")}}, "tracking holds what JSON cannot"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], message: str, fake_bundle: MakeBundle) -> None:
+    with pytest.raises(errors.UsageError) as caught:
+        PosePipeline(fake_bundle(), **options)
+    assert caught.value.message.startswith(message) and "\n" not in str(caught.value)
+
+
+def test_numpy_numbers_are_options(fake_bundle: MakeBundle) -> None:
+    pipeline = PosePipeline(fake_bundle(), threads=np.int64(2), track=np.bool_(False))  # type: ignore[arg-type]
+    assert pipeline._core.options["threads"] == 2 and pipeline.tracks is False
+
+
+@pytest.mark.parametrize("bundle", [None, 3, b"bundle"])
+def test_a_bundle_is_a_path(bundle: Any, fake_core: ModuleType) -> None:
+    with pytest.raises(errors.UsageError, match="a bundle is a path, got"):
+        PosePipeline(bundle)
+
+
+@pytest.mark.parametrize("time_s", ["1", float("nan"), 1e10, [1]])
+def test_a_wrong_time(time_s: Any, fake_bundle: MakeBundle) -> None:
+    with pytest.raises(errors.UsageError, match="time_s is"):
+        PosePipeline(fake_bundle())(picture(), time_s=time_s)
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_pipeline_cannot_be_copied(duplicate: Callable[[Any], Any], fake_bundle: MakeBundle) -> None:
+    with pytest.raises(TypeError, match="cannot be pickled or copied; open one in each process"):
+        duplicate(PosePipeline(fake_bundle()))
 
 
 def test_views_are_made_contiguous(fake_bundle: MakeBundle) -> None:

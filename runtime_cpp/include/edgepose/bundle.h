@@ -106,7 +106,8 @@ class Bundle {
 };
 
 // These read the JSON of one "preprocess", "head" or "tracking" member with the checks of
-// parse_manifest. Error: kInvalidBundle.
+// parse_manifest. Error: kInvalidBundle; for "tracking", which callers write themselves,
+// kInvalidArgument.
 Result<Preprocess> parse_preprocess(const std::string& text);
 Result<SimccHead> parse_simcc_head(const std::string& text);
 Result<BoxHead> parse_box_head(const std::string& text);

@@ -7,10 +7,22 @@
 
 #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
 #include <omp.h>
+#include <pthread.h>
 #define EDGEPOSE_GNU_OPENMP
 #endif
 
 namespace edgepose {
+namespace {
+
+void end_teams_before_forks() {
+#ifdef EDGEPOSE_GNU_OPENMP
+  static const int registered =
+      pthread_atfork([] { omp_pause_resource_all(omp_pause_soft); }, nullptr, nullptr);
+  static_cast<void>(registered);
+#endif
+}
+
+}  // namespace
 
 // A team belongs to the thread that started it and lasts as long as that thread.
 struct ShortOpenmpWaits::Team {
@@ -51,6 +63,7 @@ ShortOpenmpWaits::ShortOpenmpWaits() : team_(std::make_unique<Team>()) {}
 ShortOpenmpWaits::~ShortOpenmpWaits() = default;
 
 std::shared_ptr<ShortOpenmpWaits> ShortOpenmpWaits::acquire() {
+  end_teams_before_forks();
   static std::mutex mutex;
   static std::weak_ptr<ShortOpenmpWaits> shared;
   const std::lock_guard<std::mutex> lock(mutex);

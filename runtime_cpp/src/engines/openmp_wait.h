@@ -10,6 +10,10 @@ namespace edgepose {
 // as long as a time slice: 20 to 100 times the normal time. Where it manages more threads than
 // there are processors it sleeps after microseconds instead, so while one of these lives, a team of
 // idle threads makes up the number. Other OpenMP runtimes need none.
+//
+// GNU OpenMP's threads are not there in a forked process either, and the first layer there would
+// wait for them for ever. So a thread that forks ends its team first; the next layer starts
+// another.
 class ShortOpenmpWaits {
  public:
   // All holders share one team.
