@@ -138,6 +138,19 @@ def test_a_name_that_is_a_path_is_refused(name: str, tmp_path: Path) -> None:
     assert target_folder(tmp_path, "a+b", maker, request) == tmp_path / "a+b.ncnn.auto"
 
 
+def test_a_request_that_cannot_work_is_refused(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    check_request(CalibrationRequest(tmp_path, samples=4))
+    for change, message in (
+        ({"samples": 3}, "3 samples are too few"),
+        ({"mode": "int4"}, "unknown precision 'int4'"),
+        ({"plan": "best"}, "unknown plan 'best'"),
+        ({"source": tmp_path / "none"}, "none: no such file or folder"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            check_request(CalibrationRequest(**{"source": tmp_path, **change}))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("seed", [-1, 2**64, 2**200])
 def test_a_seed_beyond_its_limits_is_refused(seed: int, tmp_path: Path) -> None:
     write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))

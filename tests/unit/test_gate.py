@@ -408,6 +408,7 @@ def test_a_candidate_fails_with_its_cause(
     ("edit", "message"),
     [
         (lambda persons: persons[0]["keypoints"].__setitem__(2, 0.01), "1 of their scores"),
+        (lambda persons: persons[0]["keypoints"].__setitem__(0, 8.01), "1 keypoints differ"),
         (lambda persons: persons[0]["box"].__setitem__(4, 0.125), "and 1 boxes"),
         (lambda persons: persons[0]["box"].__setitem__(0, 8.25), "and 1 boxes"),
         (lambda persons: persons.pop(), "1 are new"),

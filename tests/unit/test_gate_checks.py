@@ -236,3 +236,21 @@ def test_the_largest_overlap_is_paired_first() -> None:
     drift = with_reference(first, second, pictures=1, seen=SEEN)
     assert drift.boxes.tolist() == [[20, 0, 120, 100]]
     assert (drift.unmatched.tolist(), drift.added.tolist()) == ([1], [1])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "images", "verdict"),
+    [
+        (0.1, 0.6, 99, "PASS"),
+        (0.1, 0.6, 98, "INCONCLUSIVE"),
+        (0.1, 0.61, 99, "INCONCLUSIVE"),
+        (0.6, 0.7, 99, "INCONCLUSIVE"),
+        (0.61, 0.7, 99, "FAIL"),
+        (0.61, 0.7, 10, "FAIL"),
+        (0.61, 0.7, 9, "INCONCLUSIVE"),
+        (float("nan"), float("nan"), 99, "INCONCLUSIVE"),
+    ],
+)
+def test_a_limit_is_kept_up_to_its_value(low: float, high: float, images: int, verdict: str) -> None:
+    check = Check("drift_mean", "drift", "px", (low + high) / 2, low, high, 0.6, images=images, least=99)
+    assert check.verdict == verdict and check.may_exceed == (not high <= 0.6)

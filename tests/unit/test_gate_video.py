@@ -78,6 +78,14 @@ def test_enough_seconds_pass() -> None:
         }  # fmt: skip
 
 
+def test_seconds_that_show_nobody_do_not_count() -> None:
+    """Of 20 seconds 7 have persons: 149 that have them are about 426 in all."""
+    some, none = np.where(np.arange(20) < 7, 30.0, 0.0), np.zeros(20)
+    motion = Motion(some, none, none, some, none, np.zeros((20, 2)), none, none, none, 0)
+    check = video_checks(motion, limits_for("fp16"), samples=200, confidence=0.95, seed=0)[0]
+    assert check.high == pytest.approx(100 * (1 - 0.05 ** (1 / 7))) and check.needed(40) == 426
+
+
 def test_jitter_is_seen() -> None:
     def shake(points: Floats, ids: NDArray[np.int64]) -> None:
         points[..., :2] += np.random.default_rng(1).normal(0, 0.5, (*points.shape[:-1], 2))
