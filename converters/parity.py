@@ -102,7 +102,7 @@ def compare_stage(
         cosine=round(cosine, 7),
         compared=compared,
         mean_px=_rounded(sum(shifts) / len(shifts)) if shifts else None,
-        p95_px=_rounded(shifts[min(len(shifts) - 1, int(0.95 * len(shifts)))]) if shifts else None,
+        p95_px=_rounded(shifts[int(0.95 * len(shifts))]) if shifts else None,
         max_px=_rounded(shifts[-1]) if shifts else None,
         depth_mean_px=_rounded(sum(decoded.depths_px) / len(decoded.depths_px))
         if decoded.depths_px

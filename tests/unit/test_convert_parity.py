@@ -123,6 +123,15 @@ def test_only_the_upper_half_of_the_scores_counts() -> None:
     assert result.mean_px == 0
 
 
+@pytest.mark.parametrize(("moved", "p95"), [(1, 0), (2, 1)])
+def test_one_shift_of_24_is_above_the_95th_percentile(moved: int, p95: float) -> None:
+    references, candidates = _pose_outputs(9), _pose_outputs(9)
+    for sample in candidates[:moved]:
+        sample[0][0, -1] = np.roll(sample[0][0, -1], 2)
+    result = _compare(references, candidates, precision="int8")
+    assert (result.compared, result.p95_px, result.max_px) == (24, p95, 1)
+
+
 def _one_flat(rows: Array) -> Array:
     return np.zeros_like(rows) + np.float32(1e-6)
 
@@ -357,6 +366,18 @@ def test_a_box_about_the_threshold_is_not_false(before: float, after: float) -> 
     )
     result = _compare(references, candidates, DETECTOR)
     assert (result.recall, result.false_boxes) == (1, 0)
+
+
+def test_which_of_two_that_overlap_is_kept_does_not_matter() -> None:
+    """Suppression keeps the surer one; that is another one where scores differ by a last bit."""
+    references, candidates = [_maps(i) for i in range(3)], [_maps(i) for i in range(3)]
+    for outputs, scores in ((references, (3.0, 2.99)), (candidates, (2.99, 3.0))):
+        for classes, *_, distances, _, _ in outputs:
+            classes[0, 0] = -8
+            classes[0, 0, 3, 3:5] = scores
+            distances[:] = 4  # boxes of 64 px, 8 px apart
+    result = _compare(references, candidates, DETECTOR)
+    assert (result.recall, result.false_boxes, result.max_px) == (1, 0, 0)
 
 
 def test_iou_of_known_boxes() -> None:
