@@ -129,6 +129,16 @@ def test_the_similarity_is_coco_s_of_a_person_in_the_padded_input() -> None:
     assert figures_json(found)["output_error"] == float(f"{found.output_error:.3g}") != found.output_error
 
 
+def test_the_figures_are_those_of_all_samples() -> None:
+    references = poses(2)
+    moved = [[np.roll(x, 2 * n, axis=2), y] for n, (x, y) in enumerate(references)]
+    found = compare(POSE, references, moved)
+    assert (found.mean_px, found.p95_px, found.max_px) == pytest.approx((1, 2, 2))
+    for first, second in (([], []), (references, references[:2])):
+        with pytest.raises(CalibrationError, match="samples cannot be compared with"):
+            compare(POSE, first, second)
+
+
 def test_outputs_that_overflow_are_infinitely_wrong() -> None:
     references = poses(2)
     assert output_error(references, references) == 0
