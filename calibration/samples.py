@@ -20,7 +20,7 @@ from edgepose.core import core_errors, load_core
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_bytes
 from edgepose.media import read_picture
-from edgepose.person_boxes import Box
+from edgepose.person_boxes import Box, has_area
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -221,7 +221,7 @@ class _Maker:
                     hint="give COCO annotations, whose boxes are taken, or a bundle that has a detector",
                 )
             boxes = tuple(self._find_persons(image))
-        return [_rounded(box) for box in boxes]
+        return [box for box in map(_rounded, boxes) if has_area(box)]
 
 
 def _rounded(box: Box) -> Box:

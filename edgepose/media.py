@@ -31,6 +31,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _CAMERA_DIGITS = 3
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
 _STREAM_TIMEOUT_MS = 10_000
+MAX_SIDE_PX = 32767  # what the runtime takes: image.cpp
 _END_S = 2.0  # how long the end of a command waits for a reader
 _READ_AHEAD_FRAMES = 4
 
@@ -120,7 +121,8 @@ def list_pictures(folder: Path) -> list[Path]:
 def read_picture(path: Path) -> Image:
     """Decode a picture to (H, W, 3) uint8 BGR, turned as its EXIF orientation says.
 
-    Raises UsageError for a file that is no picture or is cut short; OSError for one that cannot be read.
+    Raises UsageError for a file that is no picture, is cut short or too large for the runtime; OSError for
+    one that cannot be read.
     """
     import numpy as np
 
@@ -137,6 +139,11 @@ def read_picture(path: Path) -> Image:
         raise UsageError(f"{path}: cannot decode the picture ({cv2_reason(error)})", hint=hint) from error
     if image is None:
         raise UsageError(f"{path}: not a picture that can be decoded", hint=hint)
+    if max(image.shape[:2]) > MAX_SIDE_PX:
+        raise UsageError(
+            f"{path}: the picture has {image.shape[1]}x{image.shape[0]} pixels (width x height)",
+            hint=f"at most {MAX_SIDE_PX} a side are accepted: make it smaller",
+        )
     picture: Image = np.ascontiguousarray(image)
     return picture
 
@@ -196,13 +203,15 @@ class VideoSource:
 
     def __iter__(self) -> Iterator[Frame]:
         cv2 = load_cv2()
-        index, last_ns = 0, -1
+        index, last_ns, first_ms = 0, -1, 0.0
         while True:
             read, image = self._capture.read()
             if not read:
                 break
             stamp_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
-            time_ns = round(stamp_ms * 1e6) if math.isfinite(stamp_ms) else -1
+            if index == 0 and math.isfinite(stamp_ms):
+                first_ms = stamp_ms  # above 0 where frames before it could not be decoded
+            time_ns = round((stamp_ms - first_ms) * 1e6) if math.isfinite(stamp_ms) else -1
             if time_ns <= last_ns:  # no usable stamp: count on from the last one
                 time_ns = last_ns + round(1e9 / (self.fps or 30.0)) if index else 0
             last_ns = time_ns

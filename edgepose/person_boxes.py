@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -144,8 +145,16 @@ def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
             raise UsageError(f"{path}: {where} has a wrong box: {json.dumps(row)[:80]}", hint=_FORMS)
         if max(abs(v) for v in row) > MAX_PX:
             raise UsageError(f"{path}: {where} has a box beyond every picture: {row}", hint=_FORMS)
+        if not has_area(row):
+            raise UsageError(f"{path}: {where} has an empty box: {json.dumps(row)[:80]}", hint=_FORMS)
         boxes.append((float(row[0]), float(row[1]), float(row[2]), float(row[3])))
     return boxes
+
+
+def has_area(box: Iterable[float]) -> bool:
+    """Tell whether a box x1 y1 x2 y2 has a width and a height in 32-bit numbers, as the runtime has them."""
+    x1, y1, x2, y2 = array("f", box)
+    return x2 > x1 and y2 > y1
 
 
 def _are_numbers(row: Any) -> bool:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepose.errors import BundleError, UsageError
+from edgepose.errors import BundleError, UsageError, reading
 from edgepose.hashing import sha256_json
-from edgepose.verify.run_info import CREATED_BY, gives_depth
+from edgepose.verify.run_info import CREATED_BY, gives_depth, seen_score
 
 if TYPE_CHECKING:
     from edgepose.verify.dataset import Dataset
@@ -89,7 +90,7 @@ class Baseline:
                 else None,
                 rescored=self.document["bundle"]["pipeline"] != "one_stage",
             )
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise BundleError(
                 f"{self.path}: the recorded persons do not fit ({error})", hint=_HINT
             ) from error
@@ -139,8 +140,8 @@ def encode_baseline(members: Mapping[str, Any], data: Dataset, found: Prediction
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read and check a baseline. Errors: UsageError (no such file, no baseline), BundleError (another
-    version, or changed since it was recorded)."""
+    """Read and check a baseline. Errors: UsageError (no such file, no baseline or an incomplete one),
+    BundleError (another version, or changed since it was recorded)."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -164,4 +165,27 @@ def read_baseline(path: Path) -> Baseline:
         raise BundleError(
             f"{path}: was changed since it was recorded (its sha256 is {digest[:12]})", hint=_HINT
         )
+    with reading(str(path), BASELINE_FORMAT, hint=_HINT):
+        _check_members(document)
     return Baseline(path, document)
+
+
+def _check_members(document: Mapping[str, Any]) -> None:
+    """Look at what the gate and comparisons read. Errors: those that errors.reading() reports."""
+    bundle, constants = document["bundle"], document["constants"]
+    texts = [
+        *(
+            bundle[name]
+            for name in ("name", "digest", "backend", "precision", "pipeline", "preprocess_digest")
+        ),
+        *(document["data"][name] for name in ("digest", "annotations")),
+        *document["skeleton"]["keypoints"],
+        *(point for name, value in constants.items() if name.endswith(".keypoints") for point in value),
+    ]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a name or a digest is no text")
+    if not math.isfinite(seen_score(constants)):
+        raise ValueError("its keypoint score threshold is no number")
+    if document["settings"]["boxes"] not in ("labelled", "detected"):
+        raise ValueError("its boxes are neither labelled nor detected")
+    iter(document["persons"])

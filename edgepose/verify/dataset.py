@@ -16,7 +16,7 @@ from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes
 from edgepose.media import list_pictures
-from edgepose.person_boxes import MAX_PX
+from edgepose.person_boxes import MAX_PX, has_area
 
 if TYPE_CHECKING:
     import numpy as np
@@ -283,7 +283,7 @@ def _box(path: Path, item: Mapping[str, Any]) -> list[float]:
     x, y, width, height = box
     if not all(abs(v) <= MAX_PX for v in (x, y, x + width, y + height)):
         raise UsageError(f"{path}: annotation {item['id']} has a box beyond every picture: {box}", hint=_HINT)
-    if not item.get("iscrowd") and (width <= 0 or height <= 0):
+    if not item.get("iscrowd") and not has_area((x, y, x + width, y + height)):
         raise UsageError(
             f"{path}: annotation {item['id']} has an empty box {box}", hint="drop it, or give its box"
         )
@@ -312,7 +312,13 @@ def _keypoints(path: Path, item: Mapping[str, Any], count: int) -> list[list[flo
             f"{path}: annotation {item['id']} has keypoints of {found}, not {count} times x, y, v",
             hint="give data that is labelled with the network's own keypoints",
         )
-    return [[float(v) for v in values[n : n + 3]] for n in range(0, len(values), 3)]
+    points = [[float(v) for v in values[n : n + 3]] for n in range(0, len(values), 3)]
+    if not all(abs(v) <= MAX_PX for point in points for v in point):
+        raise UsageError(
+            f"{path}: annotation {item['id']} has a keypoint beyond every picture",
+            hint="drop it, or correct it",
+        )
+    return points
 
 
 def _is_number(value: Any) -> bool:

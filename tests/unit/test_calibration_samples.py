@@ -111,6 +111,14 @@ def test_a_detector_finds_the_persons(tmp_path: Path) -> None:
     assert "COCO" in str(caught.value.hint)
 
 
+def test_boxes_that_rounding_empties_are_left_out(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", 10)
+    boxes = [[5, 1, 9, 30], [3.001, 4, 0.002, 30]]
+    coco = write_coco(tmp_path / "boxes.json", {f"{n}.png": boxes for n in range(10)})
+    made = make_samples(read_pictures(coco), CROP, count=100)
+    assert len(made.calibration.made_of) == len(made.held_out.made_of) == 5
+
+
 def test_a_corrupt_picture_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = write_pictures(tmp_path, 40)
     paths[20].write_bytes(paths[20].read_bytes()[:100])

@@ -126,6 +126,14 @@ def test_trailing_bytes_are_no_harm(tmp_path: Path) -> None:
     assert read_picture(path).shape == (48, 64, 3)
 
 
+def test_a_picture_that_the_runtime_does_not_take(tmp_path: Path) -> None:
+    for name, side in (("1.png", media.MAX_SIDE_PX), ("2.png", media.MAX_SIDE_PX + 1)):
+        writers.write_picture(tmp_path / name, np.zeros((side, 1, 3), np.uint8))
+    assert len(read_picture(tmp_path / "1.png")) == media.MAX_SIDE_PX
+    with pytest.raises(UsageError, match=r"2\.png: the picture has 1x32768 pixels"):
+        read_picture(tmp_path / "2.png")
+
+
 def test_a_text_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_text("hello")
@@ -177,6 +185,23 @@ def test_a_video_has_frames_and_times(tmp_path: Path) -> None:
     assert [frame.time_ns for frame in frames] == [pytest.approx(80e6 * i, abs=1e6) for i in range(10)]
     left = [int(frame.image[:, 1:6].mean()) for frame in frames]
     assert all(abs(value - 10 * index) < 6 for index, value in enumerate(left))
+
+
+def test_times_count_from_the_first_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stamps of OpenCV count from the start of the stream, whose first frames may be undecodable."""
+    source = open_source(str(write_video(tmp_path / "v.mp4", 3)))
+    assert isinstance(source, media.VideoSource)
+    capture = source._capture
+    stamps = iter([5000.0, 5080.0, float("nan")])
+
+    class Late:
+        read, release = capture.read, capture.release
+
+        def get(self, what: int) -> float:
+            return next(stamps) if what == cv2.CAP_PROP_POS_MSEC else float(capture.get(what))
+
+    monkeypatch.setattr(source, "_capture", Late())
+    assert [frame.time_ns for frame in source] == [0, 80_000_000, 160_000_000]
 
 
 def test_a_colon_in_a_relative_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

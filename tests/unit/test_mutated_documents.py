@@ -6,9 +6,11 @@ import copy
 import json
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from report_documents import V1, bench_document, eval_document, gate_document
 
@@ -17,8 +19,12 @@ from edgepose.calibration.plan import load_plan
 from edgepose.cli.main import main
 from edgepose.device.profile import load_profile, parse_profile
 from edgepose.errors import ConfigurationError, UsageError
+from edgepose.hashing import sha256_json
+from edgepose.person_boxes import read_person_boxes
 from edgepose.skeletons import read_keypoint_file
+from edgepose.verify.evaluation import open_data, open_subject
 from edgepose.verify.gate_limits import limits_for
+from edgepose.writers import write_picture
 
 BUNDLE = V1 / "top_down"
 HUGE = 10**400  # JSON has it, float64 does not
@@ -103,6 +109,59 @@ def test_an_ap_that_is_none(change: Any, tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "a.json").write_text(json.dumps(document))
     argv = ["report", BUNDLE, "--eval", tmp_path / "a.json", "--no-run", "-o", tmp_path / "a.html"]
     assert ends_well(argv, capsys) == 2
+
+
+def annotations(**members: Any) -> dict[str, Any]:
+    """COCO annotations of a picture for the bundle "pose", with a changed first person."""
+    points = json.loads((V1 / "pose" / "bundle.json").read_text())["models"]["pose"]["head"]["points"]
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [5, 5, 20, 30], "area": 300}
+    person["keypoints"] = [10, 12, 2] * len(points["keypoints"])
+    return {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "person", "keypoints": points["keypoints"]}],
+        "annotations": [{**person, **members}, {**person, "id": 2}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("members", "part"),
+    [
+        # Empty in the 32-bit numbers of the runtime, which would say so without a file's name.
+        ({"bbox": [10, 10, 1e-7, 10]}, "annotation 1 has an empty box"),
+        ({"bbox": [999_999_000, 0, 1, 10]}, "annotation 1 has an empty box"),
+        ({"keypoints": [1e308, -1e308, 2] * 3}, "annotation 1 has a keypoint beyond every picture"),
+    ],
+)
+def test_labels_that_no_picture_has(members: Any, part: str, tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "a.json").write_text(json.dumps(annotations(**members)))
+    with pytest.raises(UsageError, match=part):
+        open_data(open_subject(V1 / "pose"), tmp_path, tmp_path / "a.json")
+    if "bbox" in members:
+        x, y, width, height = members["bbox"]
+        (tmp_path / "b.json").write_text(json.dumps([[x, y, x + width, y + height]]))
+        with pytest.raises(UsageError, match=r"b\.json: the list has an empty box"):
+            read_person_boxes(tmp_path / "b.json")
+
+
+def test_signed_baselines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    write_picture(tmp_path / "a.png", np.zeros((48, 64, 3), np.uint8))
+    (tmp_path / "a.json").write_text(json.dumps(annotations()))
+    data = ["--images", tmp_path, "--data", tmp_path / "a.json", "--processes", 1]
+    kept, file = tmp_path / "kept.json", tmp_path / "b.json"
+    assert ends_well(["baseline", "record", V1 / "pose", "-o", kept, *data], capsys) == 0
+    whole, chance = json.loads(kept.read_text()), random.Random(2)
+    del whole["sha256"]
+    refused = 0
+    for _ in range(40):
+        document = changed(whole, chance)
+        with suppress(ValueError):  # NaN has no digest
+            file.write_text(json.dumps({**document, "sha256": sha256_json(document)}))
+            refused += ends_well(["baseline", "compare", file, V1 / "pose", *data], capsys) > 0
+    assert 10 < refused < 40
 
 
 def test_a_stage_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
