@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,15 @@ from typing import Any, Literal
 Resize = Literal["letterbox", "letterbox_centred", "affine"]
 Task = Literal["detect", "pose", "one_stage"]
 Precision = Literal["fp32", "fp16", "int8", "mixed"]
+
+# Control characters, and the halves of surrogate pairs, which UTF-8 does not have.
+_NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_MAX_CHARACTERS = 1000
+
+
+def is_text(value: Any) -> bool:
+    """Tell whether a value is a text that a bundle can hold: 1 to 1000 characters, none of control."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_CHARACTERS and not _NO_TEXT.search(value)
 
 
 @dataclass(frozen=True, slots=True)

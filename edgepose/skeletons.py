@@ -14,11 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepose.artifact import KeypointSet
+from edgepose.artifact import KeypointSet, is_text
 from edgepose.errors import UsageError
 
 # For sets without published sigmas: a middle value of COCO's, which lie between 0.025 and 0.107.
 DEFAULT_SIGMA = 0.05
+_MAX_NAME = 100  # characters of a data set's name
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -219,11 +220,11 @@ def _parse(document: Any, *, default_name: str) -> KeypointSet:
     if unknown:
         raise ValueError(f"unknown member {unknown[0]!r}")
     name = document.get("name", default_name)
-    if not isinstance(name, str) or not name:
-        raise ValueError('"name" must be a text that is not empty')
+    if not is_text(name):
+        raise ValueError('"name" must be a text of 1 to 1000 characters without control characters')
     names = document.get("keypoints")
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) and n for n in names):
-        raise ValueError('"keypoints" must be a list of names')
+    if not isinstance(names, list) or not names or not all(is_text(n) for n in names):
+        raise ValueError('"keypoints" must be a list of names of 1 to 1000 characters')
     if len(set(names)) != len(names):
         twice = next(n for n in names if names.count(n) > 1)
         raise ValueError(f'"keypoints" names {twice!r} twice')
@@ -319,16 +320,12 @@ def _named_points(
 ) -> tuple[KeypointSet | None, tuple[str, ...]]:
     """Return the set that dataset_meta describes in full or names, if it does."""
     name = stated.get("dataset_name")
-    dataset = "".join(c for c in name.lower() if c.isalnum()) if isinstance(name, str) else ""
+    dataset = "".join(c for c in name[:_MAX_NAME].lower() if c.isalnum()) if isinstance(name, str) else ""
     known = KEYPOINT_SETS.get(_DATASET_NAMES.get(dataset, ""))
     by_index = stated.get("keypoint_id2name")
     if isinstance(by_index, Mapping):
         names = [by_index.get(index) for index in range(count)]
-        if (
-            len(by_index) == count
-            and all(isinstance(n, str) and n for n in names)
-            and len(set(names)) == count
-        ):
+        if len(by_index) == count and all(is_text(n) for n in names) and len(set(names)) == count:
             texts = [str(n) for n in names]
             if known is not None and known.keypoints == tuple(texts):
                 return known, ()

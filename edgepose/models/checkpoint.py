@@ -285,6 +285,8 @@ def _plain_tensor(path: Path, key: str, value: Any) -> Tensor:
         raise CheckpointError(
             f"{path.name}: {key} claims more numbers than the file holds", hint=_RESAVE_HINT
         )
+    if not value.numel():  # its other sides would be believed, however long
+        raise CheckpointError(f"{path.name}: {key} holds no numbers {list(value.shape)}", hint=_RESAVE_HINT)
     if not value.is_floating_point():
         return value.detach()
     value = value.detach().to(torch.float32)  # before the check: not every float64 is finite as one

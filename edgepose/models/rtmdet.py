@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgepose.artifact import BoxHead, ModelSpec, Preprocess
+from edgepose.artifact import BoxHead, ModelSpec, Preprocess, is_text
 from edgepose.models.checkpoint import config_flag
 from edgepose.models.family import (
     CSPNEXT_EPS,
@@ -153,11 +153,7 @@ def _class_names(count: int, meta: Mapping[str, Any]) -> tuple[tuple[str, ...], 
         names = stated.get(key)
         if isinstance(names, str):
             names = (names,)
-        if (
-            isinstance(names, (list, tuple))
-            and len(names) == count
-            and all(isinstance(n, str) for n in names)
-        ):
+        if isinstance(names, (list, tuple)) and len(names) == count and all(is_text(n) for n in names):
             return tuple(names), ()
     if count == 1:
         return ("person",), ("class name assumed: person",)

@@ -156,8 +156,12 @@ def _product(shape: str) -> int:
 
 def _onnx(files: Mapping[str, Path]) -> list[Layer]:
     import onnx
+    from google.protobuf.message import DecodeError
 
-    graph = onnx.load(str(files["onnx"])).graph
+    try:
+        graph = onnx.load(str(files["onnx"])).graph
+    except DecodeError as error:
+        raise ValueError(str(error)) from error
     constants = {tensor.name: tensor for tensor in graph.initializer}
     layers = []
     for number, node in enumerate(graph.node):

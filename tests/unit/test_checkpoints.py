@@ -270,6 +270,11 @@ def test_odd_tensors_are_named(tmp_path: Path) -> None:
     refused(save(path, state | {key: state[key].to(torch.int8)}), key, "another kind of number")
     refused(save(path, state | {key: state[key].to(torch.float8_e4m3fn)}), key, "real")
     refused(save(path, state | {key: torch.zeros(1).expand(state[key].shape)}), key, "more numbers")
+    refused(save(path, state | {key: torch.zeros(0, 16)}), key, "no numbers")
+    # The number of keypoints alone would fill the memory with names.
+    endless = {n: v for n, v in state.items() if n != "head.final_layer.bias"}
+    endless["head.final_layer.weight"] = torch.zeros(2**40, 0, 1, 1)
+    refused(save(path, endless), "head.final_layer.weight", "no numbers")
     # Finite in float64, infinite in float32.
     refused(
         save(path, state | {key: torch.full(state[key].shape, 1e300, dtype=torch.float64)}), key, "infinity"

@@ -196,6 +196,9 @@ def test_layers_of_onnx(tmp_path: Path) -> None:
     (layer,) = read_inventory("onnx", {"onnx": tmp_path / "m.onnx"}).layers
     assert (layer.name, layer.type, layer.precision, layer.parameters) == ("conv", "Conv", "fp32", 108)
     assert layer.attributes["strides"] == "[2, 2]"
+    (tmp_path / "m.onnx").write_bytes((tmp_path / "m.onnx").read_bytes()[:40])
+    note = read_inventory("onnx", {"onnx": tmp_path / "m.onnx"}).note
+    assert note is not None and note.startswith("the layers cannot be read: ")
 
 
 def as_ncnn(folder: Path, **network: Any) -> Path:

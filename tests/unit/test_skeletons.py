@@ -155,6 +155,18 @@ def test_sigmas_that_are_no_numbers_are_not_taken(sigmas: Any) -> None:
     assert choose_keypoints(17, {"dataset_meta": stated})[0] == KEYPOINT_SETS["coco17"]
 
 
+@pytest.mark.parametrize("name", ["", "a\nb", "\x1b[31m", "\ud800", "a" * 1001])
+def test_names_that_no_bundle_holds_are_not_taken(name: str, tmp_path: Path) -> None:
+    stated = {"keypoint_id2name": {0: "a", 1: name}, "dataset_name": name * 50}
+    assert choose_keypoints(2, {"dataset_meta": stated})[0] == numbered_points(2)
+    named = {"keypoint_id2name": {0: "a", 1: "b"}, "dataset_name": "x" * 5000}
+    assert len(choose_keypoints(2, {"dataset_meta": named})[0].name) == 101
+    for document in ({"keypoints": [name]}, {"name": name, "keypoints": ["a"]}):
+        (tmp_path / "a.json").write_text(json.dumps(document))
+        with pytest.raises(UsageError, match="1 to 1000 characters"):
+            read_keypoint_file(tmp_path / "a.json")
+
+
 def test_stated_sigmas_win() -> None:
     sigmas = [0.05] * 17
     points, _ = choose_keypoints(17, {"dataset_meta": {"dataset_name": "coco", "sigmas": sigmas}})
