@@ -74,7 +74,6 @@ class ColumnTile {
     if constexpr (kGathers) {
       for (int i = 0; i < count; ++i) gather_.set_column(i, tap_of(i).first);
     }
-    inside_end_ = std::max(inside_end_, inside_begin_);
     fast_begin_ = std::clamp(fast_begin_, inside_begin_, inside_end_);
     fast_end_ = std::clamp(fast_end_, fast_begin_, inside_end_);
     const int scale = resampling_ == Resampling::kWarp ? 32 : 128;

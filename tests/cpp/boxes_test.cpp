@@ -63,17 +63,18 @@ TEST(Nms, DropsWhatIsNotFinite) {
   EXPECT_EQ(boxes[0].score, 0.1f);
 }
 
-// One network of input 64 x 64 with strides 16 and 32 and two classes.
+// One network of input 64 x 96 with strides 16 and 32 and two classes.
 class BoxMaps : public ::testing::Test {
  protected:
   BoxMaps() {
     head = {{16, 32}, false, {"person", "dog"}, 0.3f, 0.6f, 100, 10};
-    spec = {Preprocess::Resize::kLetterbox, 64, 64, false, {0, 0, 0}, {1, 1, 1}, {0, 0, 0}, 1};
+    spec = {Preprocess::Resize::kLetterbox, 96, 64, false, {0, 0, 0}, {1, 1, 1}, {0, 0, 0}, 1};
     for (int channels : {2, 4}) {
-      for (int side : {4, 2}) {
-        maps.emplace_back(static_cast<size_t>(2 * channels * side * side),
+      for (int width : {4, 2}) {
+        const int height = width * 3 / 2;
+        maps.emplace_back(static_cast<size_t>(2 * channels * height * width),
                           channels == 2 ? -9.0f : 0.5f);
-        dims.push_back({2, channels, side, side});
+        dims.push_back({2, channels, height, width});
       }
     }
   }
@@ -145,6 +146,10 @@ TEST_F(BoxMaps, ClipsToTheInputAndThePicture) {
   EXPECT_EQ(detections[0].box.x1, 0);
   EXPECT_EQ(detections[0].box.x2, 96);
   EXPECT_EQ(detections[0].box.y2, 80);
+  transform = {0.5f, 0.5f, 0, 0};
+  ASSERT_TRUE(decode().ok());
+  EXPECT_EQ(detections[0].box.x2, 32);
+  EXPECT_EQ(detections[0].box.y2, 48);
 }
 
 TEST_F(BoxMaps, DropsEmptyBoxesAndThoseInThePadding) {
@@ -172,6 +177,35 @@ TEST_F(BoxMaps, KeepsTheBestPerLevelAndOverall) {
   EXPECT_EQ(detections[2].box.x1, 16 - 4);
 }
 
+TEST_F(BoxMaps, EqualScoresKeepTheOrderOfTheirCells) {
+  head.nms_iou_threshold = 1;
+  for (size_t cell : {size_t{9}, size_t{2}, size_t{5}}) value(0, 0, 0, cell) = 1;
+  value(0, 0, 1, 2) = 1;
+  const auto shown = [&] {
+    EXPECT_TRUE(decode().ok());
+    std::vector<std::pair<float, int>> all;
+    for (const Detection& d : detections) all.emplace_back(d.box.y2 - 8, d.label);
+    return all;
+  };
+  const std::vector<std::pair<float, int>> all = {{0, 0}, {0, 1}, {16, 0}, {32, 0}};
+  EXPECT_EQ(shown(), all);
+  head.max_candidates_per_level = 2;
+  EXPECT_EQ(shown(), (std::vector<std::pair<float, int>>{all[0], all[1]}));
+}
+
+TEST_F(BoxMaps, AnEmptyBoxTakesNobodysPlace) {
+  head.max_detections = 1;
+  for (const size_t side : {size_t{0}, size_t{1}}) {
+    value(0, 0, 0, 5) = 3;
+    value(2, 0, side, 5) = value(2, 0, side + 2, 5) = -1;
+    value(0, 0, 0, 10) = 2;
+    ASSERT_TRUE(decode().ok());
+    ASSERT_EQ(detections.size(), 1u);
+    EXPECT_EQ(detections[0].box.x1, 32 - 8);
+    value(2, 0, side, 5) = value(2, 0, side + 2, 5) = 0.5f;
+  }
+}
+
 TEST_F(BoxMaps, ValuesThatAreNotFiniteAreSkipped) {
   for (float bad : {kNan, kInf, -kInf}) {
     value(0, 0, 0, 5) = bad;
@@ -195,6 +229,9 @@ TEST_F(BoxMaps, RefusesMapsThatDoNotFit) {
   spec.input_width_px = 96;
   EXPECT_EQ(decode().code(), Code::kInvalidArgument);
   spec.input_width_px = 64;
+  spec.input_height_px = 64;
+  EXPECT_EQ(decode().code(), Code::kInvalidArgument);
+  spec.input_height_px = 96;
   head.classes.push_back("cat");
   EXPECT_EQ(decode().code(), Code::kInvalidArgument);
   head.classes.pop_back();

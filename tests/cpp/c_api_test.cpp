@@ -210,6 +210,7 @@ TEST(CApiTest, OptionsReachThePipeline) {
   size_t count = 9;
   edgepose_frame_persons(frame.get(), &count);
   EXPECT_EQ(count, 0U) << "after a failure the frame is empty";
+  EXPECT_EQ(edgepose_frame_timings(frame.get()).pose_ns, 0);
   ASSERT_EQ(edgepose_reset(pipeline.get()), EDGEPOSE_OK);
   EXPECT_EQ(edgepose_process(pipeline.get(), &image, 1, frame.get()), EDGEPOSE_OK);
 }
@@ -288,6 +289,20 @@ TEST(CApiTest, WrongArgumentsAreNamed) {
     wrong = image;
     wrong.format = format;
     EXPECT_EQ(edgepose_process(pipeline.get(), &wrong, 0, frame.get()), EDGEPOSE_INVALID_ARGUMENT);
+  }
+  options = EDGEPOSE_OPTIONS_INIT;
+  options.threads = 0;
+  const std::string folder = test_bundle("pose");
+  refused(edgepose_open(folder.c_str(), &options, &opened), "threads is 0");
+  options = EDGEPOSE_OPTIONS_INIT;
+  options.device = "TPU";
+  EXPECT_EQ(edgepose_open(folder.c_str(), &options, &opened), EDGEPOSE_UNSUPPORTED);
+  const CameraPicture camera(PixelFormat::kYuv420, 64, 48);
+  for (size_t edgepose_image::*bytes :
+       {&edgepose_image::data_bytes, &edgepose_image::u_bytes, &edgepose_image::v_bytes}) {
+    wrong = image_of(camera.view);
+    wrong.*bytes -= 1;
+    refused(edgepose_process(pipeline.get(), &wrong, 0, frame.get()), "its size and strides need");
   }
   wrong = image;
   wrong.width_px = 0;

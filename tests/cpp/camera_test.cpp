@@ -248,7 +248,10 @@ TEST(Camera, RefusesWhatCannotBeRead) {
     refused(f, [](ImageView* v) { v->height_px = -7; });
     refused(f, [](ImageView* v) { v->row_stride_bytes = -11; });
     refused(f, [](ImageView* v) { v->row_stride_bytes = 8; });
-    refused(f, [](ImageView* v) { v->row_stride_bytes = 400000000; });
+    refused(f, [](ImageView* v) {
+      v->row_stride_bytes = 400000000;
+      v->data_bytes = 0;
+    });
     refused(f, [](ImageView* v) { v->chroma_row_stride_bytes = -16; });
     refused(f, [](ImageView* v) { v->chroma_row_stride_bytes = 4; });
     refused(f, [](ImageView* v) { v->data_bytes -= 1; });

@@ -90,6 +90,22 @@ TEST(OneEuroTest, SpeedShortensTheLag) {
   EXPECT_LT(lag_px(5), lag_px(0) / 4);
 }
 
+// The second value by the formulas, in both directions; after a reset the speed is forgotten, too.
+TEST(OneEuroTest, TheSpeedHasACutoffOfItsOwn) {
+  SmoothingSettings s = settings(0.5F, 5);
+  s.derivative_cutoff_hz = 2;
+  const double dt_s = 1.0 / 30, size = 50;
+  const auto gain = [&](double cutoff_hz) { return 1 - std::exp(-kTwoPi * cutoff_hz * dt_s); };
+  OneEuroFilter filter;
+  for (const float step : {12.0F, -12.0F}) {
+    filter.reset();
+    (void)filter.next(7, 1, 50, s);
+    const double speed = gain(2) * std::abs(step) / dt_s;
+    EXPECT_NEAR(filter.next(7 + step, 1.0F / 30, 50, s), 7 + gain(0.5 + 5 * speed / size) * step,
+                1e-4);
+  }
+}
+
 TEST(OneEuroTest, ScalesWithThePerson) {
   OneEuroFilter near, far;
   std::mt19937 random(7);
@@ -106,27 +122,30 @@ class PoseFilterTest : public testing::Test {
  protected:
   Keypoint next(double time_s, Keypoint point) {
     std::vector<Keypoint> points = {point};
-    filter_.apply(ns(time_s), 100, 0.3F, settings(0.5F, 0), points);
+    filter_.apply(ns(7 + time_s), 100, 0.3F, settings(0.5F, 0), points);
     return points[0];
   }
   PoseFilter filter_;
 };
 
 TEST_F(PoseFilterTest, AnUnseenPointIsHeldAndThenDropped) {
-  EXPECT_EQ(next(0, {10, 20, 0.9F}).x_px, 10);
+  EXPECT_EQ(next(0, {10, 20, 0.3F}).x_px, 10) << "the threshold itself will do";
   const Keypoint held = next(0.05, {70, 80, 0.1F});
   EXPECT_EQ(held.x_px, 10);
   EXPECT_EQ(held.y_px, 20);
-  EXPECT_EQ(held.score, 0.9F);
+  EXPECT_EQ(held.score, 0.3F);
   const Keypoint dropped = next(0.15, {71, 81, 0.1F});
   EXPECT_EQ(dropped.x_px, 71);
   EXPECT_EQ(dropped.score, 0.1F);
-  EXPECT_EQ(next(0.2, {50, 60, 0.8F}).x_px, 50) << "it begins anew after a drop";
+  const Keypoint again = next(0.2, {50, 60, 0.8F});
+  EXPECT_EQ(again.x_px, 50) << "it begins anew after a drop";
+  EXPECT_EQ(again.y_px, 60);
 }
 
 TEST_F(PoseFilterTest, APointOfScoreZeroIsNeverTaken) {
   std::vector<Keypoint> points = {{5, 5, 0}};
   filter_.apply(0, 100, 0, settings(1, 0), points);
+  EXPECT_EQ(points[0].x_px, 5);
   points = {{50, 60, 0.5F}};
   filter_.apply(ns(0.01), 100, 0, settings(1, 0), points);
   EXPECT_EQ(points[0].x_px, 50);

@@ -52,6 +52,7 @@ TEST(PipelineTest, FindsPersonsAboveTheThresholdBestFirst) {
   ASSERT_TRUE(pipeline->detect(picture.view(), &detections).ok());
   std::vector<Pose> poses;
   StageTimings timings;
+  timings.pose_ns = int64_t{1} << 60;  // of another frame
   ASSERT_TRUE(pipeline->process(picture.view(), 0, &poses, &timings).ok());
   const PipelineSettings& settings = pipeline->bundle().pipeline();
   size_t expected = 0;
@@ -147,23 +148,10 @@ TEST(PipelineTest, ATurnedPictureGivesWhatTheUprightOneGives) {
     size_t low = 0;
     for (unsigned seed = 0; seed < 8; ++seed) {
       const TestPicture upright(40, 96, seed);
-      const ImageView& view = upright.view();
-      std::vector<uint8_t> pixels(3 * 96 * 40);
-      for (int y = 0; y < 40; ++y) {
-        for (int x = 0; x < 96; ++x) {
-          const uint8_t* from = view.data + x * view.row_stride_bytes + 3 * (39 - y);
-          std::copy(from, from + 3, pixels.begin() + 3 * (96 * y + x));
-        }
-      }
-      ImageView turned = view;
-      turned.data = pixels.data();
-      turned.width_px = 96;
-      turned.height_px = 40;
-      turned.row_stride_bytes = 3 * 96;
-      turned.rotation_deg = 90;
+      const TurnedPicture turned(upright.view());
       std::vector<Pose> expected, poses;
-      ASSERT_TRUE(pipeline->process(view, 0, &expected).ok());
-      ASSERT_TRUE(pipeline->process(turned, 0, &poses).ok());
+      ASSERT_TRUE(pipeline->process(upright.view(), 0, &expected).ok());
+      ASSERT_TRUE(pipeline->process(turned.view(), 0, &poses).ok());
       ASSERT_EQ(poses.size(), expected.size()) << name;
       for (size_t i = 0; i < poses.size(); ++i) {
         low += poses[i].box.y2 > 40 ? 1 : 0;
@@ -175,6 +163,25 @@ TEST(PipelineTest, ATurnedPictureGivesWhatTheUprightOneGives) {
       }
     }
     EXPECT_GT(low, 0U) << name << ": nobody where the sides of the stored picture would end";
+  }
+}
+
+TEST(PipelineTest, NothingOfAnEarlierResultRemains) {
+  Pose old;
+  old.track_id = 7;
+  old.keypoints.resize(2);
+  old.z.resize(2);
+  for (const char* name : {"top_down", "detect", "pose", "one_stage"}) {
+    const auto pipeline = open_pipeline(test_bundle(name), 1);
+    ASSERT_NE(pipeline, nullptr);
+    std::vector<Pose> poses(20, old);
+    ASSERT_TRUE(pipeline->process(TestPicture(64, 48, 1).view(), 0, &poses).ok());
+    ASSERT_FALSE(poses.empty());
+    for (const Pose& pose : poses) {
+      EXPECT_EQ(pose.track_id, -1) << name;
+      EXPECT_EQ(pose.keypoints.size(), pipeline->bundle().keypoints().keypoints.size()) << name;
+      EXPECT_TRUE(pose.z.empty()) << name;
+    }
   }
 }
 
@@ -319,6 +326,32 @@ TEST_F(WrongGoldenTest, AMovedBoxFails) {
   const GoldenReport report = verify();
   EXPECT_FALSE(report.passed);
   EXPECT_NEAR(report.box_max_px, 0.5, 1e-3);
+  EXPECT_NEAR(report.box_mean_px, 0.5 / (4 * report.detections_matched), 1e-4);
+}
+
+TEST_F(WrongGoldenTest, UncertainPointsDoNotCount) {
+  for (auto& pose : golden_["poses"]) {
+    for (auto& point : pose)
+      if (point[2] < 1.9) point[0] = 900;  // the median of the scores is 1.96
+  }
+  EXPECT_TRUE(verify().passed);
+  EXPECT_EQ(verify().keypoints_compared, 3);
+  for (auto& pose : golden_["poses"]) {
+    for (auto& point : pose) point[2] = 0;
+  }
+  EXPECT_TRUE(verify().passed);
+  EXPECT_EQ(verify().keypoints_compared, 0);
+}
+
+TEST_F(WrongGoldenTest, ADetectionNearTheThresholdMayBeMissing) {
+  auto manifest = nlohmann::ordered_json::parse(read(folder_ / "bundle.json"));
+  manifest["pipeline"]["box_score_threshold"] = 0.8;
+  write(folder_ / "bundle.json", manifest.dump());
+  auto& detections = golden_["detections"];
+  ASSERT_LT(detections[8][4], 0.9);
+  detections[8][0] = -900;
+  detections.erase(9);
+  EXPECT_TRUE(verify().passed);
 }
 
 TEST_F(WrongGoldenTest, AMissingDetectionFails) {

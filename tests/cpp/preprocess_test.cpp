@@ -101,6 +101,23 @@ TEST(Preprocess, CopiesPixelsWhereTheBoxIsTheInput) {
   EXPECT_EQ(transform.offset_y, 7);
 }
 
+// Wider than what is worked on at a time, of a row that all tiles have in common.
+TEST(Preprocess, CopiesEveryTileOfAWideInput) {
+  const Picture picture = random_picture(700, 1, PixelFormat::kRgb, 0, 13);
+  Preprocess spec = plain(Preprocess::Resize::kAffine, 1, 700);
+  spec.rgb = true;
+  const BoxXyxy box = {0, 0, 700, 1};
+  for (const bool mirrored : {false, true}) {
+    ImageView view = picture.view;
+    view.mirrored = mirrored;
+    const std::vector<float> output = run(view, &box, spec);
+    for (int i = 0; i < 700 * 3; ++i) {
+      const int c = i / 700, x = mirrored ? 699 - i % 700 : i % 700;
+      ASSERT_EQ(output[static_cast<size_t>(i)], view.data[3 * x + c]) << i;
+    }
+  }
+}
+
 TEST(Preprocess, PadsAndWidensTheBox) {
   const Picture picture = random_picture(200, 200, PixelFormat::kBgr, 0, 2);
   Preprocess spec = plain(Preprocess::Resize::kAffine, 256, 192);
@@ -187,6 +204,10 @@ TEST(Preprocess, LetterboxPadsRightAndBelow) {
   for (size_t c = 0; c < 3; ++c) {
     for (size_t i = 32 * 64; i < 64 * 64; ++i) EXPECT_EQ(output[c * 64 * 64 + i], pad[c]);
   }
+  const Picture tall = random_picture(30, 90, PixelFormat::kBgr, 0, 6);
+  run(tall.view, nullptr, plain(Preprocess::Resize::kLetterbox, 96, 64), &t);
+  EXPECT_FLOAT_EQ(t.scale_x, 30.0f / 32);
+  EXPECT_FLOAT_EQ(t.scale_y, 90.0f / 96);
 }
 
 TEST(Preprocess, CentredLetterboxPutsTheCentreInTheCentre) {
@@ -283,8 +304,8 @@ TEST(Preprocess, RefusesBadBoxesAndPictures) {
   const Preprocess spec = plain(Preprocess::Resize::kAffine, 32, 24);
   for (const BoxXyxy& box :
        {BoxXyxy{kNan, 0, 10, 10}, BoxXyxy{0, 0, kInf, 10}, BoxXyxy{0, -kInf, 10, 10},
-        BoxXyxy{10, 0, 10, 10}, BoxXyxy{10, 10, 0, 0}, BoxXyxy{-3e38f, 0, 3e38f, 10},
-        BoxXyxy{1e9f, 1e9f, 1e9f + 64, 1e9f + 64}}) {
+        BoxXyxy{10, 0, 10, 10}, BoxXyxy{0, 10, 10, 10}, BoxXyxy{10, 10, 0, 0},
+        BoxXyxy{-3e38f, 0, 3e38f, 10}, BoxXyxy{1e9f, 1e9f, 1e9f + 64, 1e9f + 64}}) {
     EXPECT_EQ(failure(picture.view, &box, spec), Code::kInvalidArgument);
   }
   EXPECT_EQ(failure(picture.view, nullptr, spec), Code::kInvalidArgument);

@@ -212,6 +212,9 @@ TEST_F(RtmoMaps, RefusesWhatDoesNotFit) {
   spec.input_width_px = 96;
   EXPECT_EQ(decode().code(), Code::kInvalidArgument);
   spec.input_width_px = 64;
+  spec.input_height_px = 64;
+  EXPECT_EQ(decode().code(), Code::kInvalidArgument);
+  spec.input_height_px = 96;
   dims[6][1] = kChannels - 1;
   EXPECT_EQ(decode().code(), Code::kInvalidArgument);
   dims[6][1] = kChannels;

@@ -78,6 +78,30 @@ class TestPicture {
   ImageView view_;
 };
 
+// The same BGR picture as it is stored where a clockwise quarter turn makes it upright.
+class TurnedPicture {
+ public:
+  explicit TurnedPicture(const ImageView& upright) : view_(upright) {
+    const int width = upright.height_px, height = upright.width_px;
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x) {
+        const uint8_t* from = upright.data + x * upright.row_stride_bytes + 3 * (height - 1 - y);
+        pixels_.insert(pixels_.end(), from, from + 3);
+      }
+    }
+    view_.data = pixels_.data();
+    view_.width_px = width;
+    view_.height_px = height;
+    view_.row_stride_bytes = static_cast<ptrdiff_t>(width) * 3;
+    view_.rotation_deg = 90;
+  }
+  const ImageView& view() const { return view_; }
+
+ private:
+  std::vector<uint8_t> pixels_;
+  ImageView view_;
+};
+
 }  // namespace edgepose
 
 #endif  // EDGEPOSE_TESTS_CPP_TEST_BUNDLES_H_

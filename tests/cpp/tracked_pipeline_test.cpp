@@ -182,6 +182,27 @@ TEST(TrackedPipelineTest, ARunningDetectionIsForgottenWhereTheVideoBreaksOff) {
   detections_of(pipeline.get(), 5, &time_ns);  // and closed while it runs
 }
 
+TEST(TrackedPipelineTest, ATurnedVideoGivesWhatTheUprightOneGives) {
+  const TestPicture upright(40, 96, 1);
+  const TurnedPicture turned(upright.view());
+  const auto a = open_delayed(100, 0), b = open_delayed(100, 0);
+  ASSERT_TRUE(a != nullptr && b != nullptr);
+  size_t low = 0;
+  for (int i = 0; i < 4; ++i) {
+    std::vector<Pose> expected, poses;
+    ASSERT_TRUE(a->process(upright.view(), i * kFrame_ns, &expected).ok());
+    ASSERT_TRUE(b->process(turned.view(), i * kFrame_ns, &poses).ok());
+    ASSERT_EQ(poses.size(), expected.size());
+    for (size_t p = 0; p < poses.size(); ++p) {
+      low += i > 0 && poses[p].box.y2 > 40 ? 1 : 0;
+      EXPECT_EQ(poses[p].track_id, expected[p].track_id);
+      EXPECT_EQ(poses[p].box.x1, expected[p].box.x1);
+      EXPECT_EQ(poses[p].box.y2, expected[p].box.y2);
+    }
+  }
+  EXPECT_GT(low, 0U) << "nobody where the sides of the stored picture would end";
+}
+
 TEST(TrackedPipelineTest, ACutGivesNewIdsAndADetection) {
   const auto pipeline = open_tracking(test_bundle("top_down"), 1, true, 100);
   ASSERT_NE(pipeline, nullptr);

@@ -1,0 +1,106 @@
+#include "pose_motion.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "edgepose/tracker.h"
+#include "tracker_fixture.h"
+
+namespace edgepose {
+namespace {
+
+Pose hidden(Pose pose, size_t from, size_t to) {
+  for (size_t k = from; k < to; ++k) pose.keypoints[k] = {900, 900, 0.1F};
+  return pose;
+}
+
+TEST(OksTest, CountsPointsThatBothPosesHave) {
+  const Pose pose = figure(100, 200);
+  EXPECT_FLOAT_EQ(oks(hidden(pose, 0, 6), pose, kSigmas, kThreshold), 1) << "a quarter is enough";
+  EXPECT_EQ(oks(pose, hidden(pose, 1, 8), kSigmas, kThreshold), -1);
+  Pose faint = pose;
+  for (Keypoint& point : faint.keypoints) point.score = kThreshold;
+  EXPECT_FLOAT_EQ(oks(pose, faint, kSigmas, kThreshold), 1);
+  for (Keypoint& point : faint.keypoints) point.score = 0;
+  EXPECT_EQ(oks(pose, faint, kSigmas, 0), -1) << "0 is never seen";
+  Pose flat = pose;
+  flat.box = {};
+  EXPECT_EQ(oks(flat, flat, kSigmas, kThreshold), -1) << "no area";
+}
+
+TEST(OksTest, WidensTheSigmas) {
+  const double area = 0.53 * 60 * 120;
+  EXPECT_NEAR(oks(figure(100, 200), figure(115, 200), kSigmas, kThreshold, 2),
+              std::exp(-225.0 / (2 * area * 0.14 * 0.14 * 4)), 1e-5);
+}
+
+TEST(PoseMotionTest, IsThatOfThePointsThatBothPosesHave) {
+  const Pose before = figure(100, 200), after = figure(110, 205);
+  for (const bool first : {false, true}) {
+    const PoseMotion motion = motion_between(first ? hidden(before, 0, 2) : before,
+                                             first ? after : hidden(after, 0, 2), kThreshold);
+    EXPECT_NEAR(motion.x_px, 10, 1e-3);
+    EXPECT_NEAR(motion.y_px, 5, 1e-3);
+    EXPECT_NEAR(motion.growth, 1, 1e-5);
+  }
+}
+
+TEST(PoseMotionTest, IsThatOfTheBoxesWithoutPoints) {
+  Pose before, after;
+  before.box = {0, 0, 10, 20};
+  after.box = {10, 5, 30, 45};
+  const PoseMotion motion = motion_between(before, after, kThreshold);
+  EXPECT_EQ(motion.from_x, 5);
+  EXPECT_EQ(motion.from_y, 10);
+  EXPECT_EQ(motion.x_px, 15);
+  EXPECT_EQ(motion.y_px, 15);
+  EXPECT_EQ(motion.growth, 1);
+}
+
+TEST(PoseMotionTest, PointsInOnePlaceDoNotGrow) {
+  Pose pose = figure(100, 200);
+  for (Keypoint& point : pose.keypoints) point = pose.keypoints[0];
+  EXPECT_EQ(motion_between(pose, pose, kThreshold).growth, 1);
+}
+
+TEST(PoseMotionTest, AFollowedBoxIsPulledByEnoughPointsOnly) {
+  TrackingSettings settings = test_tracking();
+  settings.pose_box_pull = 1;
+  settings.pose_box_padding = 2;
+  const PoseMotion motion = {100, 200, 10, 5, 1.05F};
+  const BoxXyxy moved = followed_box({70, 140, 130, 260}, motion, hidden(figure(110, 205), 1, 8),
+                                     kThreshold, settings);
+  EXPECT_FLOAT_EQ(moved.x1, 110 - 1.05F * 30);
+  EXPECT_FLOAT_EQ(moved.y1, 205 - 1.05F * 60);
+  EXPECT_FLOAT_EQ(moved.x2, 110 + 1.05F * 30);
+  EXPECT_FLOAT_EQ(moved.y2, 205 + 1.05F * 60);
+  // The points span 46 by 99 px around (110, 204.5).
+  const BoxXyxy pulled =
+      followed_box({70, 140, 130, 260}, motion, figure(110, 205), kThreshold, settings);
+  EXPECT_FLOAT_EQ(pulled.x1, 110 - 46);
+  EXPECT_FLOAT_EQ(pulled.y1, 204.5F - 99);
+  EXPECT_FLOAT_EQ(pulled.x2, 110 + 46);
+  EXPECT_FLOAT_EQ(pulled.y2, 204.5F + 99);
+}
+
+TEST(PoseMotionTest, AShiftMovesBoxAndPoints) {
+  Pose pose = figure(100, 200);
+  shift(3, -4, &pose);
+  const Pose expected = figure(103, 196);
+  EXPECT_EQ(pose.box.x1, expected.box.x1);
+  EXPECT_EQ(pose.box.y2, expected.box.y2);
+  for (size_t k = 0; k < 8; ++k) {
+    EXPECT_EQ(pose.keypoints[k].x_px, expected.keypoints[k].x_px);
+    EXPECT_EQ(pose.keypoints[k].y_px, expected.keypoints[k].y_px);
+  }
+}
+
+TEST(PoseMotionTest, NoPointsHaveTheScoreZero) {
+  EXPECT_EQ(mean_score({}), 0);
+  EXPECT_FLOAT_EQ(mean_score({{0, 0, 0.5F}, {0, 0, 0.25F}}), 0.375F);
+}
+
+}  // namespace
+}  // namespace edgepose
