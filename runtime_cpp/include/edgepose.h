@@ -149,6 +149,7 @@ EDGEPOSE_API void edgepose_close(edgepose_pipeline* pipeline);  // NULL: nothing
 
 // Facts of the open bundle. Strings and arrays live as long as the pipeline.
 EDGEPOSE_API const char* edgepose_bundle_name(const edgepose_pipeline* pipeline);
+// The SHA-256 that stands for the whole bundle: manifest_sha256 of its bundle.json.
 EDGEPOSE_API const char* edgepose_bundle_digest(const edgepose_pipeline* pipeline);
 EDGEPOSE_API float edgepose_keypoint_score_threshold(const edgepose_pipeline* pipeline);
 EDGEPOSE_API size_t edgepose_keypoint_count(const edgepose_pipeline* pipeline);  // 0: boxes alone

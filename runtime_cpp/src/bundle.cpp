@@ -182,7 +182,6 @@ Result<Bundle> Bundle::open(const std::string& folder) try {
     return Status(Code::kInvalidBundle, "\"" + folder + "\" has no bundle.json", kFolderHint);
   }
   EDGEPOSE_ASSIGN_OR_RETURN(bundle.manifest_text_, read_text(bundle.path_, kManifestName));
-  bundle.digest_ = sha256_hex(bundle.manifest_text_.data(), bundle.manifest_text_.size());
   EDGEPOSE_ASSIGN_OR_RETURN(bundle.manifest_, parse_manifest(bundle.manifest_text_));
 
   Manifest& manifest = bundle.manifest_;

@@ -242,7 +242,7 @@ Result<Manifest> parse_manifest(const std::string& text) {
              "models", "files", "golden", "lineage", "verification", "license", "manifest_sha256"},
       {"tracking"});
   Manifest manifest{};
-  reader.sha256(reader.member(root, "manifest_sha256"));
+  manifest.digest = reader.sha256(reader.member(root, "manifest_sha256"));
   manifest.name = read_name(reader.member(root, "name"), &reader);
   manifest.created_by = reader.text(reader.member(root, "created_by"));
   manifest.backend =

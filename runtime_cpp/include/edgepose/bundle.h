@@ -57,6 +57,7 @@ struct Manifest {
     int64_t bytes;
     std::string sha256;
   };
+  std::string digest;  // manifest_sha256, in hex
   std::string name;
   std::string created_by;
   std::string backend;    // "ncnn", "openvino", "onnx", "rknn" or, in tests, "fake"
@@ -83,7 +84,8 @@ class Bundle {
 
   const std::string& path() const { return path_; }                    // absolute
   const std::string& manifest_text() const { return manifest_text_; }  // the bytes of bundle.json
-  const std::string& digest() const { return digest_; }                // their sha256, in hex
+  // Stands for the whole bundle, in hex: manifest_sha256, as every EdgePose command shows it.
+  const std::string& digest() const { return manifest_.digest; }
   const std::string& name() const { return manifest_.name; }
   const std::string& backend() const { return manifest_.backend; }
   const std::string& precision() const { return manifest_.precision; }
@@ -101,7 +103,6 @@ class Bundle {
 
   std::string path_;
   std::string manifest_text_;
-  std::string digest_;
   Manifest manifest_;
 };
 
