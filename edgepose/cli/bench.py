@@ -238,7 +238,9 @@ def run(
     help="Difference that counts, in %.",
 )
 @click.option("--device", metavar="NAME[=ADDRESS]", help="Bundles: where to measure.  [default: host]")
-@click.option("--rounds", type=click.IntRange(1), help="Bundles: how many turns each has.  [default: 10]")
+@click.option(
+    "--rounds", type=int, metavar="N", help="Bundles: how many turns each has, 6 or more.  [default: 10]"
+)
 @click.option("--threads", type=click.IntRange(1, 256), help="Bundles: threads.  [default: the profile's]")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as one JSON document.")
 def compare(
@@ -275,7 +277,7 @@ def compare(
             rounds=10 if rounds is None else rounds,
             margin=margin / 100,
         )
-    elif device or rounds or threads:
+    elif device or rounds is not None or threads:
         raise click.UsageError("--device, --rounds and --threads are for two bundles, not for results")
     else:
         comparison = compare_results(

@@ -97,12 +97,16 @@ def convert(
     are made from the float32 conversion with the pictures of --calib.
     """
     from edgepose.converters import conversion
+    from edgepose.converters.base import PRECISIONS
     from edgepose.converters.parity import ParityError
     from edgepose.progress import Progress
     from edgepose.skeletons import keypoints_argument
     from edgepose.zoo import known_keypoints, resolve
 
     started = time.monotonic()
+    choices = (*PRECISIONS, *CALIBRATED_PRECISIONS)
+    if precision not in choices:
+        raise UsageError(f"unknown precision {precision!r}", hint=f"choose from: {', '.join(choices)}")
     calibration: CalibrationRequest | None = None
     if precision in CALIBRATED_PRECISIONS:
         calibration = make_request(precision, source, samples, seed, plan, evaluation, sensitivity)

@@ -109,7 +109,7 @@ def _verbosity_options() -> list[click.Option]:
             is_flag=True,
             expose_value=False,
             callback=_set_verbosity,
-            help="Say nothing but errors.",
+            help="Say nothing but results and errors.",
         ),
     ]
 
