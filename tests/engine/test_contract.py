@@ -208,6 +208,13 @@ def test_options_are_checked(network: Any) -> None:
         assert _refused(network, device=device).code == UNSUPPORTED
 
 
+def test_a_wrong_device_of_an_onnx_bundle_names_those_of_other_engines(network: Any) -> None:
+    if network.backend not in ("openvino", "onnx"):
+        pytest.skip("optional: the message is OpenVINO's")
+    hint = _refused(network, device="cuda").hint
+    assert hint.startswith("it finds: CPU") and ("ORT, CUDA, TENSORRT" in hint) == (network.backend == "onnx")
+
+
 def test_openvino_takes_the_index_of_a_single_device(network: Any) -> None:
     if network.backend not in ("openvino", "onnx"):
         pytest.skip("optional: names with an index are OpenVINO's")

@@ -27,7 +27,7 @@ std::string without_first_index(const std::string& device) {
 
 // The name of an installed device. Names that leave the choice to OpenVINO, such as AUTO, are refused:
 // nothing may run elsewhere unnoticed.
-Result<std::string> find_device(const std::string& device) {
+Result<std::string> find_device(const std::string& device, bool is_onnx) {
   if (device == "CPU") return device;  // without a search, which loads every plugin
   std::string names;
   for (const std::string& name : core().get_available_devices()) {
@@ -35,7 +35,7 @@ Result<std::string> find_device(const std::string& device) {
     names += (names.empty() ? "" : ", ") + name;
   }
   return Status(Code::kUnsupported, "OpenVINO finds no device \"" + device + "\"",
-                "it finds: " + names);
+                "it finds: " + names + (is_onnx ? "; other engines have ORT, CUDA, TENSORRT" : ""));
 }
 
 // Core::read_model would offer a damaged file to every front end, and some of them print.
@@ -253,7 +253,8 @@ class OpenvinoEngine final : public InferenceEngine {
 EngineResult make_openvino_engine(const ModelFiles& files, const EngineOptions& options) {
   if (files.paths.empty()) return Status(Code::kInvalidArgument, "a network needs files");
   EngineOptions found = options;
-  EDGEPOSE_ASSIGN_OR_RETURN(found.device, find_device(options.device));
+  EDGEPOSE_ASSIGN_OR_RETURN(found.device,
+                            find_device(options.device, files.paths.count("onnx") != 0));
   auto engine = std::make_unique<OpenvinoEngine>(files, found);
   EDGEPOSE_RETURN_IF_ERROR(engine->open());
   return std::unique_ptr<InferenceEngine>(std::move(engine));
