@@ -122,7 +122,8 @@ def compare_stage(
     if problem:
         raise ParityError(
             f"{where}: {problem}",
-            hint="no bundle was written; please report it with the checkpoint's name and --json's output",
+            hint=("no bundle was written; " + ("" if precision == "fp32" else "try --precision fp32, and "))
+            + "please report it with the checkpoint's name and --json's output",
             stages=[result],
         )
     return result

@@ -286,7 +286,9 @@ def test_doctor_names_the_remedy(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert frame.main(["doctor", "--json"]) == 0
     import json
 
-    packages = {p["package"]: p for p in json.loads(capsys.readouterr().out)["packages"]}
+    document = json.loads(capsys.readouterr().out)
+    packages = {p["package"]: p for p in document["packages"]}
+    assert "ncnn" in document["runtime"]["backends"] and "fake" not in document["runtime"]["backends"]
     assert packages["numpy"]["version"] and packages["no-such-package"]["version"] is None
 
 

@@ -101,6 +101,7 @@ def test_a_shift_is_measured_in_input_pixels() -> None:
     (result,) = caught.value.stages
     assert result.mean_px == pytest.approx(1.5)
     assert result.max_px == pytest.approx(1.5)
+    assert "try --precision fp32" in str(caught.value.hint)
 
 
 def test_raw_differences_are_given_to_three_digits() -> None:
@@ -163,7 +164,7 @@ def _coarse(rows: Array) -> Array:
 def test_what_is_wrong_is_named(change: Callable[[Array], Array], message: str) -> None:
     with pytest.raises(ParityError, match=message) as caught:
         _compare(_pose_outputs(), _changed(change))
-    assert caught.value.exit_code == 5
+    assert caught.value.exit_code == 5 and "--precision" not in str(caught.value.hint)
 
 
 def test_something_where_torch_has_nothing_is_refused() -> None:
