@@ -203,12 +203,8 @@ def _known_or_loaded(plan: _Plan, request: steps.Request) -> steps.Canonical | L
     require(steps.CANONICAL_TOOLS, purpose="convert a checkpoint")
     from edgepose.models import load_model
 
-    if len(plan.requests) == 1 or request.input_hw is None:
-        model = load_model(request.checkpoint, keypoints=request.keypoints, input_hw=request.input_hw)
-    else:
-        model = load_model(request.checkpoint, keypoints=request.keypoints)
-        if model.spec.task == "detect":
-            model = load_model(request.checkpoint, input_hw=request.input_hw)
+    asked = "input_hw" if len(plan.requests) == 1 else "detector_input_hw"
+    model = load_model(request.checkpoint, keypoints=request.keypoints, **{asked: request.input_hw})
     if model.sha256 != request.checkpoint_sha256:
         raise UsageError(f"{request.checkpoint} changed while it was read", hint="convert it again")
     return model

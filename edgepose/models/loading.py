@@ -39,21 +39,29 @@ class LoadedModel:
 
 
 def load_model(
-    path: Path, *, keypoints: KeypointSet | None = None, input_hw: tuple[int, int] | None = None
+    path: Path,
+    *,
+    keypoints: KeypointSet | None = None,
+    input_hw: tuple[int, int] | None = None,
+    detector_input_hw: tuple[int, int] | None = None,
 ) -> LoadedModel:
     """Load a checkpoint without running anything in it; its tensors tell family, size, input and keypoints.
 
     keypoints: names, skeleton and flip pairs instead of those that the checkpoint suggests. input_hw:
-    (height, width) in pixels for networks whose checkpoint does not fix it (RTMDet, RTMO). Errors: UsageError
-    (missing file, a request that does not fit), CheckpointError (everything about the content).
+    (height, width) in pixels for networks whose checkpoint does not fix it (RTMDet, RTMO); detector_input_hw:
+    the same, if it is a detector. Errors: UsageError (missing file, a request that does not fit),
+    CheckpointError (everything about the content).
     """
     path = Path(path)
     checkpoint = read_checkpoint(path)
+    shapes = Shapes({key: tuple(value.shape) for key, value in checkpoint.tensors.items()})
     try:
+        if detector_input_hw is not None and rtmdet.FAMILY.matches(shapes):
+            input_hw = detector_input_hw
         loaded = build(
             Source(
                 tensors=checkpoint.tensors,
-                shapes=Shapes({key: tuple(value.shape) for key, value in checkpoint.tensors.items()}),
+                shapes=shapes,
                 meta=checkpoint.meta,
                 keypoints=keypoints,
                 input_hw=input_hw,

@@ -120,6 +120,14 @@ def test_the_stated_input_size_is_taken(
     assert load_model(path, input_hw=(320, 320)).spec.preprocess.input_hw == (320, 320)
 
 
+def test_a_pipelines_input_size_is_the_detectors(tmp_path: Path) -> None:
+    detector = checkpoint(tmp_path / "a.pth", "detector", "size=(640, 640)", "size=(600, 600)")
+    assert load_model(detector, detector_input_hw=(320, 320)).spec.preprocess.input_hw == (320, 320)
+    for kind, stated in (("pose", (64, 64)), ("one", (640, 640))):
+        other = checkpoint(tmp_path / "b.pth", kind)
+        assert load_model(other, detector_input_hw=(320, 320)).spec.preprocess.input_hw == stated
+
+
 def test_a_stated_input_size_that_no_network_takes_is_refused(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "a.pth", "one", "input_size=(640, 640)", "input_size=(600, 600)")
     refused(path, "the input size 600x600 (width x height) is not divisible by 32", kind=UsageError)
