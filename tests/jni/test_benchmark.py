@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import shutil
 import subprocess
@@ -39,13 +38,13 @@ def _java(*arguments: Any) -> list[str]:
 
 
 def _events(pipeline: str = "pose", **start: Any) -> list[dict[str, Any]]:
-    manifest = (BUNDLES / pipeline / "bundle.json").read_bytes()
+    manifest = json.loads((BUNDLES / pipeline / "bundle.json").read_text())
     totals = (np.random.default_rng(7).gamma(20, 50_000, 1030)).astype(int).tolist()
     rows = [[i * 10**6, total, 0, total // 2] for i, total in enumerate(totals)]
     return [
         {
             "event": "start", "format": "edgepose-bench-1", "runner": "0.1.0", "columns": COLUMNS, "pid": 1,
-            "digest": hashlib.sha256(manifest).hexdigest(), "facts": FACTS, "affinity": [0, 1],
+            "digest": manifest["manifest_sha256"], "facts": FACTS, "affinity": [0, 1],
             "device": "CPU", "threads": 1, "backend": "ncnn", "precision": "fp16", "load_ns": 5, **start,
         },
         {"event": "cold", "total_ns": 77},

@@ -269,7 +269,7 @@ def test_a_video_cut_short_tells_how_much_was_read(
 class Endless:
     """Frames without end, or an error after some."""
 
-    kind: Any = "camera"
+    kind: Any = "video"
     name = "endless"
     frame_count = None
     fps = None
