@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Style, types and layers of the Python code; formatting of the C++ code where clang-format is installed.
+# Style, types and layers of the Python code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin
