@@ -1,8 +1,8 @@
 // EdgePose for C and for every language that calls C: a bundle in use, pictures in, persons out.
 //
-// Functions that can fail return EDGEPOSE_OK or another edgepose_code. A failed one leaves its outputs
-// as they were, but for a frame, which is empty then; edgepose_last_error() and edgepose_last_hint()
-// tell the calling thread why.
+// Functions that can fail return EDGEPOSE_OK or another edgepose_code. A failed one leaves its
+// outputs as they were, but for a frame, which is empty then; edgepose_last_error() and
+// edgepose_last_hint() tell the calling thread why.
 //
 // Threads: a pipeline and a frame serve one call at a time; a second thread that enters gets
 // EDGEPOSE_INVALID_ARGUMENT. Different pipelines with different frames are independent. Nothing may
@@ -60,19 +60,20 @@ typedef struct edgepose_pipeline edgepose_pipeline;  // an open bundle
 typedef struct edgepose_frame edgepose_frame;        // the persons of one picture, reused
 
 typedef struct edgepose_options {
-  size_t struct_size;  // sizeof(edgepose_options)
-  int32_t threads;     // 1 to 256
-  int32_t track;       // not 0: pictures are the frames of one video, and persons keep their ids
-  int32_t smooth;      // not 0: One Euro filtered keypoints; needs track
-  int32_t detect_every;       // the detector runs on every n-th frame; above 1 it needs track
-  const char* device;         // NULL: "CPU"
+  size_t struct_size;    // sizeof(edgepose_options)
+  int32_t threads;       // 1 to 256
+  int32_t track;         // not 0: pictures are the frames of one video, and persons keep their ids
+  int32_t smooth;        // not 0: One Euro filtered keypoints; needs track
+  int32_t detect_every;  // the detector runs on every n-th frame; above 1 it needs track
+  const char* device;    // NULL: "CPU"
   const char* tracking_json;  // a "tracking" member in place of the bundle's; NULL: the bundle's
   // Above 0 the detector works on a thread of its own, beside the poses: what it finds in a frame
   // counts this many frames later, at most detect_every. It needs track.
   int32_t detect_delay;
 } edgepose_options;
 
-#define EDGEPOSE_OPTIONS_INIT {sizeof(edgepose_options), 1, 0, 0, 1, NULL, NULL, 0}
+#define EDGEPOSE_OPTIONS_INIT \
+  { sizeof(edgepose_options), 1, 0, 0, 1, NULL, NULL, 0 }
 
 // An 8-bit picture that the caller owns; borrowed for the duration of one call.
 typedef struct edgepose_image {
@@ -95,7 +96,7 @@ typedef struct edgepose_image {
 } edgepose_image;
 
 #define EDGEPOSE_IMAGE_INIT \
-  {sizeof(edgepose_image), NULL, NULL, NULL, 0, 0, EDGEPOSE_BGR, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+  { sizeof(edgepose_image), NULL, NULL, NULL, 0, 0, EDGEPOSE_BGR, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 typedef struct edgepose_keypoint {
   float x_px, y_px;
@@ -158,7 +159,7 @@ EDGEPOSE_API const char* edgepose_keypoint_name(const edgepose_pipeline* pipelin
 EDGEPOSE_API const int32_t* edgepose_skeleton(const edgepose_pipeline* pipeline,
                                               size_t* pair_count);
 
-EDGEPOSE_API edgepose_frame* edgepose_frame_new(void);           // NULL: out of memory
+EDGEPOSE_API edgepose_frame* edgepose_frame_new(void);         // NULL: out of memory
 EDGEPOSE_API void edgepose_frame_free(edgepose_frame* frame);  // NULL: nothing happens
 
 // Finds the persons of a picture and their keypoints, best box first. A bundle with no detector

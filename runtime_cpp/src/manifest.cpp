@@ -66,8 +66,8 @@ Status check_version(const JsonNode& root) {
   return Status();
 }
 
-// A bundle's name becomes a part of paths (calibrated bundles, results of benchmarks), so it must be
-// plain: the rule of edgepose/bundle/manifest.py.
+// A bundle's name becomes a part of paths (calibrated bundles, results of benchmarks), so it must
+// be plain: the rule of edgepose/bundle/manifest.py.
 std::string read_name(const JsonNode& node, JsonReader* reader) {
   static const char allowed[] =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+-";
@@ -238,8 +238,9 @@ Result<Manifest> parse_manifest(const std::string& text) {
   EDGEPOSE_RETURN_IF_ERROR(check_version(root));
   JsonReader reader;
   reader.expect_members(
-      root, {"format", "format_version", "name", "created_by", "backend", "precision", "pipeline",
-             "models", "files", "golden", "lineage", "verification", "license", "manifest_sha256"},
+      root,
+      {"format", "format_version", "name", "created_by", "backend", "precision", "pipeline",
+       "models", "files", "golden", "lineage", "verification", "license", "manifest_sha256"},
       {"tracking"});
   Manifest manifest{};
   manifest.digest = reader.sha256(reader.member(root, "manifest_sha256"));

@@ -10,7 +10,7 @@ constexpr int64_t kWriteEvery_ns = 250'000'000;
 
 struct Stage {
   const char* name;
-  int64_t StageTimings::* value;
+  int64_t StageTimings::*value;
 };
 
 constexpr Stage kStages[] = {

@@ -1,4 +1,5 @@
-// Network outputs of any value: no coordinate and no score that is given is anything but a finite number.
+// Network outputs of any value: no coordinate and no score that is given is anything but a finite
+// number.
 
 #include <limits>
 #include <memory>
@@ -40,7 +41,7 @@ struct Heads {
 // Few values that matter, often, and any value at times.
 float value_of(fuzz::Bytes* bytes) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
-  constexpr float kCommon[] = {0,    1,     -1,   0.5F, 4,     -4,    100,
+  constexpr float kCommon[] = {0,    1,     -1,   0.5F,  4,     -4,     100,
                                -100, 1e30F, kInf, -kInf, 3e38F, -3e38F, -0.0F};
   const int choice = bytes->take<uint8_t>();
   if (choice < 14) return kCommon[choice];
@@ -105,9 +106,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } else {
     const std::vector<Tensor> maps = outputs_of(heads.one_stage, &bytes);
     std::vector<Keypoint> points;
-    const Status status = heads.rtmo->decode({maps.data(), maps.size()}, 0,
-                                             heads.one_stage.preprocess, transform, 640, 480,
-                                             &detections, &points);
+    const Status status =
+        heads.rtmo->decode({maps.data(), maps.size()}, 0, heads.one_stage.preprocess, transform,
+                           640, 480, &detections, &points);
     fuzz::require(status.ok(), "persons are decoded");
     require_finite(detections, points);
   }

@@ -1,5 +1,5 @@
-// Pictures of any description, in planes of exactly the length that they state: whatever is accepted is read
-// inside them, and gives finite network input.
+// Pictures of any description, in planes of exactly the length that they state: whatever is
+// accepted is read inside them, and gives finite network input.
 
 #include <vector>
 

@@ -1,5 +1,5 @@
-// The texts of a bundle: bundle.json, a zero byte, golden.json. The manifest is signed anew, so that what
-// comes after the check of its digest is reached.
+// The texts of a bundle: bundle.json, a zero byte, golden.json. The manifest is signed anew, so
+// that what comes after the check of its digest is reached.
 
 #include <string>
 

@@ -258,13 +258,12 @@ edgepose_code edgepose_process(edgepose_pipeline* pipeline, const edgepose_image
 edgepose_code edgepose_process_boxes(edgepose_pipeline* pipeline, const edgepose_image* image,
                                      int64_t time_ns, const float* boxes, size_t box_count,
                                      edgepose_frame* frame) {
-  return process(pipeline, image, frame,
-                 [&](const auto& view, auto* poses, auto* timings) -> Status {
-                   if (boxes == nullptr && box_count > 0) return missing("boxes");
-                   const auto* first = reinterpret_cast<const BoxXyxy*>(boxes);
-                   return pipeline->pipeline->process_boxes(view, time_ns, {first, box_count},
-                                                            poses, timings);
-                 });
+  return process(
+      pipeline, image, frame, [&](const auto& view, auto* poses, auto* timings) -> Status {
+        if (boxes == nullptr && box_count > 0) return missing("boxes");
+        const auto* first = reinterpret_cast<const BoxXyxy*>(boxes);
+        return pipeline->pipeline->process_boxes(view, time_ns, {first, box_count}, poses, timings);
+      });
 }
 
 const edgepose_person* edgepose_frame_persons(const edgepose_frame* frame, size_t* count) {
@@ -275,8 +274,13 @@ const edgepose_person* edgepose_frame_persons(const edgepose_frame* frame, size_
 edgepose_timings edgepose_frame_timings(const edgepose_frame* frame) {
   if (frame == nullptr) return {};
   const edgepose::StageTimings& t = frame->timings;
-  return {t.detector_preprocess_ns, t.detector_ns,    t.detector_decode_ns, t.pose_preprocess_ns,
-          t.pose_ns,                t.pose_decode_ns, t.total_ns};
+  return {t.detector_preprocess_ns,
+          t.detector_ns,
+          t.detector_decode_ns,
+          t.pose_preprocess_ns,
+          t.pose_ns,
+          t.pose_decode_ns,
+          t.total_ns};
 }
 
 edgepose_code edgepose_verify(edgepose_pipeline* pipeline, edgepose_verification* verification) {
@@ -285,8 +289,8 @@ edgepose_code edgepose_verify(edgepose_pipeline* pipeline, edgepose_verification
     if (verification == nullptr) return missing("verification");
     EDGEPOSE_ASSIGN_OR_RETURN(const edgepose::GoldenReport report,
                               pipeline->pipeline->verify_golden());
-    *verification = {report.passed ? 1 : 0,   report.tolerance_px,     report.box_mean_px,
-                     report.box_max_px,       report.keypoint_mean_px, report.keypoint_max_px};
+    *verification = {report.passed ? 1 : 0, report.tolerance_px,     report.box_mean_px,
+                     report.box_max_px,     report.keypoint_mean_px, report.keypoint_max_px};
     return {};
   });
 }

@@ -13,9 +13,11 @@ class Span {
   Span() = default;
   Span(T* data, size_t length) : data_(data), length_(length) {}
   template <typename U>
-  Span(std::vector<U>& v) : data_(v.data()), length_(v.size()) {}  // NOLINT(google-explicit-constructor)
+  Span(std::vector<U>& v)
+      : data_(v.data()), length_(v.size()) {}  // NOLINT(google-explicit-constructor)
   template <typename U>
-  Span(const std::vector<U>& v) : data_(v.data()), length_(v.size()) {}  // NOLINT(google-explicit-constructor)
+  Span(const std::vector<U>& v)
+      : data_(v.data()), length_(v.size()) {}  // NOLINT(google-explicit-constructor)
 
   T* data() const { return data_; }
   size_t size() const { return length_; }

@@ -8,7 +8,8 @@
 
 namespace edgepose {
 
-// Corners in pixels of the source picture (or of the network input where a name says so); x2, y2 are exclusive edges.
+// Corners in pixels of the source picture (or of the network input where a name says so); x2, y2
+// are exclusive edges.
 struct BoxXyxy {
   float x1 = 0, y1 = 0, x2 = 0, y2 = 0;
 };

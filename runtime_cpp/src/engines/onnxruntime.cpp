@@ -15,8 +15,8 @@ namespace {
 // on its neighbours and TensorRT builds one network only. CUDA takes a batch at once.
 class OnnxruntimeEngine final : public InferenceEngine {
  public:
-  OnnxruntimeEngine(const ModelFiles& files, const EngineOptions& options, const ort::Device& device,
-                    const ort::Library* library)
+  OnnxruntimeEngine(const ModelFiles& files, const EngineOptions& options,
+                    const ort::Device& device, const ort::Library* library)
       : files_(files), options_(options), device_(device), library_(library) {}
 
   const std::vector<TensorSpec>& inputs() const override { return files_.inputs; }
@@ -31,7 +31,8 @@ class OnnxruntimeEngine final : public InferenceEngine {
       out_names_.push_back(spec.tensor.c_str());
       out_dims_.push_back(spec.dims);
     }
-    if (device_.kind == ort::Device::Kind::kCpu && options_.max_batch != 1 && options_.threads > 1) {
+    if (device_.kind == ort::Device::Kind::kCpu && options_.max_batch != 1 &&
+        options_.threads > 1) {
       EDGEPOSE_ASSIGN_OR_RETURN(batched_, load(1));
       pool_ = std::make_unique<WorkerPool>(options_.threads);
     }
@@ -119,9 +120,9 @@ class OnnxruntimeEngine final : public InferenceEngine {
     dims[0] = count;
     ort::Value* value = nullptr;
     EDGEPOSE_RETURN_IF_ERROR(library_->check(
-        ort::CreateTensor::of(library_->api)(
-            library_->memory, data, static_cast<size_t>(count * item) * sizeof(float), dims.data(),
-            dims.size(), ort::kFloat32, &value),
+        ort::CreateTensor::of(library_->api)(library_->memory, data,
+                                             static_cast<size_t>(count * item) * sizeof(float),
+                                             dims.data(), dims.size(), ort::kFloat32, &value),
         path_));
     binding->values[index] = ort::own<ort::ReleaseValue>(*library_, value);
     binding->data[index] = data;
@@ -139,8 +140,8 @@ class OnnxruntimeEngine final : public InferenceEngine {
     binding.out.resize(out->size());
     for (size_t i = 0; i < in.size(); ++i) {
       // The API has no tensor of constant data; it does not write to inputs.
-      EDGEPOSE_RETURN_IF_ERROR(bind(files_.inputs[i], const_cast<float*>(in[i].data()), first, count,
-                                    i, &binding, &binding.in[i]));
+      EDGEPOSE_RETURN_IF_ERROR(bind(files_.inputs[i], const_cast<float*>(in[i].data()), first,
+                                    count, i, &binding, &binding.in[i]));
     }
     for (size_t o = 0; o < out->size(); ++o) {
       EDGEPOSE_RETURN_IF_ERROR(bind(files_.outputs[o], (*out)[o].data(), first, count,

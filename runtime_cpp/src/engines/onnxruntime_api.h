@@ -29,8 +29,8 @@ constexpr int kOptimiseAll = 99;
 constexpr int kArenaAllocator = 1;
 constexpr int kDefaultMemory = 0;
 
-using Logger = void (*)(void*, int severity, const char* category, const char* id, const char* place,
-                        const char* message);
+using Logger = void (*)(void*, int severity, const char* category, const char* id,
+                        const char* place, const char* message);
 
 // The table of functions; `at` gives one by its place.
 struct Api;
@@ -53,10 +53,9 @@ using CreateEnvWithLogger =
     Entry<4, Answer* (*)(Logger, void*, int severity, const char* id, Env**)>;
 using CreateSession =
     Entry<7, Answer* (*)(const Env*, const char* path, const SessionOptions*, Session**)>;
-using Run =
-    Entry<9, Answer* (*)(Session*, const RunOptions*, const char* const* in_names,
-                         const Value* const* in, size_t in_count, const char* const* out_names,
-                         size_t out_count, Value** out)>;
+using Run = Entry<9, Answer* (*)(Session*, const RunOptions*, const char* const* in_names,
+                                 const Value* const* in, size_t in_count,
+                                 const char* const* out_names, size_t out_count, Value** out)>;
 using CreateSessionOptions = Entry<10, Answer* (*)(SessionOptions**)>;
 using SetOptimisation = Entry<23, Answer* (*)(SessionOptions*, int level)>;
 using SetIntraOpThreads = Entry<24, Answer* (*)(SessionOptions*, int count)>;
@@ -84,9 +83,8 @@ using ReleaseSessionOptions = Entry<100, void (*)(SessionOptions*)>;
 using AddConfigEntry = Entry<130, Answer* (*)(SessionOptions*, const char* key, const char* value)>;
 using AppendTensorrt = Entry<170, Answer* (*)(SessionOptions*, const ProviderOptions*)>;
 using CreateTensorrtOptions = Entry<171, Answer* (*)(ProviderOptions**)>;
-using UpdateTensorrtOptions =
-    Entry<172, Answer* (*)(ProviderOptions*, const char* const* keys, const char* const* values,
-                           size_t count)>;
+using UpdateTensorrtOptions = Entry<172, Answer* (*)(ProviderOptions*, const char* const* keys,
+                                                     const char* const* values, size_t count)>;
 using ReleaseTensorrtOptions = Entry<174, void (*)(ProviderOptions*)>;
 using AppendCuda = Entry<204, Answer* (*)(SessionOptions*, const ProviderOptions*)>;
 using CreateCudaOptions = Entry<205, Answer* (*)(ProviderOptions**)>;

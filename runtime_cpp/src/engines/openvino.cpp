@@ -25,8 +25,8 @@ std::string without_first_index(const std::string& device) {
   return device.compare(end, std::string::npos, ".0") == 0 ? device.substr(0, end) : device;
 }
 
-// The name of an installed device. Names that leave the choice to OpenVINO, such as AUTO, are refused:
-// nothing may run elsewhere unnoticed.
+// The name of an installed device. Names that leave the choice to OpenVINO, such as AUTO, are
+// refused: nothing may run elsewhere unnoticed.
 Result<std::string> find_device(const std::string& device, bool is_onnx) {
   if (device == "CPU") return device;  // without a search, which loads every plugin
   std::string names;
@@ -158,8 +158,9 @@ class OpenvinoEngine final : public InferenceEngine {
     result->model = core().compile_model(model_, options_.device, config);
     for (const std::string& used : result->model.get_property(ov::execution_devices)) {
       if (without_first_index(used) == without_first_index(options_.device)) continue;
-      return Status(Code::kUnsupported, files_.paths.begin()->second + ": OpenVINO runs it on \"" +
-                                            used + "\" in place of \"" + options_.device + "\"",
+      return Status(Code::kUnsupported,
+                    files_.paths.begin()->second + ": OpenVINO runs it on \"" + used +
+                        "\" in place of \"" + options_.device + "\"",
                     "name the device that shall run it");
     }
     EDGEPOSE_RETURN_IF_ERROR(grow(1, result.get()));
