@@ -323,6 +323,7 @@ class ReadAhead:
                 raise item
             given += 1
             yield item
+        self._stop.set()  # what comes later is not dropped, it is not asked for
 
     def _read(self) -> None:
         try:

@@ -16,6 +16,7 @@ from oracle.numeric import FloatArray
 
 from edgepose import _core
 from edgepose.converters.dcc_file import write_dcc_file
+from edgepose.media import MAX_SIDE_PX
 
 BORDER = (10, 200, 30)
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -247,3 +248,10 @@ def test_bad_boxes_are_refused(box: tuple[float, ...] | None) -> None:
         _core.preprocess(random_image(20, 20, 1), box, oracle.preprocess_json("affine", (64, 48)))
     assert _core.code_table()[error.value.code] == "invalid_argument"
     assert error.value.hint
+
+
+def test_pictures_have_the_largest_side_that_the_runtime_takes() -> None:
+    spec = oracle.preprocess_json("letterbox", (32, 32))
+    _core.preprocess(np.zeros((1, MAX_SIDE_PX, 3), np.uint8), None, spec)
+    with pytest.raises(_core.CoreError, match=str(MAX_SIDE_PX + 1)):
+        _core.preprocess(np.zeros((1, MAX_SIDE_PX + 1, 3), np.uint8), None, spec)

@@ -130,3 +130,15 @@ def test_the_limit_counts_what_was_given() -> None:
     with ReadAhead(source, frames=3, limit=2) as reader:
         assert source.delivered.wait(30)
         assert [frame.index for frame in reader] == [FRAMES - 3, FRAMES - 2]
+
+
+def test_what_comes_after_the_limit_is_not_counted_as_dropped() -> None:
+    class Endless(_Live):
+        def __iter__(self) -> Iterator[Frame]:
+            while True:
+                yield from super().__iter__()
+
+    with ReadAhead(Endless(), frames=3, limit=2) as reader:
+        assert len(list(reader)) == 2
+        reader._thread.join(30)
+        assert not reader._thread.is_alive()
