@@ -147,6 +147,66 @@ class TestPartlySeen:
             assert partial.partly_seen(random, picture, box, points, picture)[0] is picture
 
 
+class TestUpright:
+    @pytest.mark.parametrize("lean", [-170.0, -90.0, -40.0, 35.0, 120.0])
+    def test_a_leaning_person_stands_and_keypoints_stay_on_their_pixels(
+        self, training: Any, lean: float
+    ) -> None:
+        upright = training("upright")
+        points = person()
+        points[[5, 6, 11, 12], :2] = [[115, 100], [85, 100], [110, 200], [90, 200]]
+        angle = np.deg2rad(lean)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        points[:, :2] = (points[:, :2] - [100, 150]) @ turn.T + [150, 150]
+        assert upright.lean_degrees(points) == pytest.approx(lean, abs=0.1)
+        picture = np.zeros((300, 300, 3), np.uint8)
+        x, y = np.rint(points[0, :2]).astype(int)
+        picture[y - 3 : y + 4, x - 3 : x + 4] = 255
+        low, high = points[:, :2].min(0) - 10, points[:, :2].max(0) + 10
+        box = np.array([*low, *(high - low)], np.float32)
+        shown, new_box, moved = upright.stand_up(np.random.default_rng(1), picture, box, points)
+        assert abs(upright.lean_degrees(moved)) < 45
+        np.testing.assert_array_equal(moved[:, 2], points[:, 2])
+        np.testing.assert_allclose(new_box[:2], moved[:, :2].min(0) - 10, atol=0.01)
+        np.testing.assert_allclose(new_box[:2] + new_box[2:], moved[:, :2].max(0) + 10, atol=0.01)
+        a, b = np.floor(new_box[:2]).astype(int), np.ceil(new_box[:2] + new_box[2:]).astype(int)
+        rows, columns = np.nonzero(shown[a[1] : b[1], a[0] : b[0], 0] > 127)
+        assert [columns.mean() + a[0], rows.mean() + a[1]] == pytest.approx(moved[0, :2], abs=1.2)
+
+    def test_who_stands_or_shows_no_torso_stays_as_is(self, training: Any) -> None:
+        upright = training("upright")
+        points, picture = person(), np.zeros((300, 200, 3), np.uint8)
+        points[[5, 6, 11, 12], :2] = [[120, 100], [90, 100], [110, 200], [90, 200]]
+        box = np.array([50, 30, 100, 240], np.float32)
+        unknown = points.copy()
+        unknown[[5, 6], 2] = 0.0
+        for keypoints in (points, unknown):
+            shown, same, kept = upright.stand_up(np.random.default_rng(0), picture, box, keypoints)
+            assert shown is picture and same is box and kept is keypoints
+
+
+class TestNeighbours:
+    def test_a_slanted_line_parts_the_pictures(self, training: Any) -> None:
+        neighbours = training("neighbours")
+        crop, other = np.full((256, 192, 3), 9, np.uint8), np.full((400, 400, 3), 77, np.uint8)
+        points = person()
+        sides = set()
+        for seed in range(60):
+            box = np.array([150, 120, 90, 160], np.float32)
+            shown, kept = neighbours.beside(np.random.default_rng(seed), crop, points, other, box)
+            assert shown.shape == crop.shape and shown.dtype == np.uint8 and (crop == 9).all()
+            np.testing.assert_array_equal(kept[:, :2], points[:, :2])
+            seen = shown[..., 0] == 9
+            assert seen.any() and not seen.all()
+            sides.add(bool(seen[:, 0].any()))
+            for x, y, weight in kept:
+                if 0 <= x < 191 and 0 <= y < 255:
+                    around = seen[int(y) : int(y) + 2, int(x) : int(x) + 2]
+                    # On the line itself either is right.
+                    assert weight == (1.0 if around.all() else 0.5) or around.any() != around.all()
+        assert sides == {True, False}
+
+
 class TestLabels:
     def test_a_peak_where_the_joint_is(self, training: Any) -> None:
         simcc = training("simcc")
