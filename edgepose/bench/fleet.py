@@ -12,7 +12,7 @@ from edgepose import log
 from edgepose.bench.result import Document
 from edgepose.bench.session import Session
 from edgepose.device.adb import AdbDevice, AdbTransport, adb_devices
-from edgepose.device.profile import DeviceProfile, load_profile, profile_names
+from edgepose.device.profile import DeviceProfile, load_profiles
 from edgepose.errors import DeviceError, EdgePoseError
 
 Outcome = tuple[Path, Document] | EdgePoseError
@@ -21,10 +21,11 @@ Outcome = tuple[Path, Document] | EdgePoseError
 def attached_devices() -> dict[str, str | EdgePoseError]:
     """Return what --all means: names for --device, or why a device that is there cannot be measured on.
 
-    These are the user's own profiles with an address, and what adb sees, by the profile of its chip.
+    These are the user's own profiles with an address, and what adb sees, by the profile of its chip. A
+    profile that cannot be read may have an address.
     """
-    profiles = [load_profile(name) for name in profile_names()]
-    found: dict[str, str | EdgePoseError] = {p.name: p.name for p in profiles if p.address}
+    profiles, broken = load_profiles()
+    found: dict[str, str | EdgePoseError] = {**{p.name: p.name for p in profiles if p.address}, **broken}
     known = {p.address for p in profiles}
     try:
         phones = [device for device in adb_devices() if device.serial not in known]

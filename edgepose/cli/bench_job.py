@@ -48,8 +48,9 @@ def bench_job(
             if isinstance(text, EdgePoseError):
                 raise text
             sessions[name] = open_session(bundle, text, options, output)
-        except DeviceError as error:
-            if len(named) == 1:
+        except EdgePoseError as error:
+            # A device of --all that cannot be used is one of many; a wrong command line ends the command.
+            if len(named) == 1 or (error is not text and not isinstance(error, DeviceError)):
                 raise
             failed[name] = error
     made = [folder for folder in (output, *output.parents) if not folder.exists()]

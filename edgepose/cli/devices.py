@@ -18,16 +18,21 @@ def devices() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print them as one JSON document.")
 def list_command(as_json: bool) -> None:
     """List the device profiles: EdgePose's and the user's own."""
-    from edgepose.device.profile import load_profile, profile_names
+    from edgepose import log
+    from edgepose.device.profile import load_profiles
 
-    profiles = [load_profile(name) for name in profile_names()]
+    profiles, broken = load_profiles()
     if as_json:
         click.echo(json.dumps([asdict(profile) for profile in profiles], indent=1))
-        return
-    width = max(len(profile.name) for profile in profiles)
-    for profile in profiles:
-        state = "verified" if profile.verified else "unverified"
-        click.echo(f"{profile.name:<{width}}  {profile.transport:<5}  {state:<10}  {profile.title}")
+    else:
+        width = max(len(profile.name) for profile in profiles)
+        for profile in profiles:
+            state = "verified" if profile.verified else "unverified"
+            click.echo(f"{profile.name:<{width}}  {profile.transport:<5}  {state:<10}  {profile.title}")
+    for error in broken.values():
+        log.error(error.message, error.hint)
+    if broken:
+        raise click.exceptions.Exit(next(iter(broken.values())).exit_code)
 
 
 @devices.command(short_help="Show a device profile.")
@@ -61,10 +66,12 @@ def detect(as_json: bool) -> None:
     from edgepose import log
     from edgepose.bench.fleet import fitting_profile
     from edgepose.device.adb import AdbTransport, adb_devices
-    from edgepose.device.profile import load_profile, profile_names
+    from edgepose.device.profile import load_profiles
     from edgepose.errors import EdgePoseError
 
-    profiles = [load_profile(name) for name in profile_names()]
+    profiles, broken = load_profiles()
+    for error in broken.values():
+        log.warning(f"a profile is left out: {error.message}")
     found = [{"device": "host", "transport": "local", "state": "device"}]
     try:
         for device in adb_devices():

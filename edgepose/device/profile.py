@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from edgepose.errors import ConfigurationError, UsageError
+from edgepose.errors import ConfigurationError, EdgePoseError, UsageError
 
 TransportName = Literal["local", "adb", "ssh"]
 
@@ -76,15 +76,31 @@ def profile_names() -> list[str]:
     return sorted({*_shipped(), *filter(is_name, own)})
 
 
+def load_profiles() -> tuple[list[DeviceProfile], dict[str, EdgePoseError]]:
+    """Read all profiles; of those that cannot be used, what is wrong with them, by name."""
+    profiles: list[DeviceProfile] = []
+    broken: dict[str, EdgePoseError] = {}
+    for name in profile_names():
+        try:
+            profiles.append(load_profile(name))
+        except EdgePoseError as error:
+            broken[name] = error
+    return profiles, broken
+
+
 def load_profile(name: str) -> DeviceProfile:
     """Read a profile by name; the user's own come first. Errors: UsageError, ConfigurationError."""
     own = user_folder() / f"{name}.yaml"
-    if _NAME.fullmatch(name) and own.is_file():
+    if _NAME.fullmatch(name) and os.path.lexists(own):
         try:
             text = own.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise ConfigurationError(
                 f"{own}: not UTF-8 ({error.reason} at byte {error.start})", hint="save it as UTF-8"
+            ) from error
+        except OSError as error:
+            raise ConfigurationError(
+                f"{own}: {error.strerror}", hint="a profile is a file that you may read"
             ) from error
         return parse_profile(text, name=name, where=str(own))
     shipped = _shipped()

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from edgepose.bench import session
+from edgepose.bench import fleet, session
 from edgepose.cli.main import main
+from edgepose.device.adb import AdbTransport
 from edgepose.device.local import LocalTransport
+from edgepose.device.profile import user_folder
 from edgepose.errors import DeviceError, DeviceLostError
 
 POSE = str(Path(__file__).resolve().parent.parent / "bundles" / "v1" / "pose")
@@ -67,6 +69,25 @@ def test_a_failed_run_leaves_no_empty_folder(bench: Path, monkeypatch: pytest.Mo
     bench.mkdir(parents=True)
     assert run(bench, "--resume") == 2
     assert bench.is_dir()  # it was there before
+
+
+def test_a_broken_profile_costs_the_others_of_all_nothing(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(self: AdbTransport) -> None:
+        raise DeviceLostError("test: lost")
+
+    monkeypatch.setattr(fleet, "adb_devices", list)
+    monkeypatch.setattr(AdbTransport, "connect", lost)
+    profile = PROFILE.replace("local", "adb") + "abi: aarch64-linux\naddress: phone\n"
+    (user_folder() / "test.yaml").write_text(profile)
+    (user_folder() / "broken.yaml").write_text("title: A\n")
+    assert main(["bench", POSE, "--all", "-o", str(bench)]) == 8
+    said = capsys.readouterr().err
+    assert f"warning: broken: {user_folder() / 'broken.yaml'}: transport is missing" in said
+    assert "warning: test: test: lost" in said and "2 of 2 devices gave no result: broken, test" in said
+    (user_folder() / "test.yaml").unlink()
+    assert main(["bench", POSE, "--all", "-o", str(bench)]) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,34 @@ def test_what_stands_in_the_folder_of_own_profiles(
     (user_folder() / "mine.yaml").write_bytes(GOOD.replace("A board", "Köln").encode("latin-1"))
     assert main(["devices", "list"]) == 3
     assert f"error: {user_folder() / 'mine.yaml'}: not UTF-8" in capsys.readouterr().err
+
+
+def test_a_broken_profile_hides_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setattr(adb, "adb_devices", list)
+    user_folder().mkdir(parents=True)
+    (user_folder() / "broken.yaml").write_text("title: A\ntransport: usb\n")
+    (user_folder() / "folder.yaml").mkdir()
+    (user_folder() / "gone.yaml").symlink_to("nothing")
+    (user_folder() / "mine.yaml").write_text(GOOD)
+    wrong = {"broken": "transport is 'usb'", "folder": "Is a directory", "gone": "No such file"}
+    assert main(["devices", "list"]) == 3
+    said = capsys.readouterr()
+    assert "mine  " in said.out and "rk3588" in said.out
+    assert main(["devices", "list", "--json"]) == 3
+    names = [profile["name"] for profile in json.loads(capsys.readouterr().out)]
+    assert "mine" in names and "host" in names and not wrong.keys() & set(names)
+    assert main(["devices", "detect"]) == 0
+    detected = capsys.readouterr()
+    assert detected.out.startswith("host ")
+    for name, message in wrong.items():
+        line = f"{user_folder() / name}.yaml: {message}"
+        assert said.err.count(f"error: {line}") == 1
+        assert detected.err.count(f"warning: a profile is left out: {line}") == 1
+        assert main(["devices", "show", name]) == 3
+        assert capsys.readouterr().err.startswith(f"error: {line}")
 
 
 def test_files_of_an_own_profile_are_found_from_any_folder(
