@@ -177,7 +177,10 @@ class PictureSource:
 
 
 class VideoSource:
-    """The frames of a video file, turned upright where it says how; time stamps are the container's."""
+    """The frames of a video file, turned upright where it says how; time stamps are the container's.
+
+    All have the size of the first: OpenCV stretches frames of another size, and has no property that tells.
+    """
 
     kind: Literal["video"] = "video"
 
