@@ -59,8 +59,8 @@ class Check:
     @property
     def verdict(self) -> Verdict:
         """FAIL where the whole interval is above the limit, PASS where none of it is."""
-        known = all(math.isfinite(value) for value in (self.estimate, self.low, self.high))
-        if self._rests_on_few or not known:
+        # An interval leaves out the resamplings that are no numbers, and may be finite where this is not.
+        if self._rests_on_few or not math.isfinite(self.estimate):
             return "INCONCLUSIVE"
         if self.high <= self.limit:
             return "INCONCLUSIVE" if self.hides_much else "PASS"
@@ -85,7 +85,7 @@ class Check:
 
         None where that is hopeless. An interval shrinks with the square root of their number.
         """
-        if self.verdict != "INCONCLUSIVE":
+        if self.verdict != "INCONCLUSIVE" or not math.isfinite(self.estimate):
             return None
         count = images if self.seconds is None else self.seconds
         own = count if self.images is None else self.images

@@ -254,3 +254,23 @@ def test_the_largest_overlap_is_paired_first() -> None:
 def test_a_limit_is_kept_up_to_its_value(low: float, high: float, images: int, verdict: str) -> None:
     check = Check("drift_mean", "drift", "px", (low + high) / 2, low, high, 0.6, images=images, least=99)
     assert check.verdict == verdict and check.may_exceed == (not high <= 0.6)
+
+
+def test_a_depth_that_is_no_number_passes_nothing() -> None:
+    """One of 120 pictures has it: the interval of the percentile is that of the others."""
+    depths = np.zeros((120, 3))
+    depths[5, 1] = np.nan
+    drift = dataclasses.replace(drift_of(points(120), points(120)), depths=(np.zeros((120, 3)), depths))
+    found = {check.name: check for check in checks(drift)}
+    (p95, mean) = found["depth_p95"], found["depth_mean"]
+    assert (p95.low, p95.high) == (0, 0) and np.isnan(p95.estimate)
+    assert p95.verdict == mean.verdict == "INCONCLUSIVE" and p95.needed(120) is mean.needed(120) is None
+
+
+def test_a_drift_that_is_the_limit_takes_the_pictures_of_a_pass() -> None:
+    for pictures, verdict, needed in ((50, "INCONCLUSIVE", 99), (99, "PASS", None)):
+        candidate = points(pictures)
+        candidate[..., 0] += 0.5
+        drift = drift_of(points(pictures), candidate)
+        (check,) = (c for c in checks(drift, "int8", "drift_mean_input_px=0.5") if c.name == "drift_mean")
+        assert (check.high, check.verdict, check.needed(pictures)) == (0.5, verdict, needed)
