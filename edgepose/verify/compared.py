@@ -138,7 +138,7 @@ def with_labels(data: Dataset, candidate: Predictions) -> Compared:
     persons = data.labelled
     if len(candidate.person_of) and (candidate.person_of >= 0).all():
         row_of = {int(person): row for row, person in enumerate(candidate.person_of)}
-        pairs = [(int(p), row_of[int(p)]) for p in persons if int(p) in row_of]
+        pairs = [(int(p), row_of[int(p)]) for p in persons]
     else:
         pairs = []
         for picture in range(pictures):
