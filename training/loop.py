@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from training.schedule import Budget, learning_rate
-from training.state import MovingAverage, constants, export_half, parameter_groups, save
+from training.state import (
+    MovingAverage,
+    constants,
+    export_half,
+    parameter_groups,
+    require_told_by_tensors,
+    save,
+)
 
 WEIGHT_DECAY = 0.05
 AVERAGE_DECAY = 0.998
@@ -47,9 +54,11 @@ class Training:
     """A network in training with its optimiser and its moving average, and the files of both.
 
     The state lies beside the output (.state); a second start with the same output goes on from there.
+    Errors: SystemExit for a network that its tensors do not describe.
     """
 
     def __init__(self, network: nn.Module, options: argparse.Namespace, *, clip: float) -> None:
+        require_told_by_tensors(network)
         torch.set_num_threads(options.threads)
         cv2.setNumThreads(1)
         self.device = torch.device(options.device)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from edgepose.models.checkpoint import is_batch_counter
+from edgepose.models.family import Source
+from edgepose.models.loading import build
+from edgepose.models.shapes import Shapes
 
 
 class MovingAverage:
@@ -53,6 +60,43 @@ def save(path: Path, content: dict[str, Any]) -> None:
 def constants(network: nn.Module) -> set[str]:
     """Return the names of tensors that training leaves alone, such as the places of bins."""
     return {name for name, _ in network.named_buffers() if "running_" not in name}
+
+
+def require_told_by_tensors(network: nn.Module) -> None:
+    """Refuse a network that its tensors, which are all that is stored, do not describe.
+
+    Such are an eps of batch normalisation or an exp_on_reg that a training configuration states: whoever
+    loads the stored file takes the usual ones. Errors: SystemExit.
+    """
+    tensors = {key: value for key, value in network.state_dict().items() if not is_batch_counter(key)}
+    shapes = Shapes({key: tuple(value.shape) for key, value in tensors.items()})
+    _, stored, _ = build(Source(tensors=tensors, shapes=shapes, meta={}, keypoints=None, input_hw=None))
+    usual = dict(_settings(stored))
+    for name, value in _settings(network):
+        if value != usual[name]:
+            raise SystemExit(
+                f"error: the network's {name} is {value}, as its training configuration states; "
+                f"the file that is written here would be read with {usual[name]}"
+            )
+
+
+def _settings(network: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Give what makes a network besides its tensors: its dimensions, and numbers and flags of its modules."""
+    for name, module in network.named_modules():
+        for key, value in vars(module).items():
+            if is_dataclass(value):
+                yield from _fields(key, value)
+            elif isinstance(value, (int, float)) and key != "training":
+                yield f"{name}.{key}", value
+
+
+def _fields(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    for field in fields(value):
+        member = getattr(value, field.name)
+        if is_dataclass(member):
+            yield from _fields(f"{name}.{field.name}", member)
+        else:
+            yield f"{name}.{field.name}", member
 
 
 def export_half(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any], *, exact: set[str]) -> None:

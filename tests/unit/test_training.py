@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import save, small_state
 
+from edgepose.models import load_model
+from edgepose.nets.rtmdet import Rtmdet
 from edgepose.synth.dataset import DatasetRequest, write_dataset
 
 
@@ -323,9 +327,10 @@ class TestLoop:
 
     @pytest.mark.parametrize("workers", ["0", "1"])
     def test_a_line_is_learnt_and_a_second_start_goes_on(
-        self, training: Any, tmp_path: Path, workers: str
+        self, training: Any, tmp_path: Path, workers: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         loop, output = training("loop"), tmp_path / "line.pth"
+        monkeypatch.setattr(loop, "require_told_by_tensors", lambda network: None)  # it is of no family
         steps = []
         # The second has twice the time, of which the first has spent its part.
         for minutes in ("0.03", "0.06"):
@@ -349,6 +354,24 @@ class TestLoop:
         assert float(stored["state_dict"]["bias"]) == pytest.approx(-1, abs=0.1)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["line.pth", "line.state"]
 
+    @pytest.mark.parametrize("eps", [1e-5, 1e-3])
+    def test_what_the_written_file_would_lose_is_refused(
+        self, training: Any, tmp_path: Path, eps: float
+    ) -> None:
+        """The file holds tensors alone, which show no eps."""
+        configuration = f"model = dict(backbone=dict(type='CSPNeXt', norm_cfg=dict(type='BN', eps={eps})))\n"
+        start = save(tmp_path / "start.pth", {"meta": {"cfg": configuration}, "state_dict": small_state(17)})
+        network = training("train_pose").prepare(start, [])
+        options = self.options(training, tmp_path / "out.pth")
+        if eps == 1e-3:
+            with pytest.raises(SystemExit, match=r"dims.backbone.eps is 0.001, .* would be read with 1e-05"):
+                training("loop").Training(network, options, clip=5.0)
+            return
+        training("loop").Training(network, options, clip=5.0)._keep()
+        pixels = torch.rand(1, 3, 64, 64)
+        found, wanted = (load_model(path).network(pixels)[0] for path in (tmp_path / "out.pth", start))
+        assert float((found - wanted).abs().max()) < 0.01 * float(wanted.abs().max())
+
     def test_processes_draw_other_batches(self, training: Any) -> None:
         sources, train_pose = training("sources"), training("train_pose")
         picture = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
@@ -364,6 +387,13 @@ class TestLoop:
 
 
 class TestState:
+    def test_tensors_tell_no_exp_on_reg(self, training: Any) -> None:
+        demo = load_model(Path(__file__).resolve().parents[2] / "demo" / "rtmdet-nano-demo.pth").network
+        told = training("state").require_told_by_tensors
+        told(training("train_detector").untrained(demo.dims))
+        with pytest.raises(SystemExit, match="exp_on_distances is True"):
+            told(Rtmdet(dataclasses.replace(demo.dims, exp_on_distances=True)))
+
     def test_half_precision_files_are_ordinary_checkpoints(self, training: Any, tmp_path: Path) -> None:
         state = training("state")
         network = torch.nn.BatchNorm1d(3)

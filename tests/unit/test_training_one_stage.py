@@ -19,7 +19,7 @@ from edgepose.nets.rtmo import Rtmo, RtmoDims
 def network() -> Rtmo:
     """Make a tiny RTMO network with its constants."""
     widths = (16, 16, 16, 32)
-    stages = tuple(StageDims(w, w // 2, 1, identity=True, spp=n == 3) for n, w in enumerate(widths))
+    stages = tuple(StageDims(w, w // 2, 1, identity=n < 3, spp=n == 3) for n, w in enumerate(widths))
     dims = RtmoDims(
         backbone=BackboneDims(stem_channels=(8,), stages=stages, separable=False, eps=1e-3),
         neck=HybridEncoderDims(
@@ -101,6 +101,13 @@ class TestLoss:
             )
             loss = one_stage.one_stage_loss(network, network(torch.zeros(1, 3, 64, 64)), nobody)
         assert 0 < float(loss) < 1  # 20 cells, each with a score near 0.01
+
+    def test_tensors_tell_no_padding_of_boxes(self, training: Any, network: Rtmo) -> None:
+        told = training("state").require_told_by_tensors
+        told(network)
+        network.head.dcc.box_padding = 1.5
+        with pytest.raises(SystemExit, match=r"head.dcc.box_padding is 1.5, .* read with 1.25"):
+            told(network)
 
     def test_forgetting_keeps_constants(self, training: Any, network: Rtmo) -> None:
         before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
