@@ -1,0 +1,201 @@
+"""`edgepose gate` and `edgepose baseline` without networks: commands, documents and files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from edgepose import writers
+from edgepose.cli.main import main
+from edgepose.hashing import sha256_json
+from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.verify import baseline_job
+from edgepose.verify.predictions import Predictions, predict
+
+MakeBundle = Callable[..., Path]
+POINTS = KEYPOINT_SETS["coco17"]
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give annotations of 24 pictures with a person each."""
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "images").mkdir()
+    annotations = []
+    for number in range(24):
+        image = np.random.default_rng(number).integers(0, 255, (60, 80, 3), np.uint8)
+        writers.write_picture(tmp_path / "images" / f"{number}.png", image)
+        places = np.linspace(10, 40, 17)
+        keypoints = np.stack([places, places + 2, np.full(17, 2)], axis=1).ravel().tolist()
+        annotations.append(
+            {
+                "id": 1 + number, "image_id": number, "category_id": 1, "area": 700.0,
+                "bbox": [8, 8, 36, 40], "keypoints": keypoints, "num_keypoints": 17,
+            }
+        )  # fmt: skip
+    document = {
+        "images": [{"id": n, "file_name": f"{n}.png"} for n in range(24)],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person", "keypoints": list(POINTS.keypoints)}],
+    }
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def command(labels: Path, *arguments: str | Path) -> int:
+    data = ["--data", str(labels), "--images", str(labels.parent / "images"), "--processes", "1"]
+    return main([*(str(argument) for argument in arguments), *data])
+
+
+@pytest.fixture
+def baseline(fake_bundle: MakeBundle, labelled: Path) -> Path:
+    """Give a recorded baseline of the stand-in."""
+    path = labelled.parent / "baseline.json"
+    assert command(labelled, "baseline", "record", fake_bundle("pose"), "-o", path) == 0
+    return path
+
+
+def resign(path: Path, edit: Callable[[dict[str, Any]], Any]) -> None:
+    document = json.loads(path.read_text())
+    edit(document)
+    del document["sha256"]
+    path.write_text(json.dumps({**document, "sha256": sha256_json(document)}))
+
+
+def test_a_baseline_is_sorted_and_repeats(
+    fake_bundle: MakeBundle, labelled: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = baseline.read_text()
+    assert command(labelled, "baseline", "record", fake_bundle("pose"), "-o", baseline) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert command(labelled, "baseline", "record", fake_bundle("pose"), "-o", baseline, "--force") == 0
+    assert baseline.read_text() == first
+    people = [json.loads(line.rstrip(",")) for line in first.splitlines() if line.startswith('  {"image_id"')]
+    assert [(person["image_id"], person["id"]) for person in people] == [(n, n + 1) for n in range(24)]
+    assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 0
+    assert "24 persons are the same" in capsys.readouterr().out
+
+
+def test_a_candidate_passes_against_bundle_and_baseline(
+    fake_bundle: MakeBundle, labelled: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fake_bundle("pose")
+    out = labelled.parent
+    files = ["--json", out / "g.json", "--junit", out / "g.xml", "--markdown", out / "g.md"]
+    files += ["--confidence", "0.5"]  # which 23 pictures suffice for
+    for reference in (bundle, baseline):
+        assert command(labelled, "gate", bundle, "--reference", reference, "--samples", "300", *files) == 0
+        assert "PASS: all" in capsys.readouterr().out
+        document = json.loads((out / "g.json").read_text())
+        assert document["reference"]["kind"] == ("bundle" if reference == bundle else "baseline")
+        assert document["verdict"] == "PASS" and document["exit_code"] == 0
+        suite = ElementTree.parse(out / "g.xml").getroot()
+        assert suite.attrib["failures"] == "0" and int(suite.attrib["tests"]) == len(document["checks"])
+        assert "Accuracy gate: PASS" in (out / "g.md").read_text()
+    more = ("--reference", bundle, "--baseline", baseline, "--json", out / "g.json")
+    assert command(labelled, "gate", bundle, *more, "--confidence", "0.5") == 0
+    # An equal bundle has no cause of a drift to name: there are too few pictures, that is all.
+    assert command(labelled, "gate", bundle, *more) == 11
+    document = json.loads((out / "g.json").read_text())
+    assert document["diagnosis"] == [] and "so few may lack the bad ones" in document["summary"]
+    assert "about 99 pictures would decide" in document["summary"]
+
+
+def test_a_candidate_fails_with_its_cause(
+    fake_bundle: MakeBundle, labelled: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shift(document: dict[str, Any]) -> None:
+        for person in document["persons"]:
+            person["keypoints"][3 * 16] -= 4.0  # the stand-in is sure of its last point most of all
+
+    resign(baseline, shift)
+    out = labelled.parent
+    files = ["--json", "-", "--junit", out / "g.xml", "--markdown", out / "g.md", "--confidence", "0.5"]
+    assert command(labelled, "gate", fake_bundle("pose"), "--reference", baseline, *files) == 10
+    document = json.loads(capsys.readouterr().out)
+    assert document["verdict"] == "FAIL" and document["exit_code"] == 10
+    assert document["diagnosis"][0]["cause"] == "joint_shift"
+    assert "right_ankle alone is moved by" in document["summary"]
+    failures = ElementTree.parse(out / "g.xml").getroot().findall(".//failure")
+    assert {failure.attrib["type"] for failure in failures} == {"FAIL"}
+    assert any("right_ankle alone" in (failure.text or "") for failure in failures)
+    assert "Accuracy gate: FAIL" in (out / "g.md").read_text()
+    assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 7
+    assert "24 keypoints differ" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda persons: persons[0]["keypoints"].__setitem__(2, 0.01), "1 of their scores"),
+        (lambda persons: persons[0]["keypoints"].__setitem__(0, 8.01), "1 keypoints differ"),
+        (lambda persons: persons[0]["box"].__setitem__(4, 0.125), "and 1 boxes"),
+        (lambda persons: persons[0]["box"].__setitem__(0, 8.25), "and 1 boxes"),
+        (lambda persons: persons.pop(), "1 are new"),
+    ],
+)
+def test_a_comparison_sees_scores_boxes_and_new_persons(
+    fake_bundle: MakeBundle,
+    labelled: Path,
+    baseline: Path,
+    capsys: pytest.CaptureFixture[str],
+    edit: Callable[[list[dict[str, Any]]], Any],
+    message: str,
+) -> None:
+    resign(baseline, lambda document: edit(document["persons"]))
+    assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 7
+    assert message in capsys.readouterr().err
+
+
+def test_a_comparison_runs_the_bundle_whatever_is_kept(
+    fake_bundle: MakeBundle, labelled: Path, baseline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Predictions] = []
+
+    def watched(*arguments: Any, **more: Any) -> Predictions:
+        runs.append(predict(*arguments, **more))
+        return runs[-1]
+
+    monkeypatch.setattr(baseline_job, "predict", watched)
+    assert command(labelled, "baseline", "compare", baseline, fake_bundle("pose")) == 0
+    assert [run.from_cache for run in runs] == [0]
+
+
+def test_other_bundles_data_and_schemas_are_refused(
+    fake_bundle: MakeBundle, labelled: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fake_bundle("pose")
+
+    def refused(message: str, code: int = 7, *more: str | Path) -> None:
+        assert command(labelled, "gate", bundle, "--reference", *(more or (baseline,))) == code
+        assert message in capsys.readouterr().err
+
+    kept = baseline.read_text()
+    baseline.write_text(kept.replace('"box":[8.0', '"box":[8.5', 1))
+    refused("was changed since it was recorded")
+    resign(baseline, lambda document: document.update(format_version=0))
+    refused("a baseline of an older schema, version 0")
+    resign(baseline, lambda document: document.update(format_version=2))
+    refused("a baseline of another schema, version 2")
+    baseline.write_text("{}")
+    refused("not a baseline", 2)
+    baseline.write_text(kept)
+    refused("is a baseline itself", 2, baseline, "--baseline", baseline)
+    refused("is a baseline, which holds no video", 2, baseline, "--video", labelled.parent / "a.mp4")
+    refused("a.mp4: no such file", 2, bundle, "--video", labelled.parent / "a.mp4")
+    refused("no such file", 2, labelled.parent / "none")
+    resign(baseline, lambda document: document["bundle"].update(digest="cd" * 32))
+    refused("of another digest: the bundle is abab", 7, bundle, "--baseline", baseline)
+    baseline.write_text(kept)
+    resign(baseline, lambda document: document["bundle"].update(preprocess_digest="cd" * 32))
+    refused("of another digest: its preprocessing", 7, bundle, "--baseline", baseline)
+    baseline.write_text(kept)
+    writers.write_picture(labelled.parent / "images" / "3.png", np.zeros((60, 80, 3), np.uint8))
+    refused("was recorded on other data")
