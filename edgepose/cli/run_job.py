@@ -111,6 +111,16 @@ def _open_pipeline(options: RunOptions) -> PosePipeline:
                 hint="--track, --smooth, --detect-every and --detect-delay are for videos and cameras",
             )
         track = False
+    elif track is False and (smooth or options.follows):
+        raise UsageError(
+            "--no-track leaves nobody to follow",
+            hint="leave it out, or --smooth, --detect-every and --detect-delay",
+        )
+    if options.detect_delay > options.detect_every:
+        raise UsageError(
+            f"--detect-delay {options.detect_delay} is more than --detect-every {options.detect_every}",
+            hint="give the detector as many frames between two of its runs, with --detect-every",
+        )
     if track is None:
         track = _can_track(options)
     return PosePipeline(

@@ -43,6 +43,12 @@ class TestBadInput:
     def test_missing_input(self) -> None:
         self.fails(self.tmp_path / "none.jpg", text="none.jpg: no such file or folder")
 
+    def test_settings_of_tracking_that_contradict_each_other(self) -> None:
+        source = video(self.tmp_path / "v.mp4")
+        self.fails(source, "--detect-delay", "3", text="--detect-delay 3 is more than --detect-every 1")
+        for more in (["--smooth"], ["--detect-every", "5"], ["--detect-every", "5", "--detect-delay", "1"]):
+            self.fails(source, "--no-track", *more, text="--no-track leaves nobody to follow")
+
     def test_empty_folder(self) -> None:
         (self.tmp_path / "in").mkdir()
         self.fails(self.tmp_path / "in", text="no pictures in this folder")
