@@ -18,7 +18,7 @@ def android() -> None:
     """
 
 
-@android.command()
+@android.command(short_help="Put bundles into the app's sources, or onto a phone.")
 @click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--assets",

@@ -71,7 +71,7 @@ def calibration_options(command: Any) -> Any:
 @calibration_options
 @click.option(
     "-o",
-    "--out",
+    "--output",
     "out_dir",
     metavar="DIR",
     default="bundles",

@@ -43,7 +43,7 @@ CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
 @calibration_options
 @click.option(
     "-o",
-    "--out",
+    "--output",
     "out_dir",
     metavar="DIR",
     default="bundles",

@@ -17,7 +17,7 @@ def setup() -> None:
     """
 
 
-@setup.command()
+@setup.command(short_help="Set up rknn-toolkit2 for --to rknn.")
 @click.option("--force", is_flag=True, help="Make it again, even where it is good.")
 def rknn(force: bool) -> None:
     """Set up rknn-toolkit2 for --to rknn: about 400 MB to download, 600 MB on the disk.

@@ -54,6 +54,20 @@ def test_help_is_quick_and_light(tmp_path: Path) -> None:
     assert not loaded & {"numpy", "cv2", "torch", "onnx", "openvino", "edgepose._core"}
 
 
+def test_commands_name_alike_what_is_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where results go is -o or --output, and every command of a list is told in one whole line."""
+    for name in frame.COMMANDS:
+        command = frame.cli.get_command(click.Context(frame.cli), name)
+        children = command.commands if isinstance(command, click.Group) else {}
+        for each in (command, *children.values()):
+            assert each is not None
+            for parameter in each.params:
+                assert "-o" not in parameter.opts or "--output" in parameter.opts, (name, parameter.opts)
+        assert frame.main([name, "--help"]) == 0
+        listed = capsys.readouterr().out.partition("Commands:")[2]
+        assert bool(listed) == bool(children) and "..." not in listed
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert frame.main(["--version"]) == 0
     assert capsys.readouterr().out == f"edgepose {__version__}\n"
