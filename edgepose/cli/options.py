@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,3 +51,18 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
         if path.exists() and not path.is_file():
             continue  # a device or a pipe may take several
         taken[real] = path
+
+
+def check_output_folder(folder: Path, bundle: Path) -> None:
+    """Refuse a folder for results that cannot be made, or that lies in the bundle. Errors: UsageError.
+
+    A bundle with another file or folder in it is refused from then on.
+    """
+    above = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
+    if above is not None and not above.is_dir():
+        raise UsageError(f"{above}: is no folder", hint="-o names the folder for the results")
+    real = real_path(folder)
+    if real_path(bundle) in (real, *real.parents):
+        raise UsageError(
+            f"{folder}: the results would lie in the bundle {bundle}", hint="choose another folder with -o"
+        )

@@ -19,6 +19,7 @@ import numpy as np
 from edgepose import __version__, interrupts, log
 from edgepose.background import Background
 from edgepose.bundle.manifest import MANIFEST_NAME
+from edgepose.cli.options import check_output_folder
 from edgepose.coco_json import CocoResults, open_results
 from edgepose.draw import ColorBy, draw_box, draw_poses, person_color
 from edgepose.errors import UsageError
@@ -86,6 +87,7 @@ def run_job(options: RunOptions) -> None:
             )
         source = open_source(options.target)
         folder = options.output or Path("edgepose-run") / source.name
+        check_output_folder(folder, options.bundle)
         with _output_folder(folder):
             job = _Job(options, pipeline, source, boxes, folder)
             summary = job.run()

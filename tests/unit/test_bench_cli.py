@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ def test_a_failed_run_leaves_no_empty_folder(bench: Path, monkeypatch: pytest.Mo
     bench.mkdir(parents=True)
     assert run(bench, "--resume") == 2
     assert bench.is_dir()  # it was there before
+
+
+def test_results_have_a_folder_outside_the_bundle(
+    bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = shutil.copytree(POSE, tmp_path / "bundle")
+    (tmp_path / "file").touch()
+    for out, text in (
+        (bundle / "results", "the results would lie in the bundle"),
+        (tmp_path / "file", "is no folder"),
+    ):
+        assert main(["bench", str(bundle), "--device", "test", "-o", str(out)]) == 2
+        assert f"error: {out}: {text}" in capsys.readouterr().err
+    assert not (bundle / "results").exists()
 
 
 def test_a_broken_profile_costs_the_others_of_all_nothing(

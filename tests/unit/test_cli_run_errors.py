@@ -114,12 +114,6 @@ class TestBadInput:
         source = video(self.tmp_path / "v.mp4")
         self.fails(source, "--boxes", str(boxes), text="names no frame of this input")
 
-    def test_output_below_a_file(self) -> None:
-        (self.tmp_path / "file").write_text("x")
-        source = picture(self.tmp_path / "a.jpg")
-        assert main(["run", str(self.bundle), str(source), "-o", str(self.tmp_path / "file" / "sub")]) == 3
-        assert "file" in self.capsys.readouterr().err
-
     def test_output_that_cannot_be_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
         source = picture(self.tmp_path / "a.jpg")
 
@@ -128,6 +122,27 @@ class TestBadInput:
 
         monkeypatch.setattr(Path, "mkdir", refuse)
         self.fails(source, code=3, text="Permission denied")
+
+    def test_an_output_that_is_no_folder(self) -> None:
+        source = picture(self.tmp_path / "a.png")
+        (self.tmp_path / "file").write_text("mine")
+        for out in (self.tmp_path / "file", self.tmp_path / "file" / "deeper"):
+            assert main(["run", str(self.bundle), str(source), "-o", str(out)]) == 2
+            assert self.capsys.readouterr().err.startswith(f"error: {self.tmp_path / 'file'}: is no folder\n")
+        assert (self.tmp_path / "file").read_text() == "mine"
+
+    def test_results_in_the_bundle(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They would make it one with other files than it lists."""
+        before = sorted(self.bundle.iterdir())
+        source = picture(self.tmp_path / "a.png")
+        (self.tmp_path / "link").symlink_to(self.bundle)
+        for out in (self.bundle, self.bundle / "out", self.tmp_path / "link"):
+            assert main(["run", str(self.bundle), str(source), "-o", str(out)]) == 2
+            assert f"error: {out}: the results would lie in the bundle" in self.capsys.readouterr().err
+        monkeypatch.chdir(self.bundle)
+        assert main(["run", ".", str(source)]) == 2
+        assert "error: edgepose-run/a: the results would lie in the bundle ." in self.capsys.readouterr().err
+        assert sorted(self.bundle.iterdir()) == before
 
     def test_an_output_folder_without_write_permission(self) -> None:
         if os.geteuid() == 0:
