@@ -16,7 +16,7 @@ from typing import Any
 from edgepose.bundle.manifest import MANIFEST_NAME, encode
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
-from edgepose.paths import usual_mode
+from edgepose.paths import real_path, usual_mode
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -27,6 +27,9 @@ def refuse_existing(target: Path, *, force: bool) -> None:
     above = next((path for path in target.parents if os.path.lexists(path)), None)
     if above is not None and not above.is_dir():
         raise UsageError(f"{above} is no folder", hint="-o names the folder for the bundles")
+    inside = next((path for path in real_path(target).parents if (path / MANIFEST_NAME).is_file()), None)
+    if inside is not None:  # with another folder in it no command would take it any more
+        raise UsageError(f"{inside} is a bundle", hint="-o names the folder for the bundles: give another")
     if not os.path.lexists(target):
         return
     if not force:

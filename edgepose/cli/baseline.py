@@ -61,11 +61,13 @@ def record(
 
     The file is sorted, one person a line, so that a change can be reviewed.
     """
+    from edgepose.cli.options import check_outputs
     from edgepose.errors import UsageError
     from edgepose.verify.baseline import encode_baseline
     from edgepose.verify.baseline_job import recorded_baseline
     from edgepose.writers import write_text
 
+    check_outputs({"-o": output}, (bundle, data))
     if output.exists() and not force:
         raise UsageError(f"{output} exists already", hint="give another -o, or --force to replace it")
     members, dataset, found = recorded_baseline(

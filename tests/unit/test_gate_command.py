@@ -83,6 +83,25 @@ def test_a_baseline_is_sorted_and_repeats(
     assert "24 persons are the same" in capsys.readouterr().out
 
 
+def test_a_baseline_replaces_no_input_and_is_refused_before_the_work(
+    fake_bundle: MakeBundle,
+    labelled: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bundle, labels = fake_bundle("pose"), labelled.read_text()
+    monkeypatch.setattr(baseline_job, "predict", None)
+    for path, text in (
+        (labelled, "-o would overwrite the input"),
+        (bundle / "baseline.json", "-o would write into a bundle"),
+        (labelled.parent / "none" / "baseline.json", "there is no folder"),
+        (labelled.parent, "is a folder"),
+    ):
+        assert command(labelled, "baseline", "record", bundle, "-o", path, "--force") == 2
+        assert f"error: {path}: {text}" in capsys.readouterr().err
+    assert labelled.read_text() == labels and not (bundle / "baseline.json").exists()
+
+
 def test_a_candidate_passes_against_bundle_and_baseline(
     fake_bundle: MakeBundle, labelled: Path, baseline: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -193,6 +193,14 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
         pack.refuse_existing(tmp_path / "file" / "sub" / "bundle", force=False)
 
 
+def test_a_bundle_is_no_folder_for_bundles(tmp_path: Path) -> None:
+    with _stage(tmp_path / "bundle") as staged:
+        staged.publish()
+    for target in (tmp_path / "bundle" / "other", tmp_path / "bundle" / "deeper" / "other"):
+        with pytest.raises(UsageError, match="bundle is a bundle"):
+            pack.refuse_existing(target, force=True)
+
+
 def test_an_existing_bundle_is_refused_without_force(tmp_path: Path) -> None:
     with _stage(tmp_path / "bundle") as staged:
         staged.publish()
