@@ -38,7 +38,7 @@ def summary_of(
         seen = " and ".join(dict.fromkeys(_what_was_seen(check, pictures) for check in decision.checks))
         return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}"
     worst = bad[0]
-    rest = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+    rest = f", and {len(bad) - 1} more check{'s' * (len(bad) > 2)}" if len(bad) > 1 else ""
     cause = f"; {causes[0]['message']}" if causes else ""
     if verdict == "FAIL":
         return (
