@@ -195,10 +195,16 @@ def read_keypoint_file(path: Path) -> KeypointSet:
     known = ", ".join(KEYPOINT_SETS)
     try:
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"{path}: no known set of keypoints, and no such file",
+            hint=f"give one of {known}, or a file: docs/add-a-model.md",
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UsageError(
-            f"{path}: cannot be read as a keypoint file: {reason}", hint=f"or one of {known}"
+            f"{path}: cannot be read as a keypoint file: {reason}",
+            hint=f"give a JSON file, or one of {known}",
         ) from error
     try:
         document = json.loads(text)

@@ -141,11 +141,11 @@ def choose_input_hw(source: Source, usual_side: int) -> tuple[tuple[int, int], l
     usual = (usual_side, usual_side)
     stated = stated_input_hw(source.meta)
     chosen, notes = source.input_hw or stated or usual, []
-    size = f"{chosen[1]}x{chosen[0]}"
+    size = f"{chosen[0]}x{chosen[1]}"
     if source.input_hw is None and stated is None:
         notes.append(f"input size assumed {size}: the checkpoint does not state it")
     elif source.input_hw is None and stated != usual:
-        notes.append(f"input size {size} (width x height) as the training configuration has it")
+        notes.append(f"input size {size} (height x width) as the training configuration has it")
     check_input_hw(chosen)
     return chosen, notes
 
@@ -154,12 +154,12 @@ def check_input_hw(input_hw: tuple[int, int], *, multiple: int = 32) -> None:
     """Refuse an input size that the strides do not divide, or that no device runs. Errors: UsageError."""
     if max(input_hw) > MAX_INPUT_SIDE_PX:
         raise UsageError(
-            f"the input size {input_hw[1]}x{input_hw[0]} (width x height) is over the limit of "
+            f"the input size {input_hw[0]}x{input_hw[1]} (height x width) is over the limit of "
             f"{MAX_INPUT_SIDE_PX} pixels a side",
             hint="choose a smaller one, for example 640x640",
         )
     if min(input_hw) <= 0 or any(side % multiple for side in input_hw):
         raise UsageError(
-            f"the input size {input_hw[1]}x{input_hw[0]} (width x height) is not divisible by {multiple}",
+            f"the input size {input_hw[0]}x{input_hw[1]} (height x width) is not divisible by {multiple}",
             hint=f"choose multiples of {multiple}, for example 320x320 or 640x640",
         )

@@ -129,8 +129,8 @@ def check_requested_input(source: Source, input_hw: tuple[int, int]) -> None:
     """Refuse another input size than the head was trained for. Errors: UsageError."""
     if source.input_hw is not None and tuple(source.input_hw) != input_hw:
         raise UsageError(
-            f"this network takes {input_hw[1]}x{input_hw[0]} pixels (width x height), not "
-            f"{source.input_hw[1]}x{source.input_hw[0]}",
+            f"this network takes {input_hw[0]}x{input_hw[1]} pixels (height x width), not "
+            f"{source.input_hw[0]}x{source.input_hw[1]}",
             hint="the input size of a SimCC network is fixed by its training; leave the option out",
         )
 

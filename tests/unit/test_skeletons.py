@@ -232,7 +232,7 @@ def test_bad_files(document: Any, part: str, tmp_path: Path) -> None:
 
 
 def test_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be read") as caught:
+    with pytest.raises(UsageError, match="no such file") as caught:
         keypoints_argument(str(tmp_path / "none.json"))
     assert caught.value.hint is not None and "halpe26" in caught.value.hint
     with pytest.raises(UsageError, match="cannot be read"):
@@ -243,3 +243,13 @@ def test_unreadable_files(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match="not UTF-8"):
         read_keypoint_file(tmp_path / "b.json")
+
+
+def test_an_unknown_name_of_keypoints(tmp_path: Path) -> None:
+    for text, message, hint in (
+        ("coco18", "coco18: no known set of keypoints, and no such file", "give one of coco17, halpe26, "),
+        (str(tmp_path), "cannot be read as a keypoint file: Is a directory", "give a JSON file, or one of "),
+    ):
+        with pytest.raises(UsageError, match=message) as caught:
+            keypoints_argument(text)
+        assert caught.value.hint and caught.value.hint.startswith(hint)

@@ -115,7 +115,7 @@ def test_the_stated_input_size_is_taken(
     path = checkpoint(tmp_path / "a.pth", kind, old, new)
     model = load_model(path)
     assert model.spec.preprocess.input_hw == hw
-    stated = f"input size {hw[1]}x{hw[0]} (width x height) as the training configuration has it"
+    stated = f"input size {hw[0]}x{hw[1]} (height x width) as the training configuration has it"
     assert (stated in model.notes) == (hw != (640, 640))
     assert load_model(path, input_hw=(320, 320)).spec.preprocess.input_hw == (320, 320)
 
@@ -130,7 +130,7 @@ def test_a_pipelines_input_size_is_the_detectors(tmp_path: Path) -> None:
 
 def test_a_stated_input_size_that_no_network_takes_is_refused(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "a.pth", "one", "input_size=(640, 640)", "input_size=(600, 600)")
-    refused(path, "the input size 600x600 (width x height) is not divisible by 32", kind=UsageError)
+    refused(path, "the input size 600x600 (height x width) is not divisible by 32", kind=UsageError)
     path = checkpoint(tmp_path / "a.pth", "one", "input_size=(640, 640)", "input_size=(640, -1)")
     refused(path, "BottomupResize.input_size of its training configuration is [640, -1]")
 
