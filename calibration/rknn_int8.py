@@ -206,15 +206,10 @@ class RknnQuantiser:
         return str(dataset)
 
     def _run(self, job: Mapping[str, Any]) -> client.Answer:
-        children = Children()
-        try:
-            return client.run_job(
-                {**job, "soc": self._soc.name, "output_names": list(self._artifact.spec.output_names)},
-                title=f"{self._artifact.spec.name} for {self._soc.name}",
-                environment=self._environment,
-                work_dir=self._folder,
-                children=children,
-            )
-        except BaseException:
-            children.kill()
-            raise
+        return client.run_job(
+            {**job, "soc": self._soc.name, "output_names": list(self._artifact.spec.output_names)},
+            title=f"{self._artifact.spec.name} for {self._soc.name}",
+            environment=self._environment,
+            work_dir=self._folder,
+            children=Children(),
+        )

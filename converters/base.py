@@ -49,7 +49,8 @@ class Children:
     def run(self, argv: Sequence[str], *, cwd: Path, timeout_s: float | None = None) -> tuple[int, str]:
         """Run a program to its end; return its exit status and all that it wrote.
 
-        Errors: OSError; subprocess.TimeoutExpired, with what was written so far, after ending the program.
+        An interrupt ends the program. Errors: OSError; subprocess.TimeoutExpired, with what was written so
+        far, after ending the program.
         """
         with self._lock:
             if self._closed:
@@ -72,6 +73,10 @@ class Children:
             _end(child)
             output, _ = child.communicate()
             raise subprocess.TimeoutExpired(list(argv), timeout_s or 0.0, output=output) from None
+        except BaseException:
+            _end(child)
+            child.communicate()
+            raise
         finally:
             with self._lock:
                 self._running.discard(child)

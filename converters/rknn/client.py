@@ -90,25 +90,30 @@ def run_job(
         found = dict(result.get("found", {}))
     except FileNotFoundError:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
+        reason = _error_line(text) or _last_line(text)
         raise ConversionError(
-            f"{title}: rknn-toolkit2 crashed ({how}): {_reason(text)}", hint=_log_hint(kept)
+            f"{title}: rknn-toolkit2 crashed ({how}): {reason}", hint=_log_hint(kept)
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConversionError(f"{title}: rknn-toolkit2's result cannot be read: {error}") from error
     if not ok:
-        reason = _reason(text) or result.get("message", "no reason given")
+        reason = _error_line(text) or result.get("message") or _last_line(text)
         raise ConversionError(f"{title}: rknn-toolkit2 failed in {step}: {reason}", hint=_log_hint(kept))
     return Answer(seconds, found, text, kept)
 
 
-def _reason(text: str) -> str:
-    """Return the toolkit's first line of an error, or the last line of all."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for line in lines:
-        match = _ERROR_LINE.match(line)
+def _error_line(text: str) -> str | None:
+    """Return the toolkit's first line of an error."""
+    for line in text.splitlines():
+        match = _ERROR_LINE.match(line.strip())
         if match and match[1].strip() not in _NO_ERRORS:
             return match[1].strip()
-    return lines[-1] if lines else "it wrote nothing"
+    return None
+
+
+def _last_line(text: str) -> str:
+    lines = text.split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
 
 
 def _keep(title: str, text: str) -> Path | None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +89,11 @@ def test_a_good_answer_is_read_and_its_log_kept(run: Any) -> None:
             'echo \'{"ok": false, "step": "build", "seconds": {}}\' > $4',
             "failed in build: build: no",
         ),
+        (
+            "echo 'I rknn building ...';"
+            'echo \'{"ok": false, "step": "build", "seconds": {}, "message": "build answered -1"}\' > $4',
+            "failed in build: build answered -1",
+        ),
     ],
 )
 def test_every_failure_is_named_with_its_log(run: Any, script: str, words: str) -> None:
@@ -111,6 +120,22 @@ def test_a_toolkit_that_hangs_is_ended(run: Any, tmp_path: Path, monkeypatch: py
         monkeypatch.setenv(client.TIMEOUT_VARIABLE, wrong)
         with pytest.raises(ConfigurationError, match=client.TIMEOUT_VARIABLE):
             run("true")
+
+
+def test_a_toolkit_whose_run_is_interrupted_is_ended(run: Any, tmp_path: Path) -> None:
+    """A calibration runs it in the main thread, where a signal arrives in the middle of waiting for it."""
+    process = tmp_path / "process"
+
+    def interrupt() -> None:
+        while not process.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(f"echo $$ > {process}.tmp; mv {process}.tmp {process}; sleep 300")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(process.read_text()), 0)
 
 
 def test_old_logs_are_removed(run: Any, tmp_path: Path) -> None:
