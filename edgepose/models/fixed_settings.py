@@ -51,8 +51,9 @@ _OTHERS = (
     _Only("bbox_head.anchor_generator.offset", (0,), 0.5),
     _Only("bbox_head.anchor_generator.strides", ([8, 16, 32],), [8, 16, 32]),
 )
-# Their head is built with ReLU where it is given no gau_cfg.
+# Built with ReLU: these heads where they are given no gau_cfg, this neck where encoder_cfg has no ffn_cfg.
 _RELU_HEADS = ("RTMCCHead", "RTMWHead", "RTMW3DHead")
+_RELU_NECK = "HybridEncoder"
 # Of (channels in, channels out, blocks, add_identity, use_spp) the two that no tensor shows, by stage.
 _STAGE_FLAGS = [[True, False], [True, False], [True, False], [False, True]]
 _HINT = "only networks that are built like the official ones can be converted"
@@ -71,6 +72,10 @@ def check_settings(meta: Mapping[str, Any]) -> None:
     head = settings.get("head")
     if isinstance(head, Mapping) and _kind(head) in _RELU_HEADS and "gau_cfg" not in head:
         _refuse_activation("ReLU", _ACTIVATIONS[4])
+    neck = settings.get("neck")
+    encoder = neck.get("encoder_cfg", {}) if isinstance(neck, Mapping) and _kind(neck) == _RELU_NECK else None
+    if isinstance(encoder, Mapping) and "ffn_cfg" not in encoder:
+        _refuse_activation("ReLU", _ACTIVATIONS[2])
     for only in _OTHERS:
         value = _found(settings, only)
         if value is not UNKNOWN and value not in only.built:

@@ -212,6 +212,8 @@ def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> Non
         ("one", "pos_enc='add'", "pos_enc='rope'", ["dcc_cfg.gau_cfg.pos_enc = rope; only add"]),
         ("one", "num_heads=8", "num_heads=4", ["num_heads = 4; only 8"]),
         ("one", "act_cfg=dict(type='GELU')", "", ["activation 'ReLU'", "only GELU"]),
+        ("one", ", ffn_cfg=dict(act_cfg=dict(type='GELU'))", "", ["activation 'ReLU'", "only GELU"]),
+        ("one", "encoder_cfg", "unknown_cfg", ["activation 'ReLU' (neck.encoder_cfg.ffn_cfg.act_cfg)"]),
         ("one", "nms_thr=0.65", "nms_thr='0.65'", ["model.test_cfg.nms_thr", "from 0 to 1"]),
         ("one", "type='BottomupResize'", "type='BottomupResize', resize_mode='expand'", ["mode = expand"]),
     ],
