@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
-from edgepose import log
+from edgepose import interrupts, log
 from edgepose.artifact import Artifact, Precision
 from edgepose.errors import ConfigurationError, ConversionError, UsageError
 from edgepose.extras import PACKAGES, missing_package
@@ -52,6 +52,24 @@ class Children:
         An interrupt ends the program. Errors: OSError; subprocess.TimeoutExpired, with what was written so
         far, after ending the program.
         """
+        child = None
+        try:
+            # An interrupt in the middle of a start would leave a program that nobody knows of.
+            with interrupts.deferred():
+                child = self._started(argv, cwd)
+            output, _ = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise subprocess.TimeoutExpired(list(argv), timeout_s or 0.0, output=_ended(child)) from None
+        except BaseException:
+            _ended(child)
+            raise
+        finally:
+            if child is not None:
+                with self._lock:
+                    self._running.discard(child)
+        return child.returncode, output
+
+    def _started(self, argv: Sequence[str], cwd: Path) -> subprocess.Popen[str]:
         with self._lock:
             if self._closed:
                 raise ConversionError("the conversion was interrupted")
@@ -67,20 +85,7 @@ class Children:
                 start_new_session=True,
             )
             self._running.add(child)
-        try:
-            output, _ = child.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            _end(child)
-            output, _ = child.communicate()
-            raise subprocess.TimeoutExpired(list(argv), timeout_s or 0.0, output=output) from None
-        except BaseException:
-            _end(child)
-            child.communicate()
-            raise
-        finally:
-            with self._lock:
-                self._running.discard(child)
-        return child.returncode, output
+        return child
 
     def kill(self) -> None:
         """End every running program, and refuse new ones."""
@@ -88,6 +93,14 @@ class Children:
             self._closed = True
             for child in self._running:
                 _end(child)
+
+
+def _ended(child: subprocess.Popen[str] | None) -> str:
+    """End a program, if it was started; return what it wrote."""
+    if child is None:
+        return ""
+    _end(child)
+    return child.communicate()[0]
 
 
 def _end(child: subprocess.Popen[str]) -> None:

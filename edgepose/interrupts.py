@@ -13,6 +13,7 @@ _RETRY_SECONDS = 0.05
 
 _caught: int | None = None
 _deferrals = 0
+_counting = threading.Lock()
 _retry: threading.Timer | None = None
 
 
@@ -46,13 +47,17 @@ def answered() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Hold a signal back until the block is done: for libraries whose C++ calls Python and can't unwind."""
+    """Hold a signal back until the block is done: for libraries whose C++ calls Python and can't unwind,
+    and for what must not be left half done.
+    """
     global _deferrals
-    _deferrals += 1
+    with _counting:
+        _deferrals += 1
     try:
         yield
     finally:
-        _deferrals -= 1
+        with _counting:
+            _deferrals -= 1
 
 
 def caught() -> int | None:

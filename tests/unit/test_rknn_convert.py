@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgepose import interrupts
 from edgepose.calibration.rknn_int8 import RknnCalibrator
 from edgepose.converters.base import Children
 from edgepose.converters.rknn import client, graph, preflight
@@ -132,7 +133,7 @@ def test_a_toolkit_whose_run_is_interrupted_is_ended(run: Any, tmp_path: Path) -
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupts.answered(), pytest.raises(KeyboardInterrupt):
         run(f"echo $$ > {process}.tmp; mv {process}.tmp {process}; sleep 300")
     with pytest.raises(ProcessLookupError):
         os.kill(int(process.read_text()), 0)
