@@ -81,12 +81,19 @@ def test_who_is_invented_in_a_picture_of_nobody_is_refused(bundles_v1: Path) -> 
     assert caught.value.stages[0].recall == 1
 
 
-@pytest.mark.parametrize(("before", "after"), [(0.29, 0.31), (0.31, 0.29), (0.29, 0.34), (0.281, 0.33)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(0.29, 0.31), (0.31, 0.29), (0.29, 0.34), (0.281, 0.33), (0.25, 0.31)]
+)
 def test_a_person_about_the_threshold_is_neither_false_nor_lost(
     bundles_v1: Path, before: float, after: float
 ) -> None:
     result = compared(bundles_v1, people(*TWO, (0, 2, before)), people(*TWO, (0, 2, after)))
     assert (result.recall, result.false_boxes, result.max_px) == (1, 0, 0)
+
+
+def test_a_person_whom_the_reference_hardly_sees_is_false(bundles_v1: Path) -> None:
+    with pytest.raises(ParityError, match=r"false boxes: 20\.0% "):
+        compared(bundles_v1, people(*TWO, (0, 2, 0.25)), people(*TWO, (0, 2, 0.5)))
 
 
 def test_networks_that_find_nobody_are_told_apart_by_their_outputs_alone(bundles_v1: Path) -> None:

@@ -29,7 +29,14 @@ OFFSETS = [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
 def _focus_graph(
-    offsets: list[tuple[int, int]], *, kernel: int = 3, stride: int = 1, step: int = 2, group: int = 1
+    offsets: list[tuple[int, int]],
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    step: int = 2,
+    group: int = 1,
+    end: int = np.iinfo(np.int64).max,
+    last_source: str = "input",
 ) -> Any:
     """Make a graph: four slices of the input, joined, then a convolution with a bias."""
     from onnx import TensorProto, helper, numpy_helper
@@ -39,14 +46,15 @@ def _focus_graph(
     constants = {
         "weight": weight,
         "bias": random.standard_normal(8).astype(np.float32),
-        "ends": np.array([np.iinfo(np.int64).max] * 2),
+        "ends": np.array([end] * 2),
         "axes": np.array([2, 3]),
         "steps": np.array([step, step]),
     }
     nodes = []
     for index, offset in enumerate(offsets):
         constants[f"starts{index}"] = np.array(offset)
-        inputs = ["input", f"starts{index}", "ends", "axes", "steps"]
+        source = last_source if index == len(offsets) - 1 else "input"
+        inputs = [source, f"starts{index}", "ends", "axes", "steps"]
         nodes.append(helper.make_node("Slice", inputs, [f"part{index}"]))
     nodes.append(helper.make_node("Concat", [f"part{i}" for i in range(len(offsets))], ["joined"], axis=1))
     pad = kernel // 2
@@ -94,6 +102,8 @@ def test_slices_and_convolution_become_one_equal_convolution(
         {"offsets": OFFSETS, "step": 1},
         {"offsets": OFFSETS, "group": 2},
         {"offsets": [(0, 0), (2, 0), (0, 1), (1, 1)]},
+        {"offsets": OFFSETS, "end": 14},
+        {"offsets": OFFSETS, "last_source": "another"},
     ],
 )
 def test_anything_else_is_left_alone(options: dict[str, Any]) -> None:

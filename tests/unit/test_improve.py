@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepose.artifact import Artifact, KeypointSet, ModelSpec, Preprocess, SimccHead
-from edgepose.calibration import ncnn_activations
+from edgepose.calibration import improve, ncnn_activations
 from edgepose.calibration.improve import IntegerLayer, quantise_layer
 from edgepose.calibration.ncnn_activations import ActivationStatistics, WheelNetwork, collect
 from edgepose.calibration.ncnn_int8 import layers_of, quantise
@@ -143,6 +143,45 @@ def measured(artifact: Artifact, statistics: ActivationStatistics, plan: Plan) -
         layers_of(artifact)[0], statistics.blobs["mid"], plan, patches=statistics.patches["conv"]
     )
     return float("inf") if layer.error is None else layer.error
+
+
+@pytest.mark.parametrize("reads_input", [False, True])
+def test_the_networks_own_input_is_not_shifted(tmp_path: Path, reads_input: bool) -> None:
+    """ncnn would scale it in place, in memory that is not its own."""
+    artifact = network(tmp_path, 3, 1, 1)
+    statistics = collect(artifact, swish_samples(12))
+    layer = dataclasses.replace(layers_of(artifact)[0], reads_input=reads_input)
+    plan = dataclasses.replace(PLAIN, zero_points=True, equalisation=True)
+    made = quantise_layer(layer, statistics.blobs["mid"], plan, patches=statistics.patches["conv"])
+    assert (made.zero_point == 0) == reads_input
+    assert ("zero_point" in made.steps) == (not reads_input)
+
+
+@pytest.mark.parametrize(
+    ("step", "share", "kept"),
+    [
+        ("zero_point", 0.79, True),
+        ("zero_point", 0.81, False),  # it costs a pass over the input
+        ("equalisation", 0.79, True),
+        ("equalisation", 0.81, False),  # the ranges of single channels are hardly known
+        ("rounding", 0.99, True),
+        ("rounding", 1.0, False),
+        ("bias_correction", 0.99, True),
+        ("bias_correction", 1.0, False),
+    ],
+)
+def test_a_step_is_kept_where_it_gains_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, share: float, kept: bool
+) -> None:
+    artifact = network(tmp_path, 1, 1, 0)
+    statistics = collect(artifact, swish_samples(12))
+    errors = iter([0.5, 0.5 * share])
+    monkeypatch.setattr(improve._Search, "_error", lambda self, candidate: next(errors))
+    plan = dataclasses.replace(PLAIN, **{step.replace("zero_point", "zero_points"): True})
+    layer = layers_of(artifact)[0]
+    made = quantise_layer(layer, statistics.blobs["mid"], plan, patches=statistics.patches["conv"])
+    assert made.steps == ((step,) if kept else ())
+    assert made.error == (0.5 * share if kept else 0.5)
 
 
 def test_few_columns_leave_plain_rounding(tmp_path: Path) -> None:

@@ -64,3 +64,41 @@ def test_other_sizes_that_vary_stay() -> None:
     model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs))
     assert write_shapes_out(model) == 0
     assert [node.op_type for node in model.graph.node] == ["Shape", "Reshape"]
+
+
+def _constant(name: str, *values: int) -> object:
+    return onnx.numpy_helper.from_array(np.array(values, np.int64), name)
+
+
+@pytest.mark.parametrize("kind", ["the batch last", "every other size", "the batch twice"])
+def test_what_is_written_out_is_what_was_computed(kind: str) -> None:
+    """A 0 copies the first size of the data, and -1 can stand once."""
+    from onnx import TensorProto, helper
+
+    constants = [_constant("start", 0), _constant("end", 4), _constant("axis", 0), _constant("step", 2)]
+    constants += [_constant("six", 6), _constant("all", -1)]
+    nodes = [helper.make_node("Shape", ["x"], ["sizes"])]
+    if kind == "the batch last":
+        nodes.append(helper.make_node("Transpose", ["x"], ["data"], perm=[1, 2, 3, 0]))
+        nodes.append(helper.make_node("Reshape", ["data", "sizes"], ["out"]))
+    elif kind == "every other size":
+        nodes.append(helper.make_node("Slice", ["sizes", "start", "end", "axis", "step"], ["two"]))
+        nodes.append(helper.make_node("Concat", ["two", "six"], ["three"], axis=0))
+        nodes.append(helper.make_node("Reshape", ["x", "three"], ["out"]))
+    else:
+        nodes.append(helper.make_node("Flatten", ["x"], ["rows"], axis=1))
+        nodes.append(helper.make_node("Transpose", ["rows"], ["columns"], perm=[1, 0]))
+        nodes.append(helper.make_node("MatMul", ["rows", "columns"], ["square"]))
+        nodes.append(helper.make_node("Shape", ["square"], ["sides"]))
+        nodes.append(helper.make_node("Reshape", ["square", "all"], ["line"]))
+        nodes.append(helper.make_node("Reshape", ["line", "sides"], ["out"]))
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2, 4, 3])]
+    outputs = [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    old = ort.InferenceSession(model.SerializeToString())
+    write_shapes_out(model)
+    new = ort.InferenceSession(model.SerializeToString())
+    for batch in (1, 3):
+        x = np.random.default_rng(batch).standard_normal((batch, 2, 4, 3)).astype(np.float32)
+        assert np.array_equal(new.run(None, {"x": x})[0], old.run(None, {"x": x})[0])

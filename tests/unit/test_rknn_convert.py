@@ -211,16 +211,18 @@ def test_the_preflight_names_nodes() -> None:
     nodes = [
         helper.make_node("Transpose", ["x"], ["t"], name="turn", perm=[0, 1, 3, 2]),
         helper.make_node("NonMaxSuppression", ["t"], ["n"], name="nms"),
+        helper.make_node("Conv", ["t"], ["c"], name="other", domain="com.example"),
         _pool(7),
     ]
     soc = SOCS["rk3566"]
     findings = preflight.check(_model(nodes, opset=20, dims=("n", 2, 16, 16)), soc)
-    assert [finding.refused for finding in findings] == [True] * 4 + [False]
+    assert [finding.refused for finding in findings] == [True] * 5 + [False]
     text = preflight.refusal(findings) or ""
     for words in (
         "opset 20",
         "input x: the compiler takes no dynamic shape",
         "NonMaxSuppression nms",
+        "Conv other",
         "pool7",
     ):
         assert words in text
