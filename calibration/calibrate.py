@@ -18,7 +18,7 @@ from edgepose.bundle.manifest import MANIFEST_NAME, is_valid_name, lineage_membe
 from edgepose.bundle.pack import refuse_existing, stage_bundle
 from edgepose.calibration.base import Calibrator, calibrator
 from edgepose.calibration.from_bundle import artifact_of
-from edgepose.calibration.network import MODES, CalibratedNetwork, Mode, calibrate_network
+from edgepose.calibration.network import MODES, CalibratedNetwork, Mode, calibrate_network, other_way
 from edgepose.calibration.pictures import CalibrationPicture, digests, read_pictures
 from edgepose.calibration.plan import load_plan
 from edgepose.calibration.samples import Samples, make_samples
@@ -142,7 +142,9 @@ def calibrate(
             )
             samples[role].forget_tensors()
         stage("write the bundle", None)
-        precision, digest = _write(bundle_dir, manifest, networks, target, maker.format, force=force)
+        precision, digest = _write(
+            bundle_dir, manifest, networks, target, maker.format, request.mode, force=force
+        )
     return CalibratedBundle(target, precision, digest, networks, samples)
 
 
@@ -195,6 +197,7 @@ def _write(
     networks: Mapping[str, CalibratedNetwork],
     target: Path,
     backend: str,
+    mode: Mode,
     *,
     force: bool,
 ) -> tuple[Precision, str]:
@@ -202,7 +205,7 @@ def _write(
         reasons = "; ".join(f"{n.artifact.spec.name}: {n.left_float}" for n in networks.values())
         raise CalibrationError(
             f"no network gains from int8 here ({reasons})",
-            hint="convert with --precision fp16 (or fp32, where the target has it); no bundle was written",
+            hint=other_way("auto"),
         )
     precision: Precision = (
         "int8" if all(n.artifact.precision == "int8" for n in networks.values()) else "mixed"
@@ -237,7 +240,7 @@ def _write(
             digest = sha256_file(staged.manifest_path)
             staged.publish()
     except ConversionError as error:
-        raise CalibrationError(error.message, hint="use --precision auto; no bundle was written") from error
+        raise CalibrationError(error.message, hint=other_way(mode)) from error
     return precision, digest
 
 

@@ -171,8 +171,14 @@ def _checked(
             is_real=[True] * len(references),
         )
     except ConversionError as error:
-        hint = "the network does not stand it; use --precision auto" if mode != "auto" else error.hint
-        raise CalibrationError(error.message, hint=f"{hint}; no bundle was written") from error
+        hint = "" if mode == "auto" else "the network does not stand it; "
+        raise CalibrationError(error.message, hint=hint + other_way(mode)) from error
+
+
+def other_way(mode: Mode) -> str:
+    """Say what to do where a network that was quantised in a mode is refused."""
+    other = "convert with --precision fp16 (or fp32, where the target has it)"
+    return f"{other if mode == 'auto' else 'use --precision auto'}; no bundle was written"
 
 
 def _times(

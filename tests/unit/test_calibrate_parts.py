@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from edgepose.calibration.agreement import telling_samples
 from edgepose.calibration.calibrate import CalibrationRequest, check_request, target_folder
 from edgepose.calibration.samples import Half, Samples
 from edgepose.cli.main import cli
-from edgepose.errors import BundleError, UsageError
+from edgepose.errors import BundleError, CalibrationError, UsageError
 from edgepose.writers import write_picture
 
 SIDE = 32
@@ -127,6 +128,22 @@ def test_a_search_on_few_samples_looks_at_samples_with_people(
     with pytest.raises(InterruptedError):
         network._search(detector(), few, any_, any_, samples(0, 1, 0, 2, 3), any_, lambda: None)
     assert looked_at == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("mode", "advice"),
+    [
+        ("int8", "the network does not stand it; use --precision auto"),
+        ("auto", "convert with --precision fp16 (or fp32, where the target has it)"),
+    ],
+)
+@pytest.mark.parametrize("wrong", [lambda a: np.full_like(a, np.nan), np.negative])
+def test_a_network_that_is_off_is_refused_with_what_to_do(mode: Any, advice: str, wrong: Any) -> None:
+    outputs = [np.ones((1, n, side, side), np.float32) for n in (1, 4) for side in (4, 2, 1)]
+    made, simulated = dataclasses.replace(detector(), precision="int8"), SimpleNamespace(simulator="toy")
+    with pytest.raises(CalibrationError) as caught:
+        network._checked(made, [outputs], [[wrong(a) for a in outputs]], mode, simulated)  # type: ignore[arg-type]
+    assert caught.value.hint == f"{advice}; no bundle was written"
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "", ".a"])
