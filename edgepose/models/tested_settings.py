@@ -99,6 +99,11 @@ def tested_head(usual: _H, meta: Mapping[str, Any]) -> tuple[_H, tuple[str, ...]
         nms = nms if isinstance(nms, Mapping) else {}
         if nms.get("type", "nms") not in ("nms", UNKNOWN):
             notes.append(f"{where}.nms of type {str(nms['type'])[:60]!r} is not followed: plain NMS is used")
+        if nms.get("class_agnostic") is True:
+            notes.append(f"{where}.nms.class_agnostic is not followed: a class suppresses no other one")
+        size = settings.get("min_bbox_size")
+        if isinstance(size, (int, float)) and size > 0:
+            notes.append(f"{where}.min_bbox_size {size:g} is not followed: small boxes are kept")
         found = dataclasses.replace(
             found,
             nms_iou_threshold=float(

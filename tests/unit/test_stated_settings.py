@@ -236,5 +236,21 @@ def test_what_cannot_be_followed_is_refused(
 def test_what_is_not_followed_is_noted(old: str, new: str, note: str, tmp_path: Path) -> None:
     model = load_model(checkpoint(tmp_path / "a.pth", "pose", old, new))
     assert any(text.startswith(note) for text in model.notes)
-    soft = checkpoint(tmp_path / "a.pth", "detector", "type='nms'", "type='soft_nms'")
-    assert any("soft_nms" in text and "not followed" in text for text in load_model(soft).notes)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("type='nms'", "type='soft_nms'", "nms of type 'soft_nms' is not"),
+        ("type='nms'", "type='nms', class_agnostic=True", "nms.class_agnostic is not"),
+        ("type='nms'", "type='nms', class_agnostic=False", None),
+        ("max_per_img=100", "max_per_img=100, min_bbox_size=4", "min_bbox_size 4 is not"),
+        ("max_per_img=100", "max_per_img=100, min_bbox_size=0", None),
+    ],
+)
+def test_what_is_not_followed_of_a_detectors_boxes_is_noted(
+    old: str, new: str, said: str | None, tmp_path: Path
+) -> None:
+    notes = load_model(checkpoint(tmp_path / "a.pth", "detector", old, new)).notes
+    found = [note for note in notes if "not followed" in note]
+    assert len(found) == (said is not None) and all(f"test_cfg.{said} followed" in note for note in found)
