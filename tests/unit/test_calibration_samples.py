@@ -70,6 +70,12 @@ def test_the_record_makes_the_same_samples(coco: Path) -> None:
     json.dumps(made.record(), allow_nan=False)
 
 
+def test_no_more_samples_are_made_than_asked_for(coco: Path) -> None:
+    """Each picture shows two persons."""
+    made = make_samples(read_pictures(coco), CROP, count=7)
+    assert len(made.calibration.tensors) == len(made.held_out.tensors) == 7
+
+
 def test_the_tensors_lie_in_a_file(coco: Path) -> None:
     """A thousand of them do not fit into memory."""
     made = make_samples(read_pictures(coco), CROP, count=12)

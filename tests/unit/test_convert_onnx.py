@@ -105,6 +105,17 @@ def _relative(reference: list[Array], found: list[Array]) -> float:
         )
 
 
+def test_the_loudest_sample_is_measured_wherever_it_comes() -> None:
+    """The prescale must fit all of them."""
+    samples = _samples()
+    for sample, factor in zip(samples, (1, 8, 2), strict=True):
+        sample.tensor[:] *= factor
+    every = to_onnx.run_reference(_toy(1.0), SPEC, samples).sums_of_squares
+    alone = [to_onnx.run_reference(_toy(1.0), SPEC, [sample]).sums_of_squares for sample in samples]
+    assert every == {name: max(found[name] for found in alone) for name in ("head.mlp.0", "head.gau.ln")}
+    assert every["head.mlp.0"] == alone[1]["head.mlp.0"] > alone[2]["head.mlp.0"]
+
+
 def test_half_precision_fails_without_the_prescale_and_is_right_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
