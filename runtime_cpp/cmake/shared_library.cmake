@@ -29,10 +29,7 @@ install(TARGETS edgepose EXPORT edgepose COMPONENT sdk)
 install(FILES include/edgepose.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT sdk)
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/edgepose")
 install(EXPORT edgepose NAMESPACE edgepose:: FILE edgepose-targets.cmake DESTINATION "${package_dir}" COMPONENT sdk)
-# The package has no dependencies to look for: what the library uses is linked into it, or found by its run path.
-file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/edgepose-config.cmake"
-     "include(\"\${CMAKE_CURRENT_LIST_DIR}/edgepose-targets.cmake\")\n")
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/edgepose-config-version.cmake"
                                  COMPATIBILITY SameMinorVersion)
-install(FILES "${CMAKE_CURRENT_BINARY_DIR}/edgepose-config.cmake"
-              "${CMAKE_CURRENT_BINARY_DIR}/edgepose-config-version.cmake" DESTINATION "${package_dir}" COMPONENT sdk)
+install(FILES cmake/package.cmake DESTINATION "${package_dir}" COMPONENT sdk RENAME edgepose-config.cmake)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/edgepose-config-version.cmake" DESTINATION "${package_dir}" COMPONENT sdk)
