@@ -74,7 +74,7 @@ TEST(AllocationTest, ASteadyStateAllocatesNothing) {
 
 TEST(AllocationTest, TrackingAllocatesNothingOnceAllWereSeen) {
   for (const char* name : {"top_down", "detect", "pose_3d", "one_stage"}) {
-    for (const auto [detect_every, detect_delay] : {std::pair{1, 0}, {3, 0}, {3, 2}}) {
+    for (const auto& [detect_every, detect_delay] : {std::pair{1, 0}, {3, 0}, {3, 2}}) {
       if (detect_every > 1 && std::string(name) != "top_down") continue;
       const auto pipeline = open_tracking(test_bundle(name), 1, true, detect_every, detect_delay);
       ASSERT_NE(pipeline, nullptr);

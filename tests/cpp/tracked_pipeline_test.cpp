@@ -41,7 +41,9 @@ TEST(TrackedPipelineTest, ARestingPictureKeepsItsPersonsAndTheirPlaces) {
         };
         EXPECT_TRUE(std::any_of(expected.begin(), expected.end(), same)) << name;
       }
-      if (i > 0) EXPECT_EQ(now, ids) << name;
+      if (i > 0) {
+        EXPECT_EQ(now, ids) << name;
+      }
       ids = now;
     }
     EXPECT_EQ(std::set<int64_t>(ids.begin(), ids.end()).size(), ids.size());
