@@ -5,27 +5,41 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 namespace edgepose::tools {
 namespace {
 
 using Json = nlohmann::json;
 
+// Whether the device has a processor shows when it is asked for.
+constexpr int kMaxCpu = 1 << 20;
+// More than all phases together may ask for.
+constexpr double kMaxLimit_s = 1e9;
+
 // Thrown and caught in this file only: a member with a value out of its range.
 struct OutOfRange {
   std::string what;
 };
 
+// `name` is for the message. The value is compared as a double: one that T cannot hold must not
+// wrap round to one that is in the range.
+template <typename T>
+T in_range(const Json& json, const char* name, T least, T most) {
+  if (!json.is_number()) throw OutOfRange{std::string(name) + " is no number"};
+  const double value = json.get<double>();
+  const bool whole = !std::is_integral_v<T> || value == std::floor(value);
+  if (!whole || !(value >= static_cast<double>(least) && value <= static_cast<double>(most))) {
+    throw OutOfRange{std::string(name) + " is " + json.dump() + ", not " +
+                     (whole ? "" : "an integer ") + "in " + Json(least).dump() + " to " +
+                     Json(most).dump()};
+  }
+  return static_cast<T>(value);
+}
+
 template <typename T>
 T number(const Json& json, const char* name, T least, T most) {
-  const Json& member = json.at(name);
-  if (!member.is_number()) throw OutOfRange{std::string(name) + " is no number"};
-  const T value = member.get<T>();
-  if (!(value >= least && value <= most)) {
-    throw OutOfRange{std::string(name) + " is " + member.dump() + ", not in " + Json(least).dump() +
-                     " to " + Json(most).dump()};
-  }
-  return value;
+  return in_range(json.at(name), name, least, most);
 }
 
 BoxXyxy box_of(const Json& json) {
@@ -60,12 +74,12 @@ BenchPlan plan_of(const Json& json) {
   BenchPlan plan;
   plan.threads = number(json, "threads", 1, 256);
   plan.device = json.at("device").get<std::string>();
-  for (const Json& cpu : json.at("cpus")) plan.cpus.push_back(cpu.get<int>());
+  for (const Json& cpu : json.at("cpus")) plan.cpus.push_back(in_range(cpu, "cpus", 0, kMaxCpu));
   for (const Json& picture : json.at("pictures")) plan.pictures.push_back(picture_of(picture));
   plan.warmup_window = number(json, "warmup_window", 2, 100000);
   plan.warmup_tolerance = number(json, "warmup_tolerance", 0.0, 10.0);
   plan.warmup_seconds = number(json, "warmup_seconds", 0.0, 1e6);
-  plan.limit_s = number(json, "limit_s", 1.0, 1e6);
+  plan.limit_s = number(json, "limit_s", 1.0, kMaxLimit_s);
   for (const Json& phase : json.at("phases")) plan.phases.push_back(phase_of(phase));
   return plan;
 }

@@ -15,7 +15,9 @@ namespace edgepose::tools {
 namespace {
 
 constexpr int kMaxProcessors = 256;
-constexpr int kMaxZones = 64;
+// Phones have about a hundred, numbered from 0; a folder may be closed to listing that is open to
+// names.
+constexpr int kMaxZones = 256;
 // Beyond these a zone has no sensor, or tells something else.
 constexpr double kLowest_c = -40;
 constexpr double kHighest_c = 150;

@@ -59,6 +59,12 @@ TEST_F(DeviceStateTest, TheHottestOfZonesWithOneNameCounts) {
   EXPECT_EQ(sample().at("temperature_c"), (Json{{"acpitz", 91.0}}));
 }
 
+TEST_F(DeviceStateTest, APhoneHasMoreThanAHundredZones) {
+  zone(0, "first", "41000");
+  zone(117, "last", "52000");  // numbers can be free in between
+  EXPECT_EQ(sample().at("temperature_c"), (Json{{"first", 41.0}, {"last", 52.0}}));
+}
+
 TEST_F(DeviceStateTest, ClocksHaveTheNumbersOfTheirProcessors) {
   EXPECT_FALSE(sample().contains("khz"));
   const long last = sysconf(_SC_NPROCESSORS_CONF) - 1;

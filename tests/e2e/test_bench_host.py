@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from edgepose import _core
+from edgepose.bench.plan import Phase, Plan
 from edgepose.device.runner import find_runner
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -228,3 +229,29 @@ def test_the_runner_alone(tmp_path: Path) -> None:
             check=False,
         )
         assert outcome.returncode == 2 and outcome.stderr.count("\n") == 1, text
+
+
+def test_the_runner_takes_no_number_for_another(tmp_path: Path) -> None:
+    whole = Plan((Phase("burst", "closed", 1, 5, 1.0),), warmup_seconds=0.1).to_json()
+    plan = tmp_path / "plan.json"
+    command = [str(find_runner(None)), str(BUNDLES / "pose"), "--plan", str(plan)]
+    for changed, message in (
+        ({"threads": 2**32 + 1}, "threads is 4294967297, not in 1 to 256"),
+        ({"threads": 1.5}, "threads is 1.5, not an integer in 1 to 256"),
+        ({"cpus": [2**32]}, "cpus is 4294967296, not in 0 to"),
+        ({"cpus": [-1]}, "cpus is -1, not in 0 to"),
+        ({"cpus": [99999]}, "not all of the processors that the plan names"),
+        ({"warmup_seconds": True}, "warmup_seconds is no number"),
+        ({"limit_s": 2e9}, "limit_s is 2000000000.0, not in 1.0 to"),
+        ({"phases": [{**whole["phases"][0], "persons": 2**32 + 1}]}, "persons is 4294967297, not in 0 to"),
+    ):
+        plan.write_text(json.dumps({**whole, **changed}))
+        outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert outcome.returncode == 2 and outcome.stderr.count("\n") == 1, outcome.stderr
+        assert message in outcome.stderr
+    most = {"seconds": 1_000_000.0, "frames": 3}  # what edgepose bench takes at most; it ends after the frames
+    phases = [{**whole["phases"][0], **most, "name": f"persons-{i}"} for i in range(3)]
+    limit_s = 900 + 3 * most["seconds"]
+    plan.write_text(json.dumps({**whole, "phases": phases, "limit_s": limit_s}))
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert outcome.returncode == 0, outcome.stderr
