@@ -8,6 +8,9 @@
 // EDGEPOSE_INVALID_ARGUMENT. Different pipelines with different frames are independent. Nothing may
 // use a pipeline or a frame that another thread closes, nor read a frame that another thread fills.
 //
+// Processes: a pipeline belongs to the one that opened it; a process that is forked later gets
+// EDGEPOSE_INVALID_ARGUMENT, and frees nothing when it closes the pipeline.
+//
 // Strings are UTF-8. Coordinates are pixels of the upright picture.
 
 #ifndef EDGEPOSE_H_

@@ -1,5 +1,7 @@
 #include "edgepose/pipeline.h"
 
+#include <unistd.h>
+
 #include <mutex>
 #include <string>
 #include <utility>
@@ -57,7 +59,23 @@ class Pipeline::Impl {
   }
 
   const Bundle& bundle() const { return bundle_; }
-  std::mutex& mutex() { return mutex_; }
+
+  // A pipeline has threads, which are not there in a process that is forked later: to use it there,
+  // or to end it, would wait for them for ever.
+  bool is_of_this_process() const { return getpid() == process_; }
+
+  // The lock for one call. Errors: kInvalidArgument in another process, and for a second thread.
+  Result<std::unique_lock<std::mutex>> enter() {
+    if (!is_of_this_process()) {
+      return Status(Code::kInvalidArgument,
+                    "the pipeline was opened in another process, from which this one was forked",
+                    "open one in each process");
+    }
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (lock.owns_lock()) return lock;
+    return Status(Code::kInvalidArgument, "the pipeline is in use by another thread",
+                  "open one pipeline a thread");
+  }
 
   Status process(const ImageView& image, int64_t time_ns, std::vector<Pose>* out,
                  StageTimings* timings) {
@@ -318,6 +336,7 @@ class Pipeline::Impl {
     }
   }
 
+  const pid_t process_ = getpid();
   Bundle bundle_;
   std::mutex mutex_;
   std::unique_ptr<WorkerPool> pool_;
@@ -340,16 +359,10 @@ class Pipeline::Impl {
 
 namespace {
 
-Status busy() {
-  return Status(Code::kInvalidArgument, "the pipeline is in use by another thread",
-                "open one pipeline a thread");
-}
-
 // Runs body(timings) with the lock held, and takes the total time.
-template <typename Body>
-Status exclusive(std::mutex* mutex, StageTimings* timings, const Body& body) {
-  const std::unique_lock<std::mutex> lock(*mutex, std::try_to_lock);
-  if (!lock.owns_lock()) return busy();
+template <typename Impl, typename Body>
+Status exclusive(Impl* impl, StageTimings* timings, const Body& body) {
+  EDGEPOSE_ASSIGN_OR_RETURN(const auto lock, impl->enter());
   StageTimings local;
   if (timings == nullptr) timings = &local;
   *timings = StageTimings();
@@ -360,7 +373,10 @@ Status exclusive(std::mutex* mutex, StageTimings* timings, const Body& body) {
 }  // namespace
 
 Pipeline::Pipeline(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Pipeline::~Pipeline() = default;
+
+Pipeline::~Pipeline() {
+  if (!impl_->is_of_this_process()) static_cast<void>(impl_.release());
+}
 
 Result<std::unique_ptr<Pipeline>> Pipeline::open(const std::string& bundle_dir,
                                                  const PipelineOptions& options) {
@@ -376,32 +392,30 @@ const Bundle& Pipeline::bundle() const { return impl_->bundle(); }
 
 Status Pipeline::process(const ImageView& image, int64_t time_ns, std::vector<Pose>* out,
                          StageTimings* timings) {
-  return exclusive(&impl_->mutex(), timings,
+  return exclusive(impl_.get(), timings,
                    [&](StageTimings* t) { return impl_->process(image, time_ns, out, t); });
 }
 
 Status Pipeline::process_boxes(const ImageView& image, int64_t time_ns, Span<const BoxXyxy> boxes,
                                std::vector<Pose>* out, StageTimings* timings) {
-  return exclusive(&impl_->mutex(), timings, [&](StageTimings* t) {
+  return exclusive(impl_.get(), timings, [&](StageTimings* t) {
     return impl_->process_boxes(image, time_ns, boxes, out, t);
   });
 }
 
 Status Pipeline::detect(const ImageView& image, std::vector<Detection>* out,
                         StageTimings* timings) {
-  return exclusive(&impl_->mutex(), timings,
+  return exclusive(impl_.get(), timings,
                    [&](StageTimings* t) { return impl_->detect(image, out, t); });
 }
 
 Result<GoldenReport> Pipeline::verify_golden() {
-  const std::unique_lock<std::mutex> lock(impl_->mutex(), std::try_to_lock);
-  if (!lock.owns_lock()) return busy();
+  EDGEPOSE_ASSIGN_OR_RETURN(const auto lock, impl_->enter());
   return impl_->verify_golden();
 }
 
 Status Pipeline::reset() {
-  const std::unique_lock<std::mutex> lock(impl_->mutex(), std::try_to_lock);
-  if (!lock.owns_lock()) return busy();
+  EDGEPOSE_ASSIGN_OR_RETURN(const auto lock, impl_->enter());
   impl_->reset();
   return {};
 }

@@ -1,4 +1,6 @@
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cstring>
@@ -8,6 +10,7 @@
 
 #include "edgepose.h"
 #include "test_bundles.h"
+#include "wrong_golden.h"
 
 namespace edgepose {
 namespace {
@@ -241,6 +244,34 @@ TEST(CApiTest, FactsOfABundle) {
   EXPECT_STREQ(edgepose_version(), EDGEPOSE_VERSION);
 }
 
+class CApiGoldenTest : public WrongGoldenTest {};
+
+TEST_F(CApiGoldenTest, AVerificationIsThatOfThePipeline) {
+  float shift_px = 0.001F;
+  for (auto& pose : golden_["poses"]) {
+    for (auto& point : pose) point[0] = point[0].get<float>() + (shift_px *= 2);
+  }
+  auto& box = golden_["detections"][0];
+  box[0] = box[0].get<float>() + 0.5F;
+  const GoldenReport expected = verify();
+  EXPECT_FALSE(expected.passed);
+  EXPECT_LT(0, expected.box_mean_px);
+  EXPECT_LT(expected.box_mean_px, expected.box_max_px);
+  EXPECT_LT(0, expected.keypoint_mean_px);
+  EXPECT_LT(expected.keypoint_mean_px, expected.keypoint_max_px);
+  edgepose_pipeline* opened = nullptr;
+  ASSERT_EQ(edgepose_open(folder_.c_str(), nullptr, &opened), EDGEPOSE_OK);
+  const PipelineHandle pipeline(opened);
+  edgepose_verification found;
+  ASSERT_EQ(edgepose_verify(pipeline.get(), &found), EDGEPOSE_OK);
+  EXPECT_EQ(found.passed, 0);
+  EXPECT_EQ(found.tolerance_px, expected.tolerance_px);
+  EXPECT_EQ(found.box_mean_px, expected.box_mean_px);
+  EXPECT_EQ(found.box_max_px, expected.box_max_px);
+  EXPECT_EQ(found.keypoint_mean_px, expected.keypoint_mean_px);
+  EXPECT_EQ(found.keypoint_max_px, expected.keypoint_max_px);
+}
+
 TEST(CApiTest, CodesAreThoseOfTheLibrary) {
   for (int32_t code = 0; code <= EDGEPOSE_INTERNAL; ++code)
     EXPECT_STREQ(edgepose_code_name(code), code_name(static_cast<Code>(code)));
@@ -280,11 +311,16 @@ TEST(CApiTest, WrongArgumentsAreNamed) {
   refused(edgepose_verify(nullptr, nullptr), "pipeline is NULL");
   refused(edgepose_reset(nullptr), "pipeline is NULL");
   edgepose_options options = EDGEPOSE_OPTIONS_INIT;
-  options.struct_size = 4;
-  refused(edgepose_open("x", &options, &opened), "options->struct_size is 4");
   edgepose_image wrong = image;
-  wrong.struct_size = 0;
-  refused(edgepose_process(pipeline.get(), &wrong, 0, frame.get()), "image->struct_size is 0");
+  // Larger ones are a newer version's, whose last members would have no effect.
+  for (const bool larger : {false, true}) {
+    options.struct_size = larger ? sizeof(options) + 8 : 4;
+    const std::string size = "->struct_size is " + std::to_string(options.struct_size);
+    refused(edgepose_open(test_bundle("pose").c_str(), &options, &opened),
+            ("options" + size).c_str());
+    wrong.struct_size = larger ? sizeof(wrong) + 8 : 4;
+    refused(edgepose_process(pipeline.get(), &wrong, 0, frame.get()), "image->struct_size is ");
+  }
   for (const int32_t format : {-1, 7, 1 << 30}) {
     wrong = image;
     wrong.format = format;
@@ -351,6 +387,37 @@ TEST(CApiTest, ASecondThreadGetsAnErrorWithATextOfItsOwn) {
     EXPECT_EQ(wrong, 0);
     EXPECT_EQ(edgepose_last_error(), mine);
   }
+}
+
+TEST(CApiTest, AForkedProcessIsRefusedAndEndsWithoutWaiting) {
+  edgepose_options options = EDGEPOSE_OPTIONS_INIT;
+  options.threads = 2;
+  const PipelineHandle pipeline = open_c("top_down", &options);
+  const FrameHandle frame(edgepose_frame_new());
+  const TestPicture picture(64, 48, 1);
+  const edgepose_image image = image_of(picture.view());
+  ASSERT_EQ(edgepose_process(pipeline.get(), &image, 0, frame.get()), EDGEPOSE_OK);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    alarm(20);  // ends it where it waits for threads that are not there
+    int wrong = 0;
+    edgepose_verification verification;
+    for (const edgepose_code code :
+         {edgepose_process(pipeline.get(), &image, 1, frame.get()), edgepose_reset(pipeline.get()),
+          edgepose_verify(pipeline.get(), &verification)}) {
+      const bool says_so =
+          std::strstr(edgepose_last_error(), "was opened in another process") != nullptr;
+      wrong += code == EDGEPOSE_INVALID_ARGUMENT && says_so ? 0 : 1;
+    }
+    edgepose_close(pipeline.get());
+    _exit(wrong);
+  }
+  int ended = -1;
+  ASSERT_EQ(waitpid(child, &ended, 0), child);
+  EXPECT_TRUE(WIFEXITED(ended)) << "signal " << WTERMSIG(ended);
+  EXPECT_EQ(WEXITSTATUS(ended), 0);
+  EXPECT_EQ(edgepose_process(pipeline.get(), &image, 1, frame.get()), EDGEPOSE_OK);
 }
 
 }  // namespace

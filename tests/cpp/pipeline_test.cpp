@@ -7,16 +7,14 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "edgepose/sha256.h"
 #include "test_bundles.h"
+#include "wrong_golden.h"
 
 namespace edgepose {
 namespace {
@@ -259,55 +257,6 @@ TEST(PipelineTest, OptionsAreChecked) {
   options.device = "TPU";
   EXPECT_EQ(Pipeline::open(test_bundle("pose"), options).status().code(), Code::kUnsupported);
 }
-
-std::string read(const std::filesystem::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
-void write(const std::filesystem::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
-
-// Signs the folder's manifest anew after its golden.json was changed.
-void sign(const std::filesystem::path& folder) {
-  auto manifest = nlohmann::ordered_json::parse(read(folder / "bundle.json"));
-  const std::string golden = read(folder / "golden.json");
-  manifest["files"]["golden.json"]["bytes"] = golden.size();
-  manifest["files"]["golden.json"]["sha256"] = sha256_hex(golden.data(), golden.size());
-  const std::string zeros(64, '0');
-  manifest["manifest_sha256"] = zeros;
-  std::string text = manifest.dump();
-  const std::string digest = sha256_hex(text.data(), text.size());
-  text.replace(text.rfind(zeros), zeros.size(), digest);
-  write(folder / "bundle.json", text);
-}
-
-class WrongGoldenTest : public testing::Test {
- protected:
-  void SetUp() override {
-    const char* test = testing::UnitTest::GetInstance()->current_test_info()->name();
-    folder_ = std::filesystem::path(testing::TempDir()) / (std::string("wrong_golden_") + test);
-    std::filesystem::remove_all(folder_);
-    std::filesystem::copy(test_bundle("top_down"), folder_);
-    golden_ = nlohmann::json::parse(read(folder_ / "golden.json"));
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  GoldenReport verify() {
-    write(folder_ / "golden.json", golden_.dump());
-    sign(folder_);
-    const auto pipeline = open_pipeline(folder_.string(), 1);
-    if (pipeline == nullptr) return {};
-    const auto report = pipeline->verify_golden();
-    EXPECT_TRUE(report.ok()) << report.status().message();
-    return report.ok() ? report.value() : GoldenReport();
-  }
-
-  std::filesystem::path folder_;
-  nlohmann::json golden_;
-};
 
 TEST_F(WrongGoldenTest, TheUnchangedOnePasses) { EXPECT_TRUE(verify().passed); }
 

@@ -1,7 +1,6 @@
 #include "edgepose/pipeline.h"
 
 #include <pybind11/stl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -14,30 +13,6 @@
 
 namespace edgepose::python {
 namespace {
-
-// A pipeline has threads, which are not there in a process that is forked later: to use it there,
-// or to end it, would wait for them for ever. So it is refused there, and left as it is.
-class OpenPipeline {
- public:
-  explicit OpenPipeline(std::unique_ptr<Pipeline> pipeline) : pipeline_(std::move(pipeline)) {}
-  ~OpenPipeline() {
-    if (getpid() != process_) static_cast<void>(pipeline_.release());
-  }
-
-  // Raises CoreError (invalid_argument) in another process.
-  Pipeline& get() const {
-    if (getpid() != process_) {
-      raise_invalid("the pipeline was opened in another process, from which this one was forked",
-                    "open one in each process");
-    }
-    return *pipeline_;
-  }
-  std::string manifest_json() const { return pipeline_->bundle().manifest_text(); }
-
- private:
-  std::unique_ptr<Pipeline> pipeline_;
-  pid_t process_ = getpid();
-};
 
 py::dict timings_dict(const StageTimings& t) {
   py::dict dict;
@@ -66,10 +41,10 @@ py::dict report_dict(const GoldenReport& r) {
   return dict;
 }
 
-std::unique_ptr<OpenPipeline> open_pipeline(const std::string& bundle_dir, int threads,
-                                            const std::string& device, int detect_every,
-                                            int detect_delay, bool track, bool smooth,
-                                            const std::optional<std::string>& tracking_json) {
+std::unique_ptr<Pipeline> open_pipeline(const std::string& bundle_dir, int threads,
+                                        const std::string& device, int detect_every,
+                                        int detect_delay, bool track, bool smooth,
+                                        const std::optional<std::string>& tracking_json) {
   PipelineOptions options;
   options.threads = threads;
   options.device = device;
@@ -82,12 +57,11 @@ std::unique_ptr<OpenPipeline> open_pipeline(const std::string& bundle_dir, int t
     const py::gil_scoped_release unlocked;
     return Pipeline::open(bundle_dir, options);
   };
-  return std::make_unique<OpenPipeline>(value_or_raise(open()));
+  return value_or_raise(open());
 }
 
-py::tuple process(const OpenPipeline& opened, const ByteArray& image, int64_t time_ns,
+py::tuple process(Pipeline& pipeline, const ByteArray& image, int64_t time_ns,
                   const std::optional<FloatArray>& boxes) {
-  Pipeline& pipeline = opened.get();
   const ImageView view = image_view(image);
   if (boxes && (boxes->ndim() != 2 || boxes->shape(1) != 4))
     raise_invalid("boxes must be float32 [N, 4]");
@@ -130,8 +104,7 @@ py::tuple process(const OpenPipeline& opened, const ByteArray& image, int64_t ti
   return py::make_tuple(keypoints, box_array, track_ids, z_or_none, timings_dict(timings));
 }
 
-FloatArray detect(const OpenPipeline& opened, const ByteArray& image) {
-  Pipeline& pipeline = opened.get();
+FloatArray detect(Pipeline& pipeline, const ByteArray& image) {
   const ImageView view = image_view(image);
   std::vector<Detection> detections;
   Status status;
@@ -143,8 +116,7 @@ FloatArray detect(const OpenPipeline& opened, const ByteArray& image) {
   return detections_array(detections);
 }
 
-py::dict verify_golden(const OpenPipeline& opened) {
-  Pipeline& pipeline = opened.get();
+py::dict verify_golden(Pipeline& pipeline) {
   const auto verify = [&pipeline] {
     const py::gil_scoped_release unlocked;
     return pipeline.verify_golden();
@@ -156,8 +128,8 @@ py::dict verify_golden(const OpenPipeline& opened) {
 
 void bind_pipeline(py::module_& module) {
   // Its end waits for a detection that is under way.
-  py::class_<OpenPipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.",
-                           py::release_gil_before_calling_cpp_dtor())
+  py::class_<Pipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.",
+                       py::release_gil_before_calling_cpp_dtor())
       .def(py::init(&open_pipeline), py::arg("bundle_dir"), py::kw_only(), py::arg("threads"),
            py::arg("device") = "CPU", py::arg("detect_every") = 1, py::arg("detect_delay") = 0,
            py::arg("track") = false, py::arg("smooth") = false,
@@ -179,8 +151,7 @@ void bind_pipeline(py::module_& module) {
           "Run the bundle's own picture and report how far the results are from the expected ones.")
       .def(
           "reset",
-          [](const OpenPipeline& opened) {
-            Pipeline& pipeline = opened.get();
+          [](Pipeline& pipeline) {
             Status status;
             {
               const py::gil_scoped_release unlocked;  // it waits for a detection that is under way
@@ -189,7 +160,9 @@ void bind_pipeline(py::module_& module) {
             check(status);
           },
           "Forget all earlier frames.")
-      .def_property_readonly("manifest_json", &OpenPipeline::manifest_json);
+      .def_property_readonly("manifest_json", [](const Pipeline& pipeline) {
+        return pipeline.bundle().manifest_text();
+      });
 }
 
 }  // namespace edgepose::python

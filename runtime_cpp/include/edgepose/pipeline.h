@@ -50,8 +50,9 @@ struct GoldenReport {
   double keypoint_max_px = 0;
 };
 
-// A bundle in use. One caller at a time: a second thread that enters gets kInvalidArgument. After
-// the first frame nothing is allocated as long as there are no more persons than before.
+// A bundle in use. One caller at a time: a second thread that enters gets kInvalidArgument, and so
+// does a process that is forked after open(). After the first frame nothing is allocated as long as
+// there are no more persons than before.
 class Pipeline {
  public:
   // Errors: those of Bundle::open and make_engine.
