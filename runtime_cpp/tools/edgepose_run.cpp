@@ -56,10 +56,11 @@ Status wrong(const std::string& message) {
   return Status(Code::kInvalidArgument, message, "see edgepose_run --help");
 }
 
+// Digits alone; a number that is too long for a long is above every limit.
 bool parse_count(const std::string& text, int limit, int* number) {
-  char* end = nullptr;
-  const long value = std::strtol(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || value < 1 || value > limit) return false;
+  if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos) return false;
+  const long value = std::strtol(text.c_str(), nullptr, 10);
+  if (value < 1 || value > limit) return false;
   *number = static_cast<int>(value);
   return true;
 }
@@ -88,13 +89,12 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
     }
     if (i + 1 == argv.size()) return wrong(name + " needs a value");
     const std::string& value = argv[++i];
-    char after = '\0';
     if (name == "--threads") {
       if (!parse_count(value, 256, &args.threads))
         return wrong("--threads " + value + " is not a number of 1 to 256");
     } else if (name == "--repeat") {
       if (!parse_count(value, 1000000, &args.repeat))
-        return wrong("--repeat " + value + " is not a number");
+        return wrong("--repeat " + value + " is not a number of 1 to 1000000");
     } else if (name == "--detect-every") {
       if (!parse_count(value, 100000, &args.detect_every))
         return wrong("--detect-every " + value + " is not a number of 1 to 100000");
@@ -110,14 +110,14 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
       args.device = value;
     } else if (name == "--raw") {
       args.raw = true;
-      const int read =
-          std::sscanf(value.c_str(), "%dx%d%c", &args.raw_width_px, &args.raw_height_px, &after);
-      if (read != 2 || args.raw_width_px < 1 || args.raw_height_px < 1 ||
-          args.raw_width_px > 32767 || args.raw_height_px > 32767) {
-        return wrong("--raw " + value + " is not WIDTHxHEIGHT");
+      const size_t x = value.find('x');
+      if (x == std::string::npos || !parse_count(value.substr(0, x), 32767, &args.raw_width_px) ||
+          !parse_count(value.substr(x + 1), 32767, &args.raw_height_px)) {
+        return wrong("--raw " + value + " is not WIDTHxHEIGHT, each of 1 to 32767");
       }
     } else if (name == "--boxes") {
       BoxXyxy box;
+      char after = '\0';
       if (std::sscanf(value.c_str(), "%f,%f,%f,%f%c", &box.x1, &box.y1, &box.x2, &box.y2, &after) !=
           4) {
         return wrong("--boxes " + value + " is not X1,Y1,X2,Y2");

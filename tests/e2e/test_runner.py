@@ -80,6 +80,7 @@ def test_it_gives_what_python_gives(
     persons = document["persons"]
     assert len(persons) == len(boxes) > 0
     for index, person in enumerate(persons):
+        assert "track_id" not in person
         np.testing.assert_allclose([*person["box_xyxy"], person["box_score"]], boxes[index], atol=1e-4)
         np.testing.assert_allclose(np.reshape(person["keypoints"], (-1, 3)), keypoints[index], atol=1e-4)
         assert ("z" in person) == (z is not None)
@@ -110,6 +111,14 @@ def test_a_tracked_video_is_what_python_gives(program: Path, tmp_path: Path) -> 
             np.testing.assert_allclose(keypoints, expected.keypoints, atol=1e-4)
             ids.update(expected.track_ids.tolist())
     assert len(ids) > 1 and min(ids) >= 1
+    # What is repeated goes on in time.
+    again = _run(program, tmp_path / "bundle", *paths, "--track", "--repeat", "2")
+    assert again.returncode == 0, again.stderr
+
+
+def test_detection_on_every_frame_needs_no_tracking(program: Path, image: Image, tmp_path: Path) -> None:
+    outcome = _run(program, BUNDLES / "top_down", _ppm(tmp_path / "p.ppm", image), "--detect-every", "1")
+    assert outcome.returncode == 0, outcome.stderr
 
 
 def test_raw_pictures_and_boxes(program: Path, image: Image, tmp_path: Path) -> None:
@@ -127,6 +136,17 @@ def test_raw_pictures_and_boxes(program: Path, image: Image, tmp_path: Path) -> 
 def test_verification(program: Path) -> None:
     outcome = _run(program, BUNDLES / "top_down", "--verify")
     assert outcome.returncode == 0 and json.loads(outcome.stdout)["verification"]["passed"] is True
+
+
+def test_a_bundle_that_does_not_reproduce_its_results(program: Path, tmp_path: Path) -> None:
+    golden = json.loads((BUNDLES / "pose" / "golden.json").read_text())
+    golden["poses"][0][0][0] += 5
+    cases.build({"base": "pose", "golden": golden}, tmp_path / "bundle")
+    outcome = _run(program, tmp_path / "bundle", "--verify")
+    assert outcome.returncode == errors.VerificationError.exit_code
+    assert outcome.stderr.count("\n") == 1 and "does not reproduce its golden results" in outcome.stderr
+    found = json.loads(outcome.stdout)["verification"]
+    assert found["passed"] is False and found["keypoint_max_px"] == pytest.approx(5, abs=0.1)
 
 
 def test_help_is_no_error(program: Path) -> None:
@@ -147,6 +167,9 @@ def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
         [bundle, "a", "--raw", "64"],
         [bundle, "a", "--raw", "-4x4"],
         [bundle, "a", "--raw", "99999x4"],
+        [bundle, "a", "--raw", "4294967360x48"],
+        [bundle, "a", "--raw", "64x48x"],
+        [bundle, "a", "--raw", " 64x+48"],
         [bundle, "a", "--boxes", "1,2,3"],
         [bundle, "a", "--boxes", "1,2,3,4,5"],
         [bundle, "--verify", "--fast"],
@@ -155,7 +178,7 @@ def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
         [bundle, "a", "--interval-ms", "x"],
         [bundle, "a", "--track"],
     ):
-        _fails(program, usage, *arguments)
+        assert _fails(program, usage, *arguments).endswith(")\n")  # with a hint
 
 
 def test_unreadable_pictures(program: Path, image: Image, tmp_path: Path) -> None:
@@ -172,6 +195,7 @@ def test_unreadable_pictures(program: Path, image: Image, tmp_path: Path) -> Non
         whole[:-1],
         whole + b"x",
         b"P6 64 48 65535\n",
+        whole.replace(b"\n255\n", b"\n254\n"),
         b"P6 0 48 255\n",
         b"P6 99999999999999999999 48 255\n",
         b"P6 # never ends",
