@@ -404,7 +404,8 @@ class Session:
 def _read_sessions(files: list[Path]) -> Journal:
     lines: list[str] = []
     for file in files:
-        with file.open(encoding="utf-8") as stream:
+        # The last line may be cut in the middle of a character.
+        with file.open(encoding="utf-8", errors="replace") as stream:
             lines += list(stream)
     return read_journal(lines)
 

@@ -139,3 +139,16 @@ def test_a_run_that_cannot_go_on_keeps_its_samples(bench: Path, monkeypatch: pyt
     monkeypatch.setattr(LocalTransport, "facts", refuse)
     assert run(bench, "--resume") == 8
     assert list(bench.iterdir())
+
+
+def test_a_journal_that_was_cut_in_a_character(
+    bench: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(bench) == 8
+    (partial,) = bench.iterdir()
+    cut = '{"event": "error", "code": "io", "exit_code": 3, "message": "büro'.encode()[:-3]
+    (partial / "session-1.jsonl").write_bytes(cut)
+    monkeypatch.setattr(LocalTransport, "facts", lambda self: {})
+    capsys.readouterr()
+    assert run(bench, "--resume") == 8  # the runner of this test is no program
+    assert "going on after 0 samples" in capsys.readouterr().err
