@@ -143,7 +143,7 @@ Json device_facts() {
           {"emulated", is_emulated()}};
 }
 
-DeviceState::DeviceState(const std::string& root) {
+DeviceState::DeviceState(const std::string& root) : times_file_(root + "/proc/stat") {
   const long processors = sysconf(_SC_NPROCESSORS_CONF);
   double unused = 0;
   bool told = false;
@@ -166,8 +166,8 @@ DeviceState::DeviceState(const std::string& root) {
   read_times(&before_);
 }
 
-bool DeviceState::read_times(CpuTimes* times) {
-  std::istringstream words(line_of("/proc/stat"));
+bool DeviceState::read_times(CpuTimes* times) const {
+  std::istringstream words(line_of(times_file_));
   std::string name;
   if (!(words >> name) || name != "cpu") return false;
   int64_t value = 0;

@@ -19,7 +19,7 @@ Json device_facts();
 // What the system does not tell is absent.
 class DeviceState {
  public:
-  // root: where the system's /sys is, for tests.
+  // root: where the system's /sys and /proc/stat are, for tests.
   explicit DeviceState(const std::string& root = "");
   Json sample();
 
@@ -29,8 +29,9 @@ class DeviceState {
     int64_t all = 0;
     int64_t own = 0;
   };
-  static bool read_times(CpuTimes* times);
+  bool read_times(CpuTimes* times) const;
 
+  std::string times_file_;
   std::vector<std::string> frequency_files_;  // of every processor, or empty
   std::vector<std::pair<std::string, std::string>> temperature_files_;  // zone, file
   std::string power_folder_;

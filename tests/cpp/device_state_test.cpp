@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -74,6 +75,34 @@ TEST_F(DeviceStateTest, ClocksHaveTheNumbersOfTheirProcessors) {
   ASSERT_EQ(khz.size(), static_cast<size_t>(last) + 1);
   EXPECT_EQ(khz.at(0), 0);
   EXPECT_EQ(khz.back(), 2400000);
+}
+
+TEST_F(DeviceStateTest, ABatteryTellsThePower) {
+  write("sys/class/power_supply/BAT0/status", "Discharging");
+  EXPECT_FALSE(sample().contains("power_w"));
+  write("sys/class/power_supply/BAT0/current_now", "-500000");  // microamperes, of either sign
+  write("sys/class/power_supply/BAT0/voltage_now", "4000000");
+  const Json state = sample();
+  EXPECT_EQ(state.at("battery"), "Discharging");
+  EXPECT_NEAR(state.at("power_w").get<double>(), 2, 1e-9);
+}
+
+TEST_F(DeviceStateTest, WhatOthersUseIsAllButIdleTimeAndOurOwn) {
+  // user nice system idle iowait irq softirq steal, in ticks
+  write("proc/stat", "cpu  1000 0 500 8000 500 0 0 0 900 0");
+  DeviceState state(root_.string());
+  EXPECT_FALSE(state.sample().contains("others_cpu")) << "no time has passed";
+  const double tick_s = 1.0 / static_cast<double>(sysconf(_SC_CLK_TCK));
+  const std::clock_t begin = std::clock();
+  while (static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 30 * tick_s) {
+  }
+  write("proc/stat", "cpu  1120 5 510 8220 625 10 5 5 900 0");
+  // 155 ticks of 500 were not idle, of which 30 were ours.
+  const auto processors = static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
+  const double tolerance = 10 * processors / 500;
+  EXPECT_NEAR(state.sample().at("others_cpu").get<double>(), 125 * processors / 500, tolerance);
+  write("proc/stat", "cpu  1120 5 510 9220 1625 10 5 5 900 0");
+  EXPECT_NEAR(state.sample().at("others_cpu").get<double>(), 0, 1e-9) << "since the last sample";
 }
 
 }  // namespace

@@ -249,7 +249,7 @@ def test_the_runner_takes_no_number_for_another(tmp_path: Path) -> None:
         outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert outcome.returncode == 2 and outcome.stderr.count("\n") == 1, outcome.stderr
         assert message in outcome.stderr
-    most = {"seconds": 1_000_000.0, "frames": 3}  # what edgepose bench takes at most; it ends after the frames
+    most = {"seconds": 1_000_000.0, "frames": 3}  # as long as edgepose bench takes; the frames end it
     phases = [{**whole["phases"][0], **most, "name": f"persons-{i}"} for i in range(3)]
     limit_s = 900 + 3 * most["seconds"]
     plan.write_text(json.dumps({**whole, "phases": phases, "limit_s": limit_s}))
