@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import shutil
@@ -112,8 +113,11 @@ def test_a_tracked_video_is_what_python_gives(program: Path, tmp_path: Path) -> 
             ids.update(expected.track_ids.tolist())
     assert len(ids) > 1 and min(ids) >= 1
     # What is repeated goes on in time.
-    again = _run(program, tmp_path / "bundle", *paths, "--track", "--repeat", "2")
-    assert again.returncode == 0, again.stderr
+    for option in ("--track", "--smooth"):
+        again = _run(program, tmp_path / "bundle", *paths, option, "--repeat", "2")
+        assert again.returncode == 0, again.stderr
+        frames_json = json.loads(again.stdout)["frames"]
+        assert all("track_id" in person for frame in frames_json for person in frame["persons"])
 
 
 def test_detection_on_every_frame_needs_no_tracking(program: Path, image: Image, tmp_path: Path) -> None:
@@ -225,6 +229,15 @@ def test_bad_bundles(program: Path, tmp_path: Path) -> None:
 def test_an_unknown_device_and_a_missing_engine(program: Path) -> None:
     missing = errors.MissingDependencyError.exit_code
     _fails(program, missing, BUNDLES / "pose", "--verify", "--device", "TPU")
+
+
+def test_a_network_that_its_engine_refuses(program: Path, tmp_path: Path) -> None:
+    text, file = "no network", "tiny-pose.fake"
+    listed = {"bytes": len(text), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    patch = [{"op": "replace", "path": f"/files/{file}", "value": listed}]
+    cases.build({"base": "pose", "patch": patch, "folder": {"write": {file: text}}}, tmp_path / "bundle")
+    message = _fails(program, errors.EngineError.exit_code, tmp_path / "bundle", "--verify")
+    assert f"{file} is no network of the fake engine" in message
 
 
 def test_a_full_disk(program: Path) -> None:
