@@ -73,7 +73,7 @@ def test_phases_end_after_their_frames_or_their_time(tmp_path: Path) -> None:
 
 def test_the_time_limit_ends_it(tmp_path: Path) -> None:
     phases = (Phase("burst", "closed", 1, WITHOUT_END, 60.0), Phase("paced", "paced", 1, 9, 9.0, fps=30.0))
-    lines = run(*plan(tmp_path, *phases, limit_s=1.0), code=143)
+    lines = run(*plan(tmp_path, *phases, limit_s=4.0), code=143)
     assert [line["phase"] for line in of(lines, "phase")] == ["burst"]
     assert not of(lines, "phase")[0]["complete"] and not lines[-1]["complete"]
     assert lines[-1]["reason"] == "the time limit was reached"
