@@ -57,7 +57,8 @@ def describe_history(series: list[dict[str, Any]]) -> list[str]:
     """Say the series in lines of text."""
     lines: list[str] = []
     for one in series:
-        lines.append(f"{one['bundle']} on {one['device']}, {one['threads']} threads, {one['persons']}")
+        threads = f"{one['threads']} thread{'s' * (one['threads'] != 1)}"
+        lines.append(f"{one['bundle']} on {one['device']}, {threads}, {one['persons']}")
         for entry in one["entries"]:
             words = [f"  {entry['created']}"]
             if entry["emulated"]:
@@ -105,7 +106,7 @@ def _about(document: Document, phase: str) -> dict[str, Any]:
         "threads": document["engine"]["threads"],
         "affinity": document["engine"]["affinity"],
         "phase": phase,
-        "persons": f"{persons} persons" if persons else "persons as found",
+        "persons": f"{persons} person{'s' * (persons != 1)}" if persons else "persons as found",
     }
 
 

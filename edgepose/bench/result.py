@@ -170,8 +170,8 @@ def describe(document: Document) -> list[str]:
     made = f"{bundle['backend']}, {bundle['precision']}"
     lines = [
         f"{bundle['name']}  ({made}) on {device['name']}: {device['title']}",
-        f"  {device['facts']['processor'] or device['facts']['machine']}, {engine['threads']} threads, "
-        f"processors {_ranges(engine['affinity'])}",
+        f"  {device['facts']['processor'] or device['facts']['machine']}, {engine['threads']} "
+        f"thread{'s' * (engine['threads'] != 1)}, processors {_ranges(engine['affinity'])}",
     ]
     golden = document["golden"]
     shift = max(golden.get("keypoint_max_px", 0.0), golden.get("box_max_px", 0.0))

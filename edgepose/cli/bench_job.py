@@ -15,6 +15,7 @@ from edgepose import log
 from edgepose.bench.fleet import Outcome, attached_devices, run_fleet
 from edgepose.bench.result import Document, describe
 from edgepose.bench.session import BenchOptions, Session, with_address
+from edgepose.bundle.folder import require_bundle
 from edgepose.cli.options import check_output_folder
 from edgepose.device.connect import open_transport
 from edgepose.device.profile import load_profile
@@ -34,6 +35,7 @@ def bench_job(
     as_json: bool,
 ) -> None:
     """Measure a bundle on each device and print the results."""
+    require_bundle(bundle)
     check_output_folder(output, bundle)
     named: dict[str, str | EdgePoseError] = {text: text for text in devices}
     if every_device:

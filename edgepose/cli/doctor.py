@@ -100,5 +100,6 @@ def _text(facts: dict[str, Any]) -> list[str]:
         state = f"{rknn['state']}: {rknn['reason']}; {rknn['fix']}"
     lines.append(f"  {'rknn-toolkit2':<24} {state}  [--to rknn]")
     missing = [package for package in facts["packages"] if package["version"] is None]
-    lines.append(f"{len(missing)} packages are missing" if missing else "all packages are there")
+    number = "1 package is" if len(missing) == 1 else f"{len(missing)} packages are"
+    lines.append(f"{number} missing" if missing else "all packages are there")
     return lines
