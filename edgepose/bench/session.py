@@ -25,7 +25,7 @@ from edgepose.device.profile import DeviceProfile
 from edgepose.device.runner import PROGRAM, find_runner
 from edgepose.device.transport import Transport
 from edgepose.device.workspace import Workspace
-from edgepose.errors import DeviceError, DeviceLostError, EdgePoseError, UsageError
+from edgepose.errors import CORE_CODES, DeviceError, DeviceLostError, EdgePoseError, UsageError
 from edgepose.hashing import sha256_file
 
 _REQUEST = "request.json"
@@ -326,7 +326,8 @@ class Session:
             )
         error, end = self._journal.error, self._journal.end
         if error:
-            raise DeviceError(
+            kinds = {name: kind for name, kind in CORE_CODES.values() if kind}
+            raise kinds.get(error["code"], DeviceError)(
                 f"{self._transport.address}: the runner failed: {error['message']}",
                 hint=error["hint"] or None,
             )
