@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +62,7 @@ def run_job(
     """Run one job in the toolkit's environment.
 
     Errors: ConversionError (the toolkit refused the network, crashed, or was not done in time), with the name
-    of the log that is kept; ConfigurationError.
+    of the log that is kept; ConfigurationError (no space left).
     """
     limit_s = timeout_s()
     job_path, result_path = work_dir / "job.json", work_dir / "result.json"
@@ -91,15 +93,27 @@ def run_job(
     except FileNotFoundError:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         reason = _error_line(text) or _last_line(text)
+        _require_space(text, title)
         raise ConversionError(
             f"{title}: rknn-toolkit2 crashed ({how}): {reason}", hint=_log_hint(kept)
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConversionError(f"{title}: rknn-toolkit2's result cannot be read: {error}") from error
     if not ok:
+        _require_space(f"{text}\n{result.get('message')}", title)
         reason = _error_line(text) or result.get("message") or _last_line(text)
         raise ConversionError(f"{title}: rknn-toolkit2 failed in {step}: {reason}", hint=_log_hint(kept))
     return Answer(seconds, found, text, kept)
+
+
+def _require_space(text: str, title: str) -> None:
+    """Report what failed on a full disk as that, not as the network's fault."""
+    full = os.strerror(errno.ENOSPC)
+    if full in text:
+        raise ConfigurationError(
+            f"{title}: rknn-toolkit2 failed: {full}",
+            hint=f"free some space in {tempfile.gettempdir()}, or let TMPDIR name another folder",
+        )
 
 
 def _error_line(text: str) -> str | None:

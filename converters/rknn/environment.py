@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from edgepose import log
 from edgepose.errors import ConfigurationError, MissingDependencyError
 from edgepose.hashing import sha256_bytes, sha256_json
+from edgepose.interrupts import deferred
 from edgepose.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -143,13 +144,12 @@ def set_up(*, force: bool = False, progress: Progress | None = None) -> Environm
         ) from error
     try:
         _fill(work, python, progress)
-        old = None
-        if found.folder.exists():
-            old = root / f".tmp-old-{os.getpid()}-{time.monotonic_ns()}"
-            found.folder.rename(old)
-        work.rename(found.folder)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
+        old = root / f".tmp-old-{os.getpid()}-{time.monotonic_ns()}"
+        with deferred():  # a signal between both would lose the old one
+            if found.folder.exists():
+                found.folder.rename(old)
+            work.rename(found.folder)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return require()

@@ -105,6 +105,19 @@ def test_every_failure_is_named_with_its_log(run: Any, script: str, words: str) 
         assert Path(caught.value.hint.removeprefix("its log: ")).is_file()
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "echo 'OSError: [Errno 28] No space left on device'; exit 1",
+        'echo \'{"ok": false, "step": "build", "seconds": {}, "message": "No space left on device"}\' > $4',
+    ],
+)
+def test_a_full_disk_is_not_the_networks_fault(run: Any, script: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"net for rk3588: .*No space left") as caught:
+        run(script)
+    assert "TMPDIR" in (caught.value.hint or "")
+
+
 def test_what_every_build_calls_an_error_is_no_reason(run: Any) -> None:
     lines = r"E RKNN: [18:02:13.741] Unkown op target: 0\nE build: the true reason\n"
     with pytest.raises(ConversionError, match="exit status 1\\): build: the true reason"):

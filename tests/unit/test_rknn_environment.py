@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 import zipfile
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 
 from edgepose.converters.rknn import environment
 from edgepose.errors import ConfigurationError, MissingDependencyError
+from edgepose.interrupts import answered
 
 _TOOLKIT = {
     "rknn/__init__.py": "",
@@ -103,6 +107,24 @@ def test_a_failure_leaves_what_was_there(toolkit: Path, tmp_path: Path) -> None:
         environment.set_up(force=True)
     assert environment.find() == made
     assert _entries(tmp_path) == ["environment", "setup.log"]
+
+
+def test_a_signal_between_the_old_and_the_new_one_loses_neither(
+    toolkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = environment.set_up()
+    rename = Path.rename
+
+    def rename_and_interrupt(path: Path, target: Path) -> Path:
+        moved = rename(path, target)
+        os.kill(os.getpid(), signal.SIGINT)
+        return moved
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), answered():
+        patch.setattr(Path, "rename", rename_and_interrupt)
+        environment.set_up(force=True)
+        time.sleep(5)  # the signal comes when both are done
+    assert environment.find() == made
 
 
 def test_surroundings_that_do_not_fit_are_refused(
