@@ -13,7 +13,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from edgepose.models.loading import load_model
 from training import crop
-from training.loop import Training, add_options, normalise
+from training.bystanders import read as read_bystanders
+from training.loop import MEAN, STD, Training, add_options, normalise
 from training.neighbours import beside
 from training.partial import MIN_POINTS, partly_seen
 from training.simcc import simcc_loss
@@ -24,8 +25,9 @@ FROZEN = ("backbone.stem", "backbone.stage1", "backbone.stage2")
 # Shares of the crops: leaning persons turned upright, persons of whom a part is seen, of few pixels, with
 # another one close by. The photographs show people in sports, whole, large and alone; COCO seldom does.
 UPRIGHT, PARTIAL, COARSE, NEIGHBOUR = 0.75, 0.55, 0.3, 0.25
-MEAN = torch.tensor([123.675, 116.28, 103.53])
-STD = torch.tensor([58.395, 57.12, 57.375])
+
+# Bystanders are few, and more like the persons elsewhere than those in sports are: each is drawn this often.
+BYSTANDER_TIMES = 2
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
@@ -103,6 +105,7 @@ def main() -> None:
     add_options(parser, batch=32, rate=8e-4)
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--synthetic-share", type=float, default=0.4)
+    parser.add_argument("--bystanders", type=Path, help="file made by training.bystanders")
     parser.add_argument(
         "--float32", action="store_true", help="not bfloat16, which is slower on a CPU without AVX512-BF16"
     )
@@ -116,6 +119,8 @@ def main() -> None:
     options = parser.parse_args()
     training = Training(prepare(options.start, options.frozen), options, clip=5.0)
     photographs = read_photographs(options.data)
+    if options.bystanders is not None:
+        photographs.persons.extend(BYSTANDER_TIMES * read_bystanders(options.bystanders))
     synthetic = read_synthetic(options.synthetic, min_visible=MIN_POINTS)
     print(
         f"{len(photographs.persons)} persons in photographs, {len(synthetic.persons)} synthetic", flush=True
