@@ -219,7 +219,10 @@ def _quantise(model: Any, samples: Sequence[Floats], plan: Plan) -> Any:
                     backend_params={"compress_weights": False},
                 ),
             )
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:
+            # nncf's own errors have no base class of their own.
+            if not isinstance(error, RuntimeError | ValueError) and type(error).__module__ != "nncf.errors":
+                raise
             reason = str(error).strip().splitlines()
             raise CalibrationError(f"nncf failed: {reason[0] if reason else type(error).__name__}") from error
 

@@ -13,8 +13,9 @@ from edgepose.artifact import Artifact, KeypointSet, ModelSpec, Preprocess, Simc
 from edgepose.calibration.agreement import output_error, run_samples
 from edgepose.calibration.openvino_int8 import OpenvinoQuantiser
 from edgepose.calibration.plan import Plan, load_plan
+from edgepose.errors import CalibrationError
 
-pytest.importorskip("nncf")
+nncf = pytest.importorskip("nncf")
 openvino = pytest.importorskip("openvino")
 
 ACCURATE = load_plan("accurate")
@@ -146,3 +147,16 @@ def test_work_counts_multiplications_and_values(artifact: Artifact) -> None:
     places = HEIGHT // 2 * WIDTH // 2
     assert quantiser.work("uneven") == places * ROWS * (CHANNELS * 9 + 16)
     assert quantiser.work("behind") == places * 4 * (2 * ROWS + 16)
+
+
+@pytest.mark.parametrize("kind", [nncf.errors.InternalError, nncf.errors.ValidationError, RuntimeError])
+def test_what_nncf_refuses_is_named(
+    kind: type[Exception], artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*positional: Any, **named: Any) -> None:
+        raise kind("no such operation\nmore")
+
+    monkeypatch.setattr(nncf, "quantize", refuse)
+    samples = [np.zeros((1, CHANNELS, HEIGHT, WIDTH), np.float32)]
+    with pytest.raises(CalibrationError, match=r"^nncf failed: no such operation$"):
+        OpenvinoQuantiser(artifact, samples, ACCURATE)
