@@ -57,10 +57,10 @@ Status wrong(const std::string& message) {
 }
 
 // Digits alone; a number that is too long for a long is above every limit.
-bool parse_count(const std::string& text, int limit, int* number) {
+bool parse_count(const std::string& text, int limit, int* number, int least = 1) {
   if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos) return false;
   const long value = std::strtol(text.c_str(), nullptr, 10);
-  if (value < 1 || value > limit) return false;
+  if (value < least || value > limit) return false;
   *number = static_cast<int>(value);
   return true;
 }
@@ -100,9 +100,9 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
         return wrong("--detect-every " + value + " is not a number of 1 to 100000");
       args.track = args.track || args.detect_every > 1;
     } else if (name == "--detect-delay") {
-      if (!parse_count(value, 100000, &args.detect_delay))
-        return wrong("--detect-delay " + value + " is not a number of 1 to 100000");
-      args.track = true;
+      if (!parse_count(value, 100000, &args.detect_delay, 0))
+        return wrong("--detect-delay " + value + " is not a number of 0 to 100000");
+      args.track = args.track || args.detect_delay > 0;
     } else if (name == "--interval-ms") {
       if (!parse_count(value, 1000000, &args.interval_ms))
         return wrong("--interval-ms " + value + " is not a number of 1 to 1000000");

@@ -120,9 +120,13 @@ def test_a_tracked_video_is_what_python_gives(program: Path, tmp_path: Path) -> 
         assert all("track_id" in person for frame in frames_json for person in frame["persons"])
 
 
-def test_detection_on_every_frame_needs_no_tracking(program: Path, image: Image, tmp_path: Path) -> None:
-    outcome = _run(program, BUNDLES / "top_down", _ppm(tmp_path / "p.ppm", image), "--detect-every", "1")
-    assert outcome.returncode == 0, outcome.stderr
+def test_the_defaults_of_detection_can_be_given_and_need_no_tracking(
+    program: Path, image: Image, tmp_path: Path
+) -> None:
+    picture = _ppm(tmp_path / "p.ppm", image)
+    for defaults in (["--detect-every", "1"], ["--detect-delay", "0"]):
+        outcome = _run(program, BUNDLES / "top_down", picture, *defaults)
+        assert outcome.returncode == 0, outcome.stderr
 
 
 def test_raw_pictures_and_boxes(program: Path, image: Image, tmp_path: Path) -> None:
