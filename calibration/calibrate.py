@@ -26,7 +26,6 @@ from edgepose.converters.assemble import check_bundle
 from edgepose.converters.base import require
 from edgepose.converters.limits import LIMITS
 from edgepose.errors import BundleError, CalibrationError, ConversionError, UsageError
-from edgepose.hashing import sha256_file
 from edgepose.person_boxes import Box
 from edgepose.pipeline import PosePipeline
 
@@ -56,7 +55,7 @@ class CalibrationRequest:
 
 @dataclass(frozen=True, slots=True)
 class CalibratedBundle:
-    """A bundle that was written. digest: the SHA-256 of its bundle.json; samples: without their tensors."""
+    """A bundle that was written. digest: its manifest_sha256; samples: without their tensors."""
 
     path: Path
     precision: Precision
@@ -237,7 +236,7 @@ def _write(
     del members["manifest_sha256"]
     try:
         with stage_bundle(target, members, files, force=force, check=check_bundle) as staged:
-            digest = sha256_file(staged.manifest_path)
+            digest = staged.digest
             staged.publish()
     except ConversionError as error:
         raise CalibrationError(error.message, hint=other_way(mode)) from error

@@ -42,7 +42,7 @@ _COMBINATIONS = (("detector", "pose"), ("pose",), ("detector",), ("one_stage",))
 class ConvertedBundle:
     """A bundle that was written: where, what it holds, and how far each stage was from torch.
 
-    digest is the SHA-256 of its bundle.json. cached: no stage had to be run again.
+    digest is its manifest_sha256. cached: no stage had to be run again.
     """
 
     path: Path
@@ -295,8 +295,7 @@ def _write(
             members, files = assemble.manifest(name, e.target, plan.precision, parts)
             bundle = stage_bundle(paths[e.target], members, files, force=force, check=assemble.check_bundle)
             staged.append(stack.enter_context(bundle))
-            digest = sha256_file(bundle.manifest_path)
-            bundles.append(_described(paths[e.target], name, e.target, plan.precision, digest, parts))
+            bundles.append(_described(paths[e.target], name, e.target, plan.precision, bundle.digest, parts))
             plan.advance()
         for bundle in staged:  # before the first is published: all targets or none
             refuse_existing(bundle.target, force=force)

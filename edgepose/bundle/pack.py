@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import tempfile
@@ -55,9 +56,10 @@ class StagedBundle:
     force: bool = False
 
     @property
-    def manifest_path(self) -> Path:
-        """Where bundle.json lies now."""
-        return (self.folder or self.target) / MANIFEST_NAME
+    def digest(self) -> str:
+        """The SHA-256 that stands for the whole bundle: its manifest_sha256."""
+        manifest = json.loads(((self.folder or self.target) / MANIFEST_NAME).read_text(encoding="utf-8"))
+        return str(manifest["manifest_sha256"])
 
     def publish(self) -> None:
         """Give the bundle its name; with force an existing bundle is replaced, in one step where that can be.

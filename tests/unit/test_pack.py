@@ -23,7 +23,9 @@ def test_nothing_has_the_name_before_publishing_and_all_is_there_after(tmp_path:
     target = tmp_path / "new" / "bundle"
     with _stage(target) as staged:
         assert not target.exists()
+        digest = staged.digest
         staged.publish()
+    assert staged.digest == digest == json.loads((target / "bundle.json").read_text())["manifest_sha256"]
     assert sorted(p.name for p in target.iterdir()) == ["a.bin", "bundle.json"]
     listed = json.loads((target / "bundle.json").read_text())["files"]
     assert listed == {"a.bin": {"bytes": 3, "sha256": sha256_bytes(b"one")}}
