@@ -106,7 +106,8 @@ def identity(document: Document, name: str) -> dict[str, Any]:
 
 def _title(identity: dict[str, Any]) -> str:
     state = "" if identity["valid"] else "  INVALID"
-    where = f"on {identity['device']}, {identity['threads']} threads"
+    threads = f"{identity['threads']} thread{'s' * (identity['threads'] != 1)}"
+    where = f"on {identity['device']}, {threads}"
     return f"{identity['bundle']} {where}, {identity['created']}{state}"
 
 

@@ -294,7 +294,9 @@ def test_two_results_are_compared_stage_by_stage() -> None:
     assert comparison["verdict"] == "SLOWER"
     assert comparison["stages"]["total"]["ratio"] == 2.0 and set(comparison["stages"]) == {"total", "pose"}
     assert comparison["notes"] == ["other threads: 1 and 2"]
-    assert any("B is SLOWER" in line for line in describe_comparison(comparison))
+    lines = describe_comparison(comparison)
+    assert any("B is SLOWER" in line for line in lines)
+    assert "on host, 1 thread," in lines[0] and "on host, 2 threads," in lines[1]
 
 
 def test_what_cannot_be_compared() -> None:
