@@ -74,6 +74,7 @@ def read_person_boxes(path: Path) -> PersonBoxes:
 def read_coco_boxes(path: Path) -> dict[str, list[Box]]:
     """Read COCO annotations: the boxes of the persons by file_name, none for a picture without people.
 
+    Results of `edgepose run` are such, too, but for those whose pictures, of the same names, were drawn on.
     Errors: UsageError; OSError when the file cannot be read.
     """
     try:
@@ -82,6 +83,12 @@ def read_coco_boxes(path: Path) -> dict[str, list[Box]]:
         raise UsageError(f"{path}: not JSON ({error})", hint=_FORMS) from error
     if not isinstance(data, dict) or "annotations" not in data:
         raise UsageError(f"{path}: not COCO annotations", hint="the lists images and annotations are needed")
+    summary = data.get("summary")
+    if isinstance(summary, dict) and summary.get("pictures"):
+        raise UsageError(
+            f"{path}: are results of edgepose run, which drew on the pictures beside them",
+            hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
+        )
     return _coco(path, data)
 
 

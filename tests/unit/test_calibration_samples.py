@@ -15,8 +15,10 @@ from edgepose.artifact import Preprocess
 from edgepose.bundle.manifest import preprocess_member
 from edgepose.calibration.pictures import digests, read_pictures
 from edgepose.calibration.samples import make_samples
+from edgepose.coco_json import open_results
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_file
+from edgepose.skeletons import KEYPOINT_SETS
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 CROP = Preprocess("affine", (32, 24), "rgb", MEAN, STD, (0, 0, 0), 1.25)
@@ -188,6 +190,26 @@ def test_lists_are_read(tmp_path: Path) -> None:
     text = tmp_path / "list.txt"
     text.write_text("# mine\nsub/2.png\n\nsub/0.png\nsub/2.png\n")
     assert [picture.path.name for picture in read_pictures(text)] == ["2.png", "0.png"]
+
+
+def test_results_of_a_run_serve_as_annotations_but_not_beside_drawn_pictures(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 2)
+    points = KEYPOINT_SETS["coco17"]
+    for drawn in (0, 2):
+        with open_results(tmp_path / "results.json", info={}, points=points) as results:
+            for index in range(2):
+                image = results.add_image(f"{index}.png", width_px=60, height_px=40)
+                box = np.array([3, 4, 23, 34, 0.9], np.float32)
+                results.add_person(image, np.ones((17, 3), np.float32), box)
+            results.summary = {"pictures": drawn}
+        if drawn:
+            with pytest.raises(UsageError, match=r"results\.json: .*drew on the pictures") as refused:
+                read_pictures(tmp_path / "results.json")
+            assert "--no-draw" in (refused.value.hint or "")
+        else:
+            pictures = read_pictures(tmp_path / "results.json")
+            found = [(picture.path.name, picture.boxes) for picture in pictures]
+            assert found == [(f"{index}.png", ((3, 4, 23, 34),)) for index in range(2)]
 
 
 def test_pictures_lie_where_the_annotations_say(tmp_path: Path) -> None:
