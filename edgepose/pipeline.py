@@ -59,7 +59,8 @@ class PosePipeline:
     three track unless told otherwise. tracking: a "tracking" member in place of the bundle's; needed where
     the bundle has none.
 
-    Errors: BundleError, EngineError, MissingDependencyError (an engine that this build lacks), UsageError.
+    Errors: BundleError, ConfigurationError (a file that cannot be read), EngineError, MissingDependencyError
+    (an engine that this build lacks), UsageError.
     """
 
     def __init__(
