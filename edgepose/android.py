@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgepose.bundle.folder import read_manifest
 from edgepose.device.adb import STATE_HINTS, adb_devices
-from edgepose.errors import BundleError, ConfigurationError, DeviceError, UsageError
+from edgepose.errors import ConfigurationError, DeviceError, UsageError
 from edgepose.hashing import sha256_file
 
 ASSETS = Path("android_demo/app/src/main/assets")
@@ -42,10 +42,7 @@ def check(folders: Sequence[Path]) -> list[AppBundle]:
     """Open and verify bundles for the app. Errors: UsageError (absent, same name, engine), BundleError."""
     found: list[AppBundle] = []
     for folder in folders:
-        try:
-            manifest = read_manifest(folder)
-        except BundleError as error:
-            raise BundleError(f"{folder}: {error.message}", hint=error.hint) from error
+        manifest = read_manifest(folder)
         backend = str(manifest["backend"])
         if backend not in BACKENDS:
             raise UsageError(

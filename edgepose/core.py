@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgepose.errors import MissingDependencyError, from_core
+from edgepose.errors import CORE_CODES, BundleError, MissingDependencyError, from_core
 
 
 def load_core() -> Any:
@@ -39,10 +39,16 @@ def offer_onnxruntime() -> None:
 
 
 @contextmanager
-def core_errors() -> Iterator[None]:
-    """Turn the C++ runtime's errors into EdgePose's."""
+def core_errors(bundle: Path | None = None) -> Iterator[None]:
+    """Turn the C++ runtime's errors into EdgePose's.
+
+    bundle: one that is being opened. What is wrong with it is said with its name: there may be others.
+    """
     core = load_core()
     try:
         yield
     except core.CoreError as error:
-        raise from_core(error.code, error.message, error.hint or None) from error
+        message = error.message
+        if bundle is not None and CORE_CODES[error.code][1] is BundleError and str(bundle) not in message:
+            message = f"{bundle}: {message}"
+        raise from_core(error.code, message, error.hint or None) from error

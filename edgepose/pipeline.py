@@ -99,7 +99,7 @@ class PosePipeline:
             }
         if tracking is not None:
             options["tracking_json"] = _tracking_json(tracking)
-        with core_errors():
+        with core_errors(path):
             self._core: Any = load_core().Pipeline(
                 os.fspath(path), threads=self._threads, device=device, **options
             )

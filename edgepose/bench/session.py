@@ -72,7 +72,7 @@ class Session:
     ) -> None:
         """Check bundle and device against each other. label: tells this device from others of its profile."""
         require_bundle(bundle)
-        with core_errors():
+        with core_errors(bundle):
             opened = load_core().Bundle.open(str(bundle))
         self._bundle = Path(opened.path)
         self._manifest: dict[str, Any] = json.loads(opened.manifest_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from edgepose.cli.main import main
 from edgepose.writers import write_picture
 
+V1 = Path(__file__).resolve().parents[1] / "bundles" / "v1"
 GOOD = {
     "passed": True,
     "tolerance_px": 0.1,
@@ -94,6 +96,32 @@ def test_a_damaged_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     (tmp_path / "bundle.json").write_text("{")
     assert main(["info", str(tmp_path)]) == 7
     assert "bundle.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["info", "BAD"],
+        ["verify", "BAD"],
+        ["diff", "GOOD", "BAD"],
+        ["diff", "BAD", "GOOD"],
+        ["report", "GOOD", "BAD", "-o", "r.html"],
+        ["bench", "compare", "BAD", "GOOD"],
+        ["gate", "GOOD", "--reference", "BAD", "--images", "."],
+    ],
+    ids=" ".join,
+)
+def test_of_several_bundles_the_damaged_one_is_named(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GOOD", "BAD"):
+        shutil.copytree(V1 / "pose", tmp_path / name)
+    with (tmp_path / "BAD" / "golden.json").open("a") as file:
+        file.write(" ")
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    assert main(command) == 7
+    assert capsys.readouterr().err.startswith('error: BAD: files["golden.json"]')
 
 
 def test_verify(fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
