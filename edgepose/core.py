@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgepose.errors import CORE_CODES, BundleError, MissingDependencyError, from_core
+from edgepose.errors import BundleError, EngineError, MissingDependencyError, from_core
 
 
 def load_core() -> Any:
@@ -42,13 +42,14 @@ def offer_onnxruntime() -> None:
 def core_errors(bundle: Path | None = None) -> Iterator[None]:
     """Turn the C++ runtime's errors into EdgePose's.
 
-    bundle: one that is being opened. What is wrong with it is said with its name: there may be others.
+    bundle: the one that is opened. It is named in front of what is wrong with it: a command may open several.
     """
     core = load_core()
     try:
         yield
     except core.CoreError as error:
-        message = error.message
-        if bundle is not None and CORE_CODES[error.code][1] is BundleError and str(bundle) not in message:
-            message = f"{bundle}: {message}"
-        raise from_core(error.code, message, error.hint or None) from error
+        found = from_core(error.code, error.message, error.hint or None)
+        about = isinstance(found, BundleError | EngineError | MissingDependencyError)
+        if bundle is not None and about and str(bundle) not in error.message:
+            found = from_core(error.code, f"{bundle}: {error.message}", error.hint or None)
+        raise found from error

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+_MAX_CELL = 80
+
 
 @click.command(short_help="Describe a bundle.")
 @click.argument("bundle", type=click.Path(path_type=Path))
@@ -18,12 +20,14 @@ def info(bundle: Path, as_json: bool) -> None:
     Every file is checked against its checksum first.
     """
     from edgepose.bundle.folder import read_manifest
+    from edgepose.report.diff_text import printable
 
     manifest = read_manifest(bundle)
     if as_json:
         click.echo(json.dumps(manifest, indent=1, ensure_ascii=False))
         return
-    click.echo("\n".join(_describe(manifest)))
+    # The validator leaves the members of a stage free, and takes C1 control characters in any text.
+    click.echo("\n".join(printable(line) for line in _describe(manifest)))
 
 
 def _describe(manifest: dict[str, Any]) -> list[str]:
@@ -84,7 +88,8 @@ def _verification(verification: dict[str, Any]) -> list[str]:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) and value != 1 else str(value)
+    text = f"{value:.3g}" if isinstance(value, float) and value != 1 else str(value)
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 3] + "..."
 
 
 def _rows(rows: list[tuple[str, str]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from edgepose.bundle.folder import read_manifest
 from edgepose.errors import BundleError
 from edgepose.media import require_utf8
 from edgepose.report.inventory import Inventory, read_inventory
+
+_FIGURES = (
+    "max_abs", "relative", "cosine", "mean_px", "p95_px", "max_px", "depth_mean_px", "ambiguous", "recall",
+    "false_boxes", "real_samples", "random_samples",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +67,34 @@ def open_bundle(path: Path) -> OpenedBundle:
     """Open a bundle and list its layers. Errors: UsageError (no bundle), BundleError."""
     require_utf8(path)
     manifest = read_manifest(path)
-    # The validator leaves the members of a stage free.
-    if not all(isinstance(stage.get("model"), str) for stage in manifest["verification"]["stages"]):
-        raise BundleError(
-            f"{path}: a stage of its verification names no model", hint="make it again with edgepose convert"
-        )
+    for stage in manifest["verification"]["stages"]:
+        _check_stage(path, stage)
     inventories = {
         role: read_inventory(manifest["backend"], {k: path / name for k, name in model["files"].items()})
         for role, model in manifest["models"].items()
     }
     return OpenedBundle(path, manifest, inventories)
+
+
+def _check_stage(path: Path, stage: Mapping[str, Any]) -> None:
+    """Look at what is shown of a stage, whose members the validator leaves free. Errors: BundleError."""
+    limits = stage.get("limits")
+    found = {name: stage.get(name) for name in _FIGURES}
+    if isinstance(limits, Mapping):
+        found.update({f"limits.{name}": limit for name, limit in limits.items()})
+    texts = ("stage", "engine", "precision")
+    wrong = [
+        *([] if isinstance(stage.get("model"), str) else ["model"]),
+        *(name for name in texts if not isinstance(stage.get(name, ""), str)),
+        *([] if limits is None or isinstance(limits, Mapping) else ["limits"]),
+        *(name for name, value in found.items() if not _is_figure(value)),
+    ]
+    if wrong:
+        raise BundleError(
+            f"{path}: a stage of its verification cannot be read: {wrong[0]} is missing or of a wrong type",
+            hint="make it again with edgepose convert",
+        )
+
+
+def _is_figure(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -7,28 +7,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgepose.bundle.manifest import MANIFEST_NAME
-from edgepose.errors import UsageError
+from edgepose.errors import BundleError, UsageError
 
 
 def calibration_pictures(bundle: Path) -> set[str]:
     """Return the SHA-256 of every picture that a bundle was calibrated with or chosen by.
 
-    bundle: a folder that Bundle.open has accepted; empty for one that was not calibrated.
+    bundle: a folder that Bundle.open has accepted; empty for one that was not calibrated. Errors: BundleError
+    (a record of the pictures that cannot be read; the validator leaves the arguments of a step free).
     """
     manifest = json.loads((bundle / MANIFEST_NAME).read_text(encoding="utf-8"))
-    return {
-        sample["sha256"]
-        for entry in manifest.get("lineage", ())
-        if entry["step"] == "quantise"
-        for half in ("calibration", "held_out")
-        for sample in entry["arguments"].get(half, ())
-    }
+    used: set[str] = set()
+    for entry in manifest.get("lineage", ()):
+        if entry["step"] != "quantise":
+            continue
+        for half in ("calibration", "held_out"):
+            samples = entry["arguments"].get(half, [])
+            if not isinstance(samples, list) or not all(
+                isinstance(sample, dict) and isinstance(sample.get("sha256"), str) for sample in samples
+            ):
+                raise BundleError(
+                    f"{bundle}: its record of the pictures that it was calibrated with ({half}) cannot be read",
+                    hint="make it again with edgepose calibrate",
+                )
+            used.update(sample["sha256"] for sample in samples)
+    return used
 
 
 def refuse_calibration_pictures(bundle: Path, names: Sequence[str], digests: Sequence[str]) -> None:
     """Refuse pictures, given by name and SHA-256, that are in the bundle's calibration set.
 
-    Errors: UsageError.
+    Errors: UsageError, BundleError.
     """
     used = calibration_pictures(bundle)
     shared = [name for name, digest in zip(names, digests, strict=True) if digest in used]

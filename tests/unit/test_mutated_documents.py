@@ -164,14 +164,89 @@ def test_signed_baselines(
     assert 10 < refused < 40
 
 
-def test_a_stage_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def patched(folder: Path, path: str, value: Any) -> Path:
+    """Make a signed copy of a good bundle in which one member is another value."""
     from bundles.cases import build
 
-    patch = [{"op": "remove", "path": "/verification/stages/0/model"}]
-    build({"patch": patch}, tmp_path / "bundle")
-    assert ends_well(["info", tmp_path / "bundle"], capsys) == 0
-    assert ends_well(["diff", tmp_path / "bundle", BUNDLE], capsys) == 7
-    assert ends_well(["report", tmp_path / "bundle", "--no-run", "-o", tmp_path / "a.html"], capsys) == 7
+    build({"patch": [{"op": "add", "path": path, "value": value}]}, folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("model", None),
+        ("stage", ["ncnn"]),
+        ("limits", True),
+        ("limits", {"mean_px": "0.3"}),
+        ("cosine", ""),
+        ("recall", []),
+        ("real_samples", {"a": 1}),
+    ],
+)
+def test_a_stage_of_other_types(
+    member: str, value: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = {"model": "tiny-pose", "stage": "fake", "mean_px": 0.1, "limits": {"mean_px": 0.3, "cosine": 0.9}}
+    bundle = patched(tmp_path / "bundle", "/verification/stages/0", {**stage, member: value})
+    assert ends_well(["info", bundle], capsys) == 0
+    assert ends_well(["diff", bundle, BUNDLE], capsys) == 7
+    assert ends_well(["report", bundle, "--no-run", "-o", tmp_path / "a.html"], capsys) == 7
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_what_a_stage_says_cannot_steer_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stage = {"model": "a\x1b[2J\nforged: passed\x9b", "engine": "e" * 5000}
+    bundle = patched(tmp_path / "bundle", "/verification/stages/0", stage)
+    assert main(["info", str(bundle)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("a?[2J?forged: passed?" in line for line in lines)
+    assert all(line.isprintable() and len(line) < 300 for line in lines)
+
+
+@pytest.mark.parametrize("half", [None, "x", {"sha256": "x"}, ["x"], [{"sha256": {}}], [{}]])
+def test_a_calibration_record_that_cannot_be_read(
+    half: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says which pictures prove nothing, so that it may not be passed over."""
+    step = {"step": "quantise", "tool": "t", "version": "1", "inputs": {}, "outputs": {}}
+    bundle = patched(tmp_path / "bundle", "/lineage/0", {**step, "arguments": {"held_out": half}})
+    write_picture(tmp_path / "a.png", np.zeros((48, 64, 3), np.uint8))
+    argv = ["eval", bundle, "--images", tmp_path, "--reference", BUNDLE, "--processes", 1]
+    assert main([str(word) for word in argv]) == 7
+    assert f"error: {bundle}: its record of the pictures" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["manifest", "checksum", "missing", "added", "link"])
+def test_of_two_bundles_the_damaged_one_is_named(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = 1 if damage == "manifest" else "make"
+    network = patched(tmp_path / "bad", "/lineage/0/step", step) / "tiny-pose.fake"
+    if damage == "added":
+        (tmp_path / "bad" / "more").touch()
+    elif damage != "manifest":
+        network.unlink()
+    if damage == "checksum":
+        network.write_bytes(b"other")
+    elif damage == "link":
+        network.symlink_to(BUNDLE / network.name)
+    write_picture(tmp_path / "a.png", np.zeros((48, 64, 3), np.uint8))
+    monkeypatch.chdir(tmp_path)
+    for argv in (
+        ["info", "bad"],
+        ["verify", "bad"],
+        ["diff", BUNDLE, "bad"],
+        ["report", BUNDLE, "bad", "--no-run", "-o", "a.html"],
+        ["run", "bad", "a.png"],
+        ["bench", "bad"],
+    ):
+        assert main([str(word) for word in argv]) == 7
+        error = capsys.readouterr().err
+        assert error.startswith("error: bad: "), argv
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "bad"]
 
 
 def test_results_of_bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
