@@ -17,7 +17,6 @@ from edgepose.bundle.folder import require_bundle
 from edgepose.bundle.manifest import head_from_json
 from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
-from edgepose.media import require_utf8
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +79,6 @@ class PosePipeline:
         except TypeError:
             raise UsageError(f"a bundle is a path, got {type(bundle).__name__}") from None
         require_bundle(path)
-        require_utf8(path)
         if not isinstance(device, str):
             raise UsageError(f"device is {device!r}", hint="give a name, such as CPU")
         self._threads = default_threads() if threads is None else _whole_number("threads", threads)

@@ -65,14 +65,14 @@ class Journal:
             entry = json.loads(line)
             event = entry["event"]
             handler = _HANDLERS[event]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DeviceError(
                 f"the device printed something else than results: {_quoted(line)}",
                 hint="is a login script printing, or another program in the runner's place?",
             ) from error
         try:
             handler(self, entry)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (LookupError, TypeError, ValueError, OverflowError) as error:
             raise DeviceError(
                 f"the device printed a damaged {event} line: {_quoted(line)}",
                 hint="build the runner again: edgepose build-runner",
@@ -188,9 +188,12 @@ def phase_seconds(phase: PhaseSamples) -> float:
     return (phase.duration_ns + phase.open_ns) / 1e9
 
 
-def read_journal(lines: Iterable[str]) -> Journal:
-    """Read the lines of a journal file; a last line without its end was cut and is left out."""
-    journal = Journal()
+def read_journal(lines: Iterable[str], *, into: Journal | None = None) -> Journal:
+    """Read the lines of a journal file; a last line without its end was cut and is left out.
+
+    into: the journal of the sessions before. Errors: DeviceError for a line that no runner writes.
+    """
+    journal = Journal() if into is None else into
     for line in lines:
         if line.endswith("\n"):
             journal.add(line)

@@ -19,14 +19,14 @@ from edgepose.bench.frames import RawPicture, raw_pictures
 from edgepose.bench.journal import Journal, read_journal
 from edgepose.bench.plan import Phase, Picture, Plan, plan_phases, remaining
 from edgepose.bench.result import Document, make_document, write_document
-from edgepose.bundle.folder import require_bundle
-from edgepose.core import core_errors, load_core
+from edgepose.bundle.folder import read_manifest
 from edgepose.device.profile import DeviceProfile
 from edgepose.device.runner import PROGRAM, find_runner
 from edgepose.device.transport import Transport
 from edgepose.device.workspace import Workspace
 from edgepose.errors import CORE_CODES, DeviceError, DeviceLostError, EdgePoseError, UsageError
 from edgepose.hashing import sha256_file
+from edgepose.paths import real_path
 
 _REQUEST = "request.json"
 _GRACE_SECONDS = 60.0
@@ -71,11 +71,8 @@ class Session:
         label: str | None = None,
     ) -> None:
         """Check bundle and device against each other. label: tells this device from others of its profile."""
-        require_bundle(bundle)
-        with core_errors(bundle):
-            opened = load_core().Bundle.open(str(bundle))
-        self._bundle = Path(opened.path)
-        self._manifest: dict[str, Any] = json.loads(opened.manifest_json)
+        self._manifest = read_manifest(bundle)
+        self._bundle = real_path(bundle)
         self._profile, self._transport, self._options = profile, transport, options
         self.on_event: Event = lambda device, event: None
         self._local = profile.transport == "local"
@@ -212,13 +209,14 @@ class Session:
 
     def _read_request(self) -> dict[str, Any]:
         try:
-            request: dict[str, Any] = json.loads((self._partial / _REQUEST).read_text(encoding="utf-8"))
+            request = json.loads((self._partial / _REQUEST).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             raise UsageError(
                 f"{self._out_dir}: no interrupted run of this bundle on {self._profile.name}",
                 hint="start one without --resume",
             ) from None
-        if not {"digest", "run", "address", "plan", "pictures"} <= request.keys():
+        wanted = {"digest", "run", "address", "plan", "pictures"}
+        if not isinstance(request, dict) or not wanted <= request.keys():
             raise UsageError("another version of EdgePose began the interrupted run", hint="start anew")
         if request["digest"] != self._manifest["manifest_sha256"]:
             raise UsageError("the interrupted run measured another version of this bundle", hint="start anew")
@@ -403,12 +401,19 @@ class Session:
 
 
 def _read_sessions(files: list[Path]) -> Journal:
-    lines: list[str] = []
+    """Read what the sessions so far have kept. Errors: UsageError names a damaged file."""
+    journal = Journal()
     for file in files:
         # The last line may be cut in the middle of a character.
         with file.open(encoding="utf-8", errors="replace") as stream:
-            lines += list(stream)
-    return read_journal(lines)
+            try:
+                read_journal(stream, into=journal)
+            except DeviceError as error:
+                raise UsageError(
+                    f"{file}: what the interrupted run has kept is damaged ({error.message})",
+                    hint="start anew without --resume",
+                ) from error
+    return journal
 
 
 def with_address(profile: DeviceProfile, address: str | None) -> DeviceProfile:

@@ -9,16 +9,21 @@ from typing import Any
 from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
+from edgepose.media import require_utf8
 
 _HINT = "a bundle is a folder made by edgepose convert"
 
 
 def require_bundle(path: Path) -> None:
-    """Check that a path is a bundle's folder, be it a damaged one. Errors: UsageError; OSError."""
+    """Check that a path is a bundle's folder, be it a damaged one, and one that the compiled core can take.
+
+    Errors: UsageError; OSError.
+    """
     if not path.exists():
         raise UsageError(f"{path}: no such bundle", hint=_HINT)
     if not (path / MANIFEST_NAME).is_file():
         raise UsageError(f"{path}: is no bundle, it has no {MANIFEST_NAME}", hint=_HINT)
+    require_utf8(path)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

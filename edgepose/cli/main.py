@@ -205,6 +205,9 @@ def _report_os_error(error: OSError) -> int:
         errno.EPERM: "check the permissions, or choose another folder",
         errno.EROFS: "the disk is read-only: choose another folder",
         errno.EMFILE: "too many files are open: see ulimit -n",
+        errno.ELOOP: "check the path",
+        errno.ENAMETOOLONG: "check the path",
+        errno.ENOTDIR: "check the path",
     }
     reason = error.strerror or str(error) or type(error).__name__
     log.error(f"{where}: {reason}", hints.get(error.errno or 0))

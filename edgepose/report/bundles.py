@@ -9,7 +9,6 @@ from typing import Any
 
 from edgepose.bundle.folder import read_manifest
 from edgepose.errors import BundleError
-from edgepose.media import require_utf8
 from edgepose.report.inventory import Inventory, read_inventory
 
 _FIGURES = (
@@ -65,7 +64,6 @@ class OpenedBundle:
 
 def open_bundle(path: Path) -> OpenedBundle:
     """Open a bundle and list its layers. Errors: UsageError (no bundle), BundleError."""
-    require_utf8(path)
     manifest = read_manifest(path)
     for stage in manifest["verification"]["stages"]:
         _check_stage(path, stage)

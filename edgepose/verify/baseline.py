@@ -146,6 +146,8 @@ def read_baseline(path: Path) -> Baseline:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file", hint="give a bundle, or a baseline's JSON file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: a folder, not a baseline", hint="give a baseline's JSON file") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON ({error})", hint=_HINT) from error
     if not isinstance(document, dict) or document.get("format") != BASELINE_FORMAT:

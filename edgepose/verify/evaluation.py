@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from edgepose import log
 from edgepose.bundle.folder import read_manifest
 from edgepose.errors import UsageError
-from edgepose.media import require_utf8
 from edgepose.pipeline import keypoint_set_of
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
@@ -70,7 +69,6 @@ class Subject:
 
 def open_subject(path: Path) -> Subject:
     """Check a bundle to learn what it is. Errors: BundleError; UsageError (none, or without keypoints)."""
-    require_utf8(path)
     manifest = read_manifest(path)
     points = keypoint_set_of(manifest)
     if points is None:

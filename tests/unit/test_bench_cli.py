@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -152,3 +154,28 @@ def test_a_journal_that_was_cut_in_a_character(
     capsys.readouterr()
     assert run(bench, "--resume") == 8  # the runner of this test is no program
     assert "going on after 0 samples" in capsys.readouterr().err
+
+
+def test_what_a_run_has_kept_is_damaged(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(bench) == 8
+    (partial,) = bench.iterdir()
+    kept = partial / "session-1.jsonl"
+    kept.write_text('{"event": "samples"\0}\n')
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalTransport, "facts", lambda self: {})
+        assert run(bench, "--resume") == 2
+    assert f"error: {kept}: what the interrupted run has kept is damaged" in capsys.readouterr().err
+    (partial / "request.json").write_text("[]")
+    assert run(bench, "--resume") == 2
+    assert "start anew" in capsys.readouterr().err
+    assert kept.is_file()
+
+
+def test_a_working_folder_whose_name_is_not_utf_8(
+    bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(POSE, folder / "pose")
+    monkeypatch.chdir(folder)
+    assert main(["bench", "pose", "--device", "test", "-o", str(bench)]) == 8

@@ -151,6 +151,8 @@ def test_a_line_that_was_cut_is_left_out() -> None:
         '{"event": "samples", "phase": "burst", "first": 0, "rows": [[1, 2]]}',
         '{"event": "samples", "phase": "burst"}',
         '{"event": "golden"}',
+        '{"event": "cold", "total_ns": Infinity}',
+        "[" * 100_000,
     ],
 )
 def test_garbage_is_a_device_error(line: str) -> None:

@@ -181,6 +181,22 @@ def test_layers_of_openvino(tmp_path: Path, fp16: bool) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<?xml version="1.0" encoding="none"?><net/>',
+        "<net><layers>",
+        '<net><layers><layer id="0" type="Convolution"/><layer id="1" type="Const"><data size="x"/></layer>'
+        '</layers><edges><edge from-layer="1" to-layer="0" to-port="1"/></edges></net>',
+    ],
+)
+def test_a_damaged_network_of_openvino(text: str, tmp_path: Path) -> None:
+    (tmp_path / "m.xml").write_text(text)
+    (tmp_path / "m.bin").touch()
+    inventory = read_inventory("openvino", {"xml": tmp_path / "m.xml", "bin": tmp_path / "m.bin"})
+    assert (inventory.note or "").startswith("the layers cannot be read: ") and not inventory.layers
+
+
 def test_layers_of_onnx(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx", reason="optional: onnx is not installed")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper

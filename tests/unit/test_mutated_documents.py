@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from report_documents import V1, bench_document, eval_document, gate_document
 
 from edgepose import log
+from edgepose.bundle.folder import require_bundle
 from edgepose.calibration.plan import load_plan
 from edgepose.cli.main import main
 from edgepose.device.profile import load_profile, parse_profile
@@ -316,6 +319,27 @@ def test_values_that_yaml_stumbles_over(value: str) -> None:
         parse_profile(text, name="a", where="mine")
     assert caught.value.hint
     assert load_profile("host").name == "host"
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "diff", "report", "eval", "run"])
+def test_a_bundle_whose_name_is_not_utf_8(command: str, tmp_path: Path) -> None:
+    bundle = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(BUNDLE, bundle)
+    more = {
+        "diff": [BUNDLE],
+        "report": ["--no-run", "-o", tmp_path / "a.html"],
+        "eval": ["--images", tmp_path, "--reference", BUNDLE],
+        "run": [tmp_path / "a.png"],
+    }
+    assert main([command, str(bundle), *map(str, more.get(command, []))]) == 2
+    with pytest.raises(UsageError, match="the name is not UTF-8"):
+        require_bundle(bundle)
+
+
+def test_a_folder_for_a_baseline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["gate", BUNDLE, "--reference", BUNDLE, "--images", tmp_path, "--baseline", tmp_path]
+    assert ends_well(argv, capsys) == 2
+    assert ends_well(["baseline", "compare", tmp_path, BUNDLE, "--images", tmp_path], capsys) == 2
 
 
 def test_a_loop_of_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
