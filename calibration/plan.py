@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgepose.artifact import is_text
 from edgepose.calibration.observers import OBSERVERS, Observer
 from edgepose.errors import UsageError
 
 _FOLDER = Path(__file__).parent / "plans"
+_HINT = "the plans of the package show the members: edgepose/calibration/plans"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +63,21 @@ def load_plan(name_or_path: str | Path) -> Plan:
     try:
         members = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"the plan {path} cannot be read: {error.strerror}") from error
+        raise UsageError(f"the plan {path} cannot be read: {error.strerror}", hint=_HINT) from error
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"the plan {path} is not JSON: {error}") from error
+        raise UsageError(f"the plan {path} is not JSON: {error}", hint=_HINT) from error
     return _from_json(members, str(path))
 
 
 def _from_json(members: Any, where: str) -> Plan:
     wanted = {item.name: item.type for item in dataclasses.fields(Plan)}
     if not isinstance(members, dict) or members.keys() != wanted.keys():
-        raise UsageError(f"the plan {where} must have exactly the members {', '.join(wanted)}")
+        raise UsageError(f"the plan {where} must have exactly the members {', '.join(wanted)}", hint=_HINT)
     for key, kind in wanted.items():
         if not isinstance(members[key], bool if kind == "bool" else str):
-            raise UsageError(f"the plan {where}: {key} is {members[key]!r}, not a {kind}")
+            raise UsageError(f"the plan {where}: {key} is {members[key]!r}, not a {kind}", hint=_HINT)
+    if not is_text(members["name"]):
+        raise UsageError(f"the plan {where}: a bundle cannot hold its name", hint="give a short plain one")
     if members["observer"] not in OBSERVERS:
         raise UsageError(
             f"the plan {where}: unknown observer {members['observer']!r}",

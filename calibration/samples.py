@@ -203,7 +203,8 @@ class _Maker:
             image, digest = read_picture(path), sha256_bytes(path.read_bytes())
         except (UsageError, OSError) as error:
             log.warning(f"left out: {error}")
-            self.unreadable.append(path.name)
+            # The record becomes part of a bundle, whose JSON has no halves of surrogate pairs.
+            self.unreadable.append(path.name.encode(errors="backslashreplace").decode())
             return None, ""
         if digest in self._evaluation:
             raise CalibrationError(

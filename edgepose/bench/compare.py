@@ -41,7 +41,10 @@ def compare_results(
             raise UsageError(f"{name}: has no phase {phase!r}", hint=f"it has: {have}")
     persons = [_persons(document, phase) for document in (first, second)]
     if persons[0] != persons[1]:
-        raise UsageError(f"{names[0]} has {persons[0]} persons in {phase}, {names[1]} has {persons[1]}")
+        raise UsageError(
+            f"{names[0]} has {persons[0]} persons in {phase}, {names[1]} has {persons[1]}",
+            hint="measure both with the same --persons",
+        )
     stages = {}
     for column in first["columns"]:
         a, b = samples(first, phase, column), samples(second, phase, column)

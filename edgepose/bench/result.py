@@ -114,7 +114,7 @@ def read_document(path: Path) -> Document:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: no JSON ({error})", hint="edgepose bench writes results") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UsageError(f"{path}: no result of edgepose bench")
+        raise UsageError(f"{path}: no result of edgepose bench", hint="edgepose bench writes results")
     if document.get("format_version") != FORMAT_VERSION:
         version = document.get("format_version")
         raise UsageError(

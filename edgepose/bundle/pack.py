@@ -17,6 +17,7 @@ from typing import Any
 from edgepose.bundle.manifest import MANIFEST_NAME, encode
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
+from edgepose.media import require_utf8
 from edgepose.paths import real_path, usual_mode
 
 _AT_FDCWD = -100
@@ -24,7 +25,11 @@ _RENAME_EXCHANGE = 2
 
 
 def refuse_existing(target: Path, *, force: bool) -> None:
-    """Refuse to write where something lies, unless it is a bundle and `force` is set. Errors: UsageError."""
+    """Refuse to write where something lies, unless it is a bundle and `force` is set. Errors: UsageError.
+
+    Also a place that the compiled core, which checks the bundle there, cannot take.
+    """
+    require_utf8(target)
     above = next((path for path in target.parents if os.path.lexists(path)), None)
     if above is not None and not above.is_dir():
         raise UsageError(f"{above} is no folder", hint="-o names the folder for the bundles")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -168,6 +169,13 @@ def _shipped() -> dict[str, Path]:
     return {path.stem: path for path in (Path(__file__).parent / "profiles").glob("*.yaml")}
 
 
+def _shown(value: Any) -> str:
+    """Spell a value, cut short: aliases of YAML make a short text as large as one likes."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring = 2, 80
+    return short.repr(value)[:200]
+
+
 class _Reader:
     """Takes members out of a mapping and checks them."""
 
@@ -183,13 +191,13 @@ class _Reader:
     def text(self, name: str, *, needed: bool = True) -> Any:
         value = self._take(name, needed)
         if value is not None and (not isinstance(value, str) or not value.strip()):
-            raise self._wrong(name, f"is {value!r}, not a text")
+            raise self._wrong(name, f"is {_shown(value)}, not a text")
         return value
 
     def choice(self, name: str, allowed: tuple[str, ...]) -> Any:
         value = self._take(name, True)
         if value not in allowed:
-            raise self._wrong(name, f"is {value!r}, not one of {', '.join(allowed)}")
+            raise self._wrong(name, f"is {_shown(value)}, not one of {', '.join(allowed)}")
         return value
 
     def texts(self, name: str, *, needed: bool = True) -> tuple[str, ...]:
@@ -197,7 +205,7 @@ class _Reader:
         if value is None:
             return ()
         if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-            raise self._wrong(name, f"is {value!r}, not a list of texts")
+            raise self._wrong(name, f"is {_shown(value)}, not a list of texts")
         return tuple(value)
 
     def numbers(self, name: str, *, least: int, most: int, needed: bool = True) -> tuple[int, ...]:
@@ -207,7 +215,7 @@ class _Reader:
         if not isinstance(value, list) or not all(
             type(item) is int and least <= item <= most for item in value
         ):
-            raise self._wrong(name, f"is {value!r}, not a list of whole numbers from {least} to {most}")
+            raise self._wrong(name, f"is {_shown(value)}, not a list of whole numbers from {least} to {most}")
         if needed and not value:
             raise self._wrong(name, "is empty")
         return tuple(value)
@@ -215,19 +223,19 @@ class _Reader:
     def number(self, name: str) -> float | None:
         value = self._take(name, False)
         if value is not None and (type(value) not in (int, float) or not abs(value) <= sys.float_info.max):
-            raise self._wrong(name, f"is {value!r}, not a number")
+            raise self._wrong(name, f"is {_shown(value)}, not a number")
         return None if value is None else float(value)
 
     def port(self) -> int | None:
         value = self._take("port", False)
         if value is not None and (type(value) is not int or not 1 <= value <= 65535):
-            raise self._wrong("port", f"is {value!r}, not a number from 1 to 65535")
+            raise self._wrong("port", f"is {_shown(value)}, not a number from 1 to 65535")
         return value
 
     def flag(self, name: str) -> bool:
         value = self._take(name, False)
         if value is not None and not isinstance(value, bool):
-            raise self._wrong(name, f"is {value!r}, not true or false")
+            raise self._wrong(name, f"is {_shown(value)}, not true or false")
         return bool(value)
 
     def references(self) -> tuple[Reference, ...]:

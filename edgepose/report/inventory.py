@@ -65,7 +65,7 @@ def read_inventory(backend: str, files: Mapping[str, Path]) -> Inventory:
         return Inventory((), error.message)
     except ModuleNotFoundError as error:
         return Inventory((), f"listing the layers needs the package {error.name}, which is not installed")
-    except (ValueError, LookupError, ElementTree.ParseError) as error:  # LookupError: an unknown encoding, too
+    except (ValueError, LookupError, ElementTree.ParseError) as error:  # LookupError: an encoding, too
         return Inventory((), f"the layers cannot be read: {error}")
 
 

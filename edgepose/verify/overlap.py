@@ -27,7 +27,7 @@ def calibration_pictures(bundle: Path) -> set[str]:
                 isinstance(sample, dict) and isinstance(sample.get("sha256"), str) for sample in samples
             ):
                 raise BundleError(
-                    f"{bundle}: its record of the pictures that it was calibrated with ({half}) cannot be read",
+                    f"{bundle}: its record of the pictures it was calibrated with ({half}) cannot be read",
                     hint="make it again with edgepose calibrate",
                 )
             used.update(sample["sha256"] for sample in samples)

@@ -308,8 +308,9 @@ def test_what_cannot_be_compared() -> None:
         (_document([1000] * 10, phases=[]), "has no phase"),
         (_document([1], phases=[{"name": "burst", "persons": 2, "samples": [[0, 1, 1]]}]), "persons"),
     ):
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UsageError, match=message) as caught:
             compare_results(good, other, phase="burst", margin=0.05)
+        assert caught.value.hint
 
 
 def test_the_median_of_a_few_rounds() -> None:

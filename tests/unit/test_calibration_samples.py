@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from pathlib import Path
 
 import cv2
@@ -140,6 +141,14 @@ def test_a_corrupt_picture_is_named_and_counted(tmp_path: Path, capsys: pytest.C
         path.write_bytes(b"no picture")
     with pytest.raises(CalibrationError, match=r"3 of 40 calibration pictures cannot be read, .* 5%"):
         make_samples(read_pictures(tmp_path), LETTERBOX, count=100)
+
+
+def test_a_bundle_can_hold_the_names_of_corrupt_pictures(tmp_path: Path) -> None:
+    write_pictures(tmp_path, 40)
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(b"no picture")
+    made = make_samples(read_pictures(tmp_path), LETTERBOX, count=100)
+    json.dumps(made.record(), ensure_ascii=False).encode()
+    assert made.unreadable == ("caf\\udce9.png",)
 
 
 def test_too_little_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,17 @@ def test_a_profile_is_read() -> None:
 def test_wrong_profiles_are_refused(change: tuple[str, str], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message.replace("[", r"\[")):
         parse_profile(GOOD.replace(*change), name="b", where="b.yaml")
+
+
+@pytest.mark.parametrize("member", ["title: A board", "threads: [1]"])
+def test_a_profile_whose_aliases_grow(member: str) -> None:
+    """300 bytes that are a text of 100 kB; a level more multiplies it by 30."""
+    levels = ["x0: &x0 [a, a]", *(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 30)}]" for n in range(1, 4))]
+    name = member.partition(":")[0]
+    text = "\n".join([*levels, re.sub(f"(?m)^{name}: .*$", f"{name}: *x3", GOOD)])
+    with pytest.raises(ConfigurationError, match=f"b.yaml: {name} is ") as caught:
+        parse_profile(text, name="b", where="b.yaml")
+    assert len(caught.value.message) < 300
 
 
 def test_own_profiles_and_unknown_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,6 +195,12 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
         pack.refuse_existing(tmp_path / "file" / "sub" / "bundle", force=False)
 
 
+def test_a_place_whose_name_is_not_utf_8(tmp_path: Path) -> None:
+    """The core could not check the bundle there, once all the work is done."""
+    with pytest.raises(UsageError, match="the name is not UTF-8"):
+        pack.refuse_existing(tmp_path / os.fsdecode(b"caf\xe9") / "bundle", force=False)
+
+
 def test_a_bundle_is_no_folder_for_bundles(tmp_path: Path) -> None:
     with _stage(tmp_path / "bundle") as staged:
         staged.publish()

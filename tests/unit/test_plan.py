@@ -30,14 +30,16 @@ def test_a_plan_from_a_file(tmp_path: Path) -> None:
         ({"observer": "best"}, "unknown observer 'best'"),
         ({"rounding": 1}, "rounding is 1, not a bool"),
         ({"more": True}, "exactly the members"),
+        ({"name": "\ud800"}, "a bundle cannot hold its name"),
         (None, "not JSON"),
     ],
 )
 def test_a_wrong_plan_is_refused(tmp_path: Path, change: dict[str, object] | None, message: str) -> None:
     path = tmp_path / "mine.json"
     path.write_text("{" if change is None else json.dumps({**load_plan("plain").to_json(), **change}))
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message) as caught:
         load_plan(path)
+    assert caught.value.hint
 
 
 def test_a_missing_plan_is_refused(tmp_path: Path) -> None:
