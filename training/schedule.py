@@ -21,7 +21,7 @@ class Budget:
 
     total_s: float
     spent_before_s: float = 0.0
-    _start_s: float = field(default_factory=time.monotonic)
+    _start_s: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def spent_s(self) -> float:
