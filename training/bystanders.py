@@ -16,10 +16,12 @@ import torch
 from torch import nn
 
 from edgepose.models.loading import load_model
+from edgepose.skeletons import KEYPOINT_SETS
 from training import crop
 from training.crop import Floats, Picture, View
-from training.loop import MEAN, STD, normalise
-from training.simcc import SPLIT_RATIO
+from training.detector_recall import overlaps
+from training.loop import normalise
+from training.simcc import MEAN, SPLIT_RATIO, STD
 from training.sources import Person, Source, read_photographs
 
 MIN_SIDE_PX, MIN_SCORE = 50.0, 0.4
@@ -30,39 +32,24 @@ VIEWS = 12
 # COCO's tolerance for it.
 SURE, AGREED = 0.35, 0.6
 MIN_LABELS, LABEL_WEIGHT = 5, 0.5
-# COCO's per-keypoint constants (cocoapi, cocoeval.py), doubled: the deviation at a person's size of 1.
-TOLERANCES = 0.2 * np.array(
-    [0.26]
-    + 2 * [0.25]
-    + 2 * [0.35]
-    + 2 * [0.79]
-    + 2 * [0.72]
-    + 2 * [0.62]
-    + 2 * [1.07]
-    + 2 * [0.87]
-    + 2 * [0.89]
-)
+# The deviation of each keypoint at a person's size of 1, as OKS has it.
+TOLERANCES = 2 * np.array(KEYPOINT_SETS["coco17"].sigmas)
 
 
 def others(boxes_xyxys: Floats, main_xywh: Floats) -> list[Floats]:
     """Return the boxes (x, y, w, h px) of all but the main person, of (N, 5: x1 y1 x2 y2 px, score)."""
-    main = np.concatenate((main_xywh[:2], main_xywh[:2] + main_xywh[2:]))
+    main = np.concatenate((main_xywh[:2], main_xywh[:2] + main_xywh[2:]))[None]
     found: list[Floats] = []
     for *corners, score in sorted(boxes_xyxys.tolist(), key=lambda box: -float(box[4])):
-        box = np.array(corners, dtype=np.float32)
-        if score < MIN_SCORE or (box[2:] - box[:2]).max() < MIN_SIDE_PX:
+        box = np.array([corners], dtype=np.float32)
+        if score < MIN_SCORE or (box[0, 2:] - box[0, :2]).max() < MIN_SIDE_PX:
             continue
-        overlap, share = _overlap(box, main)
-        if overlap <= SAME_IOU and share <= WITHIN and all(_overlap(box, b)[0] <= 0.5 for b in found):
+        # What of the box lies in the main person's, as a box: its overlap with the whole is the share.
+        inner = np.clip(box, np.tile(main[:, :2], 2), np.tile(main[:, 2:], 2))
+        is_main = overlaps(box, main).item() > SAME_IOU or overlaps(inner, box).item() > WITHIN
+        if not is_main and all(overlaps(box, other).item() <= 0.5 for other in found):
             found.append(box)
-    return [np.concatenate((box[:2], box[2:] - box[:2])) for box in found]
-
-
-def _overlap(a: Floats, b: Floats) -> tuple[float, float]:
-    """Return the intersection over the union, and over the first box."""
-    inner = float(np.prod(np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)))
-    area_a, area_b = (float(np.prod(box[2:] - box[:2])) for box in (a, b))
-    return inner / max(area_a + area_b - inner, 1e-6), inner / max(area_a, 1e-6)
+    return [np.concatenate((box[0, :2], box[0, 2:] - box[0, :2])) for box in found]
 
 
 def views_of(random: np.random.Generator, box_xywh: Floats) -> list[View]:

@@ -26,9 +26,6 @@ from training.state import (
 WEIGHT_DECAY = 0.05
 AVERAGE_DECAY = 0.998
 SAVED_EVERY_S = 180
-# Of RGB pictures, as the official pose networks take them.
-MEAN = torch.tensor([123.675, 116.28, 103.53])
-STD = torch.tensor([58.395, 57.12, 57.375])
 SHOWN_EVERY = 50
 
 

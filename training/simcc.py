@@ -9,6 +9,9 @@ from torch.nn import functional
 SPLIT_RATIO = 2.0
 SIGMAS = (4.9, 5.66)  # of x and y, in bins; mmpose's RTMPose at 256x192
 SHARPNESS = 10.0
+# Of its inputs, R, G, B.
+MEAN = torch.tensor([123.675, 116.28, 103.53])
+STD = torch.tensor([58.395, 57.12, 57.375])
 
 
 def axis_labels(positions_px: Tensor, bins: int, sigma: float) -> Tensor:

@@ -14,10 +14,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 from edgepose.models.loading import load_model
 from training import crop
 from training.bystanders import read as read_bystanders
-from training.loop import MEAN, STD, Training, add_options, normalise
+from training.loop import Training, add_options, normalise
 from training.neighbours import beside
 from training.partial import MIN_POINTS, partly_seen
-from training.simcc import simcc_loss
+from training.simcc import MEAN, STD, simcc_loss
 from training.sources import Source, read_photographs, read_synthetic
 from training.upright import stand_up
 
