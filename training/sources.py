@@ -22,11 +22,15 @@ _TEACHER_TRUST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person in a picture: keypoints (17, 3: x px, y px, weight 0 to 1) and box (x, y, w, h px)."""
+    """A person in a picture: keypoints (17, 3: x px, y px, weight 0 to 1) and box (x, y, w, h px).
+
+    outline (H, W) uint8, where it is known: 255 where the picture shows the person.
+    """
 
     picture: int
     keypoints: Floats
     box_xywh: Floats
+    outline: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from edgepose.models.loading import load_model
 from training import crop
 from training.bystanders import read as read_bystanders
+from training.cutouts import elsewhere, outlined
+from training.cutouts import read as read_outlines
 from training.loop import Training, add_options, normalise
 from training.neighbours import beside
 from training.partial import MIN_POINTS, partly_seen
@@ -24,7 +26,9 @@ from training.upright import stand_up
 FROZEN = ("backbone.stem", "backbone.stage1", "backbone.stage2")
 # Shares of the crops: leaning persons turned upright, persons of whom a part is seen, of few pixels, with
 # another one close by. The photographs show people in sports, whole, large and alone; COCO seldom does.
-UPRIGHT, PARTIAL, COARSE, NEIGHBOUR = 0.75, 0.55, 0.3, 0.25
+UPRIGHT, PARTIAL, COARSE, NEIGHBOUR = 0.75, 0.55, 0.3, 0.35
+# Shares, where a person's outline is known: before another picture; as a neighbour, cut out.
+ELSEWHERE, CUT_OUT = 0.5, 0.6
 
 # Bystanders are few, and more like the persons elsewhere than those in sports are: each is drawn this often.
 BYSTANDER_TIMES = 2
@@ -64,7 +68,13 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
             else:
                 source = self._photographs
                 person = source.persons[self._next_photograph()]
-            whole = source.pictures[person.picture], person.box_xywh, person.keypoints
+            picture = source.pictures[person.picture]
+            if person.outline is not None and random.random() < ELSEWHERE:
+                place = source.persons[int(random.integers(len(source.persons)))]
+                picture = elsewhere(
+                    random, picture, person.outline, source.pictures[place.picture], place.box_xywh
+                )
+            whole = picture, person.box_xywh, person.keypoints
             if random.random() < UPRIGHT:
                 whole = stand_up(random, *whole)
             picture, box, keypoints = whole
@@ -77,7 +87,12 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
             if random.random() < NEIGHBOUR:
                 next_one = source.persons[int(random.integers(len(source.persons)))]
                 picture, moved = beside(
-                    random, picture, moved, source.pictures[next_one.picture], next_one.box_xywh
+                    random,
+                    picture,
+                    moved,
+                    source.pictures[next_one.picture],
+                    next_one.box_xywh,
+                    next_one.outline if random.random() < CUT_OUT else None,
                 )
             if random.random() < COARSE:
                 picture = crop.coarsen(random, picture)
@@ -106,6 +121,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--synthetic-share", type=float, default=0.4)
     parser.add_argument("--bystanders", type=Path, help="file made by training.bystanders")
+    parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
     parser.add_argument(
         "--float32", action="store_true", help="not bfloat16, which is slower on a CPU without AVX512-BF16"
     )
@@ -119,6 +135,8 @@ def main() -> None:
     options = parser.parse_args()
     training = Training(prepare(options.start, options.frozen), options, clip=5.0)
     photographs = read_photographs(options.data)
+    if options.outlines is not None:
+        photographs.persons[:] = outlined(photographs.persons, read_outlines(options.outlines))
     if options.bystanders is not None:
         photographs.persons.extend(BYSTANDER_TIMES * read_bystanders(options.bystanders))
     synthetic = read_synthetic(options.synthetic, min_visible=MIN_POINTS)
