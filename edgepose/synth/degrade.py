@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from edgepose.synth.numeric import PI, FloatArray, Random, sin_cos
 
 Picture = NDArray[np.uint8]
+
+_BAND = 32  # rows
 
 # Quantisation tables of ITU-T T.81, Annex K.
 _LUMA = (
@@ -61,55 +64,85 @@ def degrade(image: Picture, faults: Faults, random: Random) -> Picture:
     return out
 
 
+def _bands(height: int) -> Iterator[slice]:
+    """Cut the rows of a picture into bands, so that what is computed of a band stays in the cache."""
+    for start in range(0, height, _BAND):
+        yield slice(start, min(start + _BAND, height))
+
+
+def _rows(image: Picture, band: slice, above: int, below: int) -> NDArray[np.uint16]:
+    """Return a band and rows around it; beyond the border the first and the last row are repeated."""
+    index = np.arange(band.start - above, band.stop + below)
+    return image[np.minimum(np.maximum(index, 0), len(image) - 1)].astype(np.uint16)
+
+
 def _binomial(image: Picture) -> Picture:
     """Blur with (1 2 1) / 4 in both directions."""
-    wide = image.astype(np.uint16)
-    rows = wide * 2
-    rows[1:] += wide[:-1]
-    rows[0] += wide[0]
-    rows[:-1] += wide[1:]
-    rows[-1] += wide[-1]
-    out = rows * 2
-    out[:, 1:] += rows[:, :-1]
-    out[:, 0] += rows[:, 0]
-    out[:, :-1] += rows[:, 1:]
-    out[:, -1] += rows[:, -1]
-    out += 8
-    out >>= 4
-    return out.astype(np.uint8)
+    blurred = np.empty_like(image)
+    for band in _bands(len(image)):
+        wide = _rows(image, band, 1, 1)
+        rows = wide[1:-1] * np.uint16(2)
+        rows += wide[:-2]
+        rows += wide[2:]
+        out = rows * np.uint16(2)
+        out[:, 1:] += rows[:, :-1]
+        out[:, 0] += rows[:, 0]
+        out[:, :-1] += rows[:, 1:]
+        out[:, -1] += rows[:, -1]
+        out += np.uint16(8)
+        out >>= np.uint16(4)
+        blurred[band] = out
+    return blurred
 
 
 def _smeared(image: Picture, length: int, horizontal: bool) -> Picture:
-    axis = 1 if horizontal else 0
-    pad = [(0, 0), (0, 0), (0, 0)]
-    pad[axis] = (length // 2 + 1, length // 2)
-    sums = np.cumsum(np.pad(image, pad, mode="edge"), axis=axis, dtype=np.uint32)
-    moved = sums[:, length:] - sums[:, :-length] if horizontal else sums[length:] - sums[:-length]
-    return ((moved + length // 2) // length).astype(np.uint8)
+    """Average over `length` (odd) pixels side by side."""
+    half, (height, width, _) = length // 2, image.shape
+    columns = np.minimum(np.maximum(np.arange(-half, width + half), 0), width - 1)
+    smeared = np.empty_like(image)
+    for band in _bands(height):
+        count = band.stop - band.start
+        if horizontal:
+            wide = _rows(image, band, 0, 0).take(columns, axis=1)
+            parts = [wide[:, k : k + width] for k in range(length)]
+        else:
+            wide = _rows(image, band, half, half)
+            parts = [wide[k : k + count] for k in range(length)]
+        total = parts[0] + np.uint16(half)  # rounds
+        for part in parts[1:]:
+            total += part
+        total //= np.uint16(length)
+        smeared[band] = total
+    return smeared
 
 
 def _noisy(image: Picture, faults: Faults, random: Random) -> Picture:
     """Change contrast and offset, and add noise, independent in every channel."""
     height, width, _ = image.shape
     gain = int(faults.contrast * 128 + 0.5)
-    wide = image.astype(np.uint16)
-    wide *= np.uint16(gain)
-    wide >>= 7
-    out = wide.view(np.int16)
-    out += np.int16(128 - gain + int(faults.offset))
-    if faults.noise:
-        # The sum of two bytes, the second from somewhat further on, has the triangular distribution of two
-        # uniforms.
-        count, apart = height * width * 3, width * 3 + 11
-        bits = random.raw_bytes(count + apart).view(np.int8)
-        grain = bits[:count].astype(np.int16)
-        grain += bits[apart:]
-        grain *= np.int16(faults.noise)
-        grain >>= 7
-        out += grain.reshape(image.shape)
-    np.maximum(out, 0, out=out)
-    np.minimum(out, 255, out=out)
-    return out.astype(np.uint8)
+    # The sum of two bytes, the second from somewhat further on, has the triangular distribution of two
+    # uniforms.
+    apart = width * 3 + 11
+    bits = random.raw_bytes(height * width * 3 + apart).view(np.int8) if faults.noise else None
+    noisy = np.empty_like(image)
+    # Arrays: with one number and int16, NumPy's maximum and minimum take eight times as long.
+    black, white = np.zeros((_BAND, width, 3), np.int16), np.full((_BAND, width, 3), 255, np.int16)
+    for band in _bands(height):
+        wide = image[band].astype(np.uint16)
+        wide *= np.uint16(gain)
+        wide >>= np.uint16(7)
+        out = wide.view(np.int16)
+        out += np.int16(128 - gain + int(faults.offset))
+        if bits is not None:
+            first = band.start * width * 3
+            grain = bits[first : first + out.size].astype(np.int16)
+            grain += bits[first + apart : first + apart + out.size]
+            grain *= np.int16(faults.noise)
+            grain >>= np.int16(7)
+            out += grain.reshape(out.shape)
+        np.maximum(out, black[: len(out)], out=out)
+        noisy[band] = np.minimum(out, white[: len(out)], out=out)
+    return noisy
 
 
 @lru_cache(maxsize=1)
@@ -126,20 +159,21 @@ def _transform(blocks: FloatArray, inverse: bool) -> FloatArray:
 
     Even and odd outputs are computed from sums and differences of mirrored inputs, which halves the products.
     """
-    m = _dct_matrix()
+    m = _dct_matrix().reshape(8, 8, *[1] * (blocks.ndim - 1))
     out = np.empty_like(blocks)
     if not inverse:
-        s = [blocks[n] + blocks[7 - n] for n in range(4)]
-        d = [blocks[n] - blocks[7 - n] for n in range(4)]
-        for k in range(8):
-            source = s if k % 2 == 0 else d
-            out[k] = ((source[0] * m[k, 0] + source[1] * m[k, 1]) + source[2] * m[k, 2]) + source[3] * m[k, 3]
+        s, d = blocks[:4] + blocks[:3:-1], blocks[:4] - blocks[:3:-1]
+        for first, source in ((0, s), (1, d)):
+            c = m[first::2]
+            out[first::2] = ((source[0] * c[:, 0] + source[1] * c[:, 1]) + source[2] * c[:, 2]) + source[
+                3
+            ] * c[:, 3]
         return out
-    for n in range(4):
-        even = ((blocks[0] * m[0, n] + blocks[2] * m[2, n]) + blocks[4] * m[4, n]) + blocks[6] * m[6, n]
-        odd = ((blocks[1] * m[1, n] + blocks[3] * m[3, n]) + blocks[5] * m[5, n]) + blocks[7] * m[7, n]
-        out[n] = even + odd
-        out[7 - n] = even - odd
+    c = m[:, :4]
+    even = ((blocks[0] * c[0] + blocks[2] * c[2]) + blocks[4] * c[4]) + blocks[6] * c[6]
+    odd = ((blocks[1] * c[1] + blocks[3] * c[3]) + blocks[5] * c[5]) + blocks[7] * c[7]
+    np.add(even, odd, out=out[:4])
+    np.subtract(even, odd, out=out[:3:-1])
     return out
 
 
@@ -163,8 +197,8 @@ def _quantised(channel: FloatArray, table: tuple[int, ...], quality: int) -> Flo
 def lossy(image: Picture, quality: int) -> Picture:
     """Return the picture as if stored as JPEG of that quality (1..100) with halved chroma."""
     height, width, _ = image.shape
-    padded = np.pad(image, [(0, -height % 16), (0, -width % 16), (0, 0)], mode="edge").astype(np.float32)
-    b, g, r = padded[..., 0], padded[..., 1], padded[..., 2]
+    pixels = np.pad(image, [(0, -height % 16), (0, -width % 16), (0, 0)], mode="edge")
+    b, g, r = (pixels[..., channel].astype(np.float32) for channel in range(3))
     y = (b * np.float32(0.114) + g * np.float32(0.587)) + r * np.float32(0.299)
     y_out = _quantised(y - np.float32(128), _LUMA, quality) + np.float32(128)
     differences = []
@@ -176,8 +210,13 @@ def lossy(image: Picture, quality: int) -> Picture:
         coarse = _quantised(halved, _CHROMA, quality)
         differences.append(np.repeat(np.repeat(coarse, 2, axis=0), 2, axis=1))
     cb, cr = differences
-    out = np.empty_like(padded)
-    out[..., 0] = y_out + np.float32(1.772) * cb
-    out[..., 1] = (y_out - np.float32(0.344136) * cb) - np.float32(0.714136) * cr
-    out[..., 2] = y_out + np.float32(1.402) * cr
-    return np.minimum(np.maximum(np.rint(out), 0), 255).astype(np.uint8)[:height, :width]
+    out = np.empty_like(image)
+    channels = (
+        y_out + np.float32(1.772) * cb,
+        (y_out - np.float32(0.344136) * cb) - np.float32(0.714136) * cr,
+        y_out + np.float32(1.402) * cr,
+    )
+    for index, values in enumerate(channels):
+        np.rint(values, out=values)
+        out[..., index] = np.minimum(np.maximum(values, 0), 255)[:height, :width]
+    return out
