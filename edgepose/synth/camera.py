@@ -7,12 +7,20 @@ Pixels: x right, y down, whole numbers at pixel centres.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
 from edgepose.synth.numeric import FloatArray, product, rotate, rotation
 
 NEAREST_M = 0.15  # nothing closer to the camera is drawn
+
+
+@lru_cache(maxsize=16)
+def _rotation(roll: float, pitch: float, yaw: float) -> FloatArray:
+    matrix = product(rotation("z", roll), rotation("x", pitch), rotation("y", -yaw))
+    matrix.flags.writeable = False
+    return matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +41,19 @@ class Camera:
 
     def rotation(self) -> FloatArray:
         """Return the matrix (3, 3) from world to camera axes (x right, y up, z backwards)."""
-        return product(rotation("z", self.roll), rotation("x", self.pitch), rotation("y", -self.yaw))
+        return _rotation(self.roll, self.pitch, self.yaw)
 
     def project(self, points: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return pixels (..., 2) and depths (...) of world points (..., 3); a depth <= 0 is behind."""
-        local = rotate(self.rotation(), points - np.array([0.0, self.height_m, 0.0]))
-        depth = -local[..., 2]
-        safe = np.where(depth > 1e-3, depth, 1e-3)
+        x, y, z = points[..., 0], points[..., 1] - self.height_m, points[..., 2]
+        right, up, back = (a * x + b * y + c * z for a, b, c in self.rotation().tolist())
+        depth = -back
+        safe = np.maximum(depth, 1e-3)
         cx, cy = self.centre
-        x = cx + self.focal_px * local[..., 0] / safe
-        y = cy - self.focal_px * local[..., 1] / safe
-        return np.stack([x, y], axis=-1), depth
+        xy = np.empty((2, *depth.shape))
+        xy[0] = cx + self.focal_px * right / safe
+        xy[1] = cy - self.focal_px * up / safe
+        return np.moveaxis(xy, 0, -1), depth
 
     def ray(self, x_px: float, y_px: float) -> FloatArray:
         """Return the world direction (3,) of a pixel, with depth component 1 m along the optical axis."""

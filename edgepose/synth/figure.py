@@ -12,20 +12,10 @@ import numpy as np
 
 from edgepose.synth.body import BONE, BodyShape, Skeleton, make_skeleton
 from edgepose.synth.head import add_head
-from edgepose.synth.mesh import (
-    FORWARD,
-    LEFT,
-    RIGHT,
-    Blend,
-    MeshBuilder,
-    Sheet,
-    TubeMesh,
-    chain,
-    interpolate,
-    on,
-)
-from edgepose.synth.numeric import PI, FloatArray, sin_cos_array, smoothstep
+from edgepose.synth.mesh import Sheet, TubeMesh
+from edgepose.synth.numeric import PI, FloatArray, columns, interpolate, sin_cos_array, smoothstep, spaced
 from edgepose.synth.outfit import MATERIAL, Outfit
+from edgepose.synth.tubes import FORWARD, LEFT, RIGHT, Blend, MeshBuilder, chain, on
 
 # Trunk: height, half width, front depth, back depth, centre z.
 _TRUNK = np.array([
@@ -39,6 +29,12 @@ _TRUNK = np.array([
     [0.885, 0.175, 0.096, 0.112, 0.000], [0.845, 0.156, 0.080, 0.096, 0.000],
     [0.810, 0.120, 0.060, 0.066, 0.000], [0.785, 0.030, 0.020, 0.020, 0.000],
 ])  # fmt: skip
+# How much of the trunk's heights moves with the legs; where hips end, shoulders and neck begin, where belly
+# and bust begin and end (from, to).
+_TRUNK_MOVES = 1 - smoothstep(1.15, 1.40, _TRUNK[:, 0])
+_FROM, _TO = np.array([
+    [0.98, 1.08], [1.20, 1.36], [1.40, 1.48], [0.88, 1.04], [1.12, 1.30], [1.20, 1.285], [1.30, 1.40],
+]).T[..., None]  # fmt: skip
 # Arm and leg: height, half width, front depth, back depth.
 _ARM = np.array([
     [1.454, 0.004, 0.004, 0.004], [1.449, 0.021, 0.024, 0.024], [1.437, 0.036, 0.041, 0.041],
@@ -93,17 +89,17 @@ def _trunk_profile(shape: BodyShape, y: FloatArray, rest: FloatArray) -> FloatAr
     """Return half width, front, back and centre z of the bare trunk at heights y."""
     lift = float(rest[BONE["thigh_l"], 1]) - 0.915
     # Only what lies below the chest moves with the length of the legs.
-    table_y = _TRUNK[:, 0] + lift * (1 - smoothstep(1.15, 1.40, _TRUNK[:, 0]))
+    table_y = _TRUNK[:, 0] + lift * _TRUNK_MOVES
     profile = interpolate(y, table_y[::-1], _TRUNK[::-1, 1:])
     h = y - lift * (1 - smoothstep(1.15, 1.40, y))
-    hips = 1 - smoothstep(0.98, 1.08, h)
-    shoulder = smoothstep(1.20, 1.36, h)
+    above_hips, shoulder, neck, belly, above_belly, bust, above_bust = smoothstep(_FROM, _TO, h)
+    hips = 1 - above_hips
     waist = (1 - hips) * (1 - shoulder)
     slim = 0.93 if shape.bust else 1.0
     width = shape.hips * hips + shape.shoulders * shoulder + slim * waist
-    girth = 1 + (shape.girth - 1) * (1 - smoothstep(1.40, 1.48, h))
-    belly = shape.belly * smoothstep(0.88, 1.04, h) * (1 - smoothstep(1.12, 1.30, h))
-    bust = shape.bust * smoothstep(1.20, 1.285, h) * (1 - smoothstep(1.30, 1.40, h))
+    girth = 1 + (shape.girth - 1) * (1 - neck)
+    belly = shape.belly * belly * (1 - above_belly)
+    bust = shape.bust * bust * (1 - above_bust)
     out: FloatArray = profile.copy()
     out[:, 0] = profile[:, 0] * width * girth + belly * 0.4
     out[:, 1] = profile[:, 1] * girth + belly + bust
@@ -120,7 +116,7 @@ def _add_trunk(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Flo
     lift = float(rest[BONE["thigh_l"], 1]) - 0.915
     hem = outfit.top_hem + lift
     y = np.concatenate([
-        [1.497, 1.486, 1.470, 1.452, 1.432, 1.405, 1.370, 1.325, 1.280, 1.235], np.linspace(1.19, hem, 8)
+        [1.497, 1.486, 1.470, 1.452, 1.432, 1.405, 1.370, 1.325, 1.280, 1.235], spaced(1.19, hem, 8)
     ])  # fmt: skip
     profile = _trunk_profile(shape, y, rest)
     tucked = outfit.top_hem > 0.965
@@ -134,15 +130,15 @@ def _add_trunk(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Flo
     for index in range(9, len(y)):
         front[index] = max(front[index], front[index - 1] * hang)
         width[index] = max(width[index], width[index - 1] * hang)
-    extents = np.stack([width, front, profile[:, 2] + ease + flare], axis=1)
-    centres = np.stack([np.zeros_like(y), y, profile[:, 3]], axis=1)
+    extents = columns(len(y), width, front, profile[:, 2] + ease + flare)
+    centres = columns(len(y), 0.0, y, profile[:, 3])
     square = 0.10 + 0.14 * smoothstep(1.18, 1.34, y)
     builder.tube(
         centres, extents, _trunk_blend(y, rest), MATERIAL["top"], segments=20, square=square,
         v_texels=(1.497 - y) / (1.497 - 0.85) * 127.0,
     )  # fmt: skip
     waist = 1.045 + lift
-    y = np.concatenate([[waist, waist - 0.004], np.linspace(waist - 0.02, 0.785 + lift, 9)])
+    y = np.concatenate([[waist, waist - 0.004], spaced(waist - 0.02, 0.785 + lift, 9)])
     profile = _trunk_profile(shape, y, rest)
     ease = (
         outfit.bottom_ease * 0.45 + 0.007 if tucked else min(outfit.bottom_ease * 0.4, outfit.top_ease * 0.5)
@@ -151,7 +147,7 @@ def _add_trunk(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Flo
     extents[0] = extents[1] - 0.012
     if outfit.skirt_hem is not None:
         extents = np.maximum(extents - 0.02, 0.008)
-    centres = np.stack([np.zeros_like(y), y, profile[:, 3]], axis=1)
+    centres = columns(len(y), 0.0, y, profile[:, 3])
     under = "sleeve" if outfit.skirt_hem is not None and not outfit.skirt_is_bottom else "bottom"
     builder.tube(
         centres, extents, _trunk_blend(y, rest), MATERIAL[under], segments=20, square=0.08, repeat_u=2,
@@ -160,15 +156,15 @@ def _add_trunk(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Flo
     y = np.array([1.575, 1.545, 1.515, 1.488, 1.462, 1.43])
     thick = (0.94 if shape.bust else 1.03) * (0.6 + 0.4 * shape.girth)
     width = np.array([0.053, 0.053, 0.054, 0.057, 0.066, 0.07]) * thick
-    centres = np.stack([np.zeros(6), y, np.array([-0.010, -0.014, -0.019, -0.024, -0.027, -0.027])], axis=1)
-    extents = np.stack([width, width * 0.98, width * 1.05], axis=1)
+    centres = columns(6, 0.0, y, np.array([-0.010, -0.014, -0.019, -0.024, -0.027, -0.027]))
+    extents = columns(6, width, width * 0.98, width * 1.05)
     blend = chain(y, [BONE["head"], BONE["neck"], BONE["chest"]], [1.555, 1.462], 0.04)
     builder.tube(centres, extents, blend, MATERIAL["skin"], segments=12)
     if outfit.collar > 0:
         y = np.array([1.463 + outfit.collar, 1.463 + outfit.collar, 1.475, 1.455])
         width = np.array([0.052, 0.062, 0.067, 0.085]) * thick + 0.004
-        centres = np.stack([np.zeros(4), y, np.full(4, -0.025)], axis=1)
-        extents = np.stack([width, width, width * 1.05], axis=1)
+        centres = columns(4, 0.0, y, -0.025)
+        extents = columns(4, width, width, width * 1.05)
         builder.tube(
             centres, extents, chain(y, [BONE["neck"], BONE["chest"]], [1.48], 0.03), MATERIAL["sleeve"]
         )
@@ -181,7 +177,7 @@ def _add_arms(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Floa
 
     def tube(y: FloatArray, ease: FloatArray, material: str) -> None:
         profile = interpolate(y, _ARM[::-1, 0], _ARM[::-1, 1:])
-        centres = np.stack([np.full_like(y, x), y, np.full_like(y, -0.024)], axis=1)
+        centres = columns(len(y), x, y, -0.024)
         blend = chain(y, bones, [1.118, 0.863], 0.055)
         builder.pair(
             centres, profile * thick + ease[:, None], blend, MATERIAL[material], v_texels=(1.47 - y) * 280.0
@@ -189,9 +185,7 @@ def _add_arms(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Floa
 
     cuff = 1.44 - outfit.sleeve
     if outfit.sleeve > 0.0:
-        y = np.concatenate(
-            [_ARM[:4, 0], np.linspace(1.395, cuff, 4 + int(outfit.sleeve * 18)), [cuff - 0.001]]
-        )
+        y = np.concatenate([_ARM[:4, 0], spaced(1.395, cuff, 4 + int(outfit.sleeve * 18)), [cuff - 0.001]])
         ease = (outfit.sleeve_ease * smoothstep(-1.45, -1.30, -y)) * (
             1 + 0.7 * outfit.sleeve_flare * (1.44 - y)
         )
@@ -206,15 +200,13 @@ def _add_arms(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Floa
         tube(bare, np.zeros_like(bare), "skin")
     # From the neck to the shoulder: fills the gap when the arm is up.
     reach = np.array([0.03, 0.07, 0.105, 0.135, 0.158, 0.172]) * (x / 0.168)
-    centres = np.stack(
-        [reach, np.array([1.432, 1.424, 1.414, 1.406, 1.401, 1.400]), np.full(6, -0.024)], axis=1
-    )
+    centres = columns(6, reach, np.array([1.432, 1.424, 1.414, 1.406, 1.401, 1.400]), -0.024)
     radius = np.array([0.058, 0.055, 0.052, 0.049, 0.045, 0.02]) * (0.5 + 0.5 * thick)
     radius = radius + outfit.top_ease * 0.4 + 0.002
     weight = np.array([0.25, 0.6, 0.9, 1.0, 1.0, 1.0])
     blend = Blend(np.full(6, BONE["chest"]), np.full(6, BONE["clavicle_l"]), weight)
     material = MATERIAL["sleeve"] if outfit.sleeve > 0.0 or outfit.straps else MATERIAL["skin"]
-    builder.pair(centres, np.stack([radius] * 3, axis=1), blend, material, axes=LEFT, mirrored_axes=RIGHT)
+    builder.pair(centres, radius[:, None], blend, material, axes=LEFT, mirrored_axes=RIGHT)
 
 
 @lru_cache(maxsize=1)
@@ -235,7 +227,7 @@ def _digits() -> tuple[FloatArray, FloatArray, Blend]:
     bones += [BONE["hand_l"]] * 5
     index = np.array(bones)
     half = np.concatenate(extents)
-    return np.concatenate(centres), np.stack([half] * 3, axis=1), Blend(index, index, np.zeros(len(index)))
+    return np.concatenate(centres), half[:, None], Blend(index, index, np.zeros(len(index)))
 
 
 def _add_hands(builder: MeshBuilder, x: float, fingers: bool) -> None:
@@ -248,7 +240,7 @@ def _add_hands(builder: MeshBuilder, x: float, fingers: bool) -> None:
     ])  # fmt: skip
     if not fingers:  # a palm as long as the hand
         y = y - np.array([0.0, 0.0, 0.01, 0.035, 0.065, 0.075])
-    builder.pair(np.stack([np.full(6, x), y, z], axis=1), extents, on(BONE["hand_l"], 6), skin, square=0.3)
+    builder.pair(columns(6, x, y, z), extents, on(BONE["hand_l"], 6), skin, square=0.3)
     if not fingers:
         return
     centres, extents, blend = _digits()
@@ -268,7 +260,7 @@ def _add_legs(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Floa
         profile = interpolate(y, _LEG[::-1, 0] * legs, _LEG[::-1, 1:])
         joints = np.stack([foot, shin, thigh])
         axis = interpolate(y, joints[:, 1], joints)
-        centres = np.stack([axis[:, 0], y, axis[:, 2]], axis=1)
+        centres = columns(len(y), axis[:, 0], y, axis[:, 2])
         upper = smoothstep(0.45, 0.62, y)[:, None]
         extents = profile * (thick * (upper * (0.5 + 0.5 * shape.hips) + (1 - upper))) + ease[:, None]
         blend = chain(y, bones, [float(thigh[1]) + 0.01, float(shin[1]), float(foot[1])], 0.07)
@@ -277,7 +269,7 @@ def _add_legs(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Floa
     hem = (0.965 - outfit.leg_hem) * legs if outfit.leg_hem > 0 else 10.0
     if outfit.leg_hem > 0:
         y = np.concatenate(
-            [_LEG[:3, 0] * legs, np.linspace(0.87 * legs, hem, 4 + int(outfit.leg_hem * 13)), [hem - 0.001]]
+            [_LEG[:3, 0] * legs, spaced(0.87 * legs, hem, 4 + int(outfit.leg_hem * 13)), [hem - 0.001]]
         )
         ease = outfit.bottom_ease * (0.5 + 0.8 * smoothstep(-0.85, -hem - 0.001, -y)) + 0.004
         ease = ease + outfit.bottom_flare * smoothstep(-0.5, min(-hem, -0.1), -y)
@@ -285,7 +277,7 @@ def _add_legs(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Floa
         tube(y, ease, "bottom")
     elif outfit.skirt_hem is not None:  # below the skirt: what would come through it has its colour
         hem = min(outfit.skirt_hem * legs + 0.05, 0.80 * legs)
-        y = np.concatenate([_LEG[:3, 0] * legs, np.linspace(0.87 * legs, hem, 8)])
+        y = np.concatenate([_LEG[:3, 0] * legs, spaced(0.87 * legs, hem, 8)])
         tube(y, np.full(len(y), 0.002), "bottom" if outfit.skirt_is_bottom else "sleeve")
     shaft = outfit.shaft * legs
     if hem > 0.13:
@@ -294,15 +286,15 @@ def _add_legs(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Floa
         bare = np.concatenate([[hem + 0.012], bare]) if outfit.leg_hem > 0 else bare
         tube(bare, np.zeros_like(bare), "leg")
     if shaft > 0.09:
-        y = np.concatenate([[shaft, shaft - 0.001], np.linspace(shaft - 0.02, 0.06, 5)])
+        y = np.concatenate([[shaft, shaft - 0.001], spaced(shaft - 0.02, 0.06, 5)])
         ease = np.full(len(y), outfit.shaft_ease)
         ease[0] = -0.005
         tube(y, ease, outfit.shaft_material)
     z = _SHOE[:, 0]
     height = _SHOE[:, 2] * (0.9 if outfit.barefoot else 1.0)
     width = _SHOE[:, 1] * (0.93 if outfit.barefoot else 1.06)
-    centres = np.stack([np.full(len(z), foot[0]), 0.012 + height * 0.45, foot[2] + z], axis=1)
-    extents = np.stack([width, height * 0.55, height * 0.45 + 0.012], axis=1)
+    centres = columns(len(z), foot[0], 0.012 + height * 0.45, foot[2] + z)
+    extents = columns(len(z), width, height * 0.55, height * 0.45 + 0.012)
     texels = np.clip((z + 0.08) / 0.275, 0, 1) * 127.0
     builder.pair(
         centres,
@@ -320,12 +312,12 @@ def _sheet(shape: BodyShape, outfit: Outfit, rest: FloatArray, scale: float) -> 
     assert outfit.skirt_hem is not None
     lift = float(rest[BONE["thigh_l"], 1]) - 0.915
     top, hem = 1.05 + lift, outfit.skirt_hem * shape.legs
-    rows, columns = 12, 25
-    y = np.linspace(top, hem, rows)
+    rows, across = 12, 25
+    y = spaced(top, hem, rows)
     profile = _trunk_profile(shape, np.maximum(y, 0.90 + lift), rest)
     down = (top - y) / (top - hem)
     flare = outfit.skirt_flare * down * down * 0.5 + outfit.skirt_flare * down * 0.5
-    u = np.arange(columns) / (columns - 1)
+    u = np.arange(across) / (across - 1)
     sine, cosine = sin_cos_array((u - 0.25) * (2 * PI))
     fold, _ = sin_cos_array(u * (2 * PI) * outfit.skirt_folds)
     ripple = 1 + 0.09 * outfit.skirt_ripple * fold[None, :] * down[:, None]
@@ -334,14 +326,14 @@ def _sheet(shape: BodyShape, outfit: Outfit, rest: FloatArray, scale: float) -> 
         sine >= 0, (profile[:, 1] + 0.014 + flare)[:, None], (profile[:, 2] + 0.014 + flare)[:, None]
     )
     grid = np.stack([
-        cosine * width, np.broadcast_to(y[:, None], (rows, columns)), sine * depth * ripple + profile[:, 3:4]
-    ], axis=-1)  # fmt: skip
-    pelvis = 1 - smoothstep(-1.0, -0.74, -(y - lift))[:, None] * np.ones((1, columns))
-    left = smoothstep(-0.09, 0.09, grid[..., 0])
-    weights = np.stack([pelvis, (1 - pelvis) * left, (1 - pelvis) * (1 - left)], axis=-1)
-    uv = np.empty((rows, columns, 2))
-    uv[..., 0] = u * 384.0
-    uv[..., 1] = ((top - y) * 320.0)[:, None]
+        cosine * width, np.broadcast_to(y[:, None], (rows, across)), sine * depth * ripple + profile[:, 3:4]
+    ])  # fmt: skip
+    pelvis = 1 - smoothstep(-1.0, -0.74, -(y - lift))[:, None] * np.ones((1, across))
+    left = smoothstep(-0.09, 0.09, grid[0])
+    weights = np.stack([pelvis, (1 - pelvis) * left, (1 - pelvis) * (1 - left)])
+    uv = np.empty((2, rows, across))
+    uv[0] = u * 384.0
+    uv[1] = ((top - y) * 320.0)[:, None]
     return Sheet(
         rest=grid * scale,
         bones=(BONE["pelvis"], BONE["thigh_l"], BONE["thigh_r"]),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edgepose.synth.body import BONE, BodyShape
-from edgepose.synth.mesh import FORWARD, MeshBuilder, interpolate, on
-from edgepose.synth.numeric import FloatArray, clamp, smoothstep
+from edgepose.synth.numeric import FloatArray, clamp, columns, interpolate, smoothstep
 from edgepose.synth.outfit import MATERIAL, Outfit
+from edgepose.synth.tubes import FORWARD, MeshBuilder, on
 
 HEAD_SEGMENTS = 28
 TOP, CHIN = 0.186, -0.046
@@ -57,7 +57,7 @@ def add_head(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Float
     ear[:, 2] = joint[2] + size * np.array([-0.004, -0.004, -0.004, 0.0, 0.004, 0.006])
     builder.pair(
         ear,
-        np.stack([half * 0.75, half * 1.25, half * 1.5], axis=1) * size,
+        columns(6, half * 0.75, half * 1.25, half * 1.5) * size,
         on(bone, 6),
         MATERIAL["skin"],
         ao=0.93,
@@ -68,8 +68,7 @@ def add_head(builder: MeshBuilder, shape: BodyShape, outfit: Outfit, rest: Float
 
 
 def _place(joint: FloatArray, size: float, y: FloatArray) -> FloatArray:
-    z = np.full_like(y, joint[2] + _CENTRE_Z * size)
-    return np.stack([np.zeros_like(y), joint[1] + y * size, z], axis=1)
+    return columns(len(y), 0.0, joint[1] + y * size, joint[2] + _CENTRE_Z * size)
 
 
 def _around() -> FloatArray:
@@ -109,7 +108,7 @@ def _add_hair(builder: MeshBuilder, outfit: Outfit, joint: FloatArray, size: flo
         hang[:, 2] -= np.minimum(np.array([0.10, 0.30, 0.55, 0.62, 0.58]) * (length - 0.03), 0.06) * size
         centres = np.concatenate([centres, hang])
         spread = np.array([1.0, 1.03, 1.05, 1.0, 0.7])
-        width = np.stack([0.082 * spread, 0.05 * spread, 0.086 * spread], axis=1)
+        width = columns(5, 0.082 * spread, 0.05 * spread, 0.086 * spread)
         extents = np.concatenate([extents, width])
         open_front = smoothstep(0.30, 0.42, _around())
         low = 0.35 + (0.65 + volume) * open_front
@@ -123,17 +122,13 @@ def _add_hair(builder: MeshBuilder, outfit: Outfit, joint: FloatArray, size: flo
         radius = outfit.bun * np.array([0.05, 0.44, 0.87, 1.0, 0.87, 0.44, 0.05])
         centres = _place(joint, size, outfit.bun_height - t * outfit.bun)
         centres[:, 2] = joint[2] - size * clamp(0.105 - (outfit.bun_height - 0.1) * 0.9, 0.02, 0.125)
-        builder.tube(
-            centres, np.stack([radius] * 3, axis=1) * size, on(BONE["head"], 7), MATERIAL["hair"], segments=12
-        )
+        builder.tube(centres, radius[:, None] * size, on(BONE["head"], 7), MATERIAL["hair"], segments=12)
     if outfit.tail > 0:
         t = np.array([0.0, 0.08, 0.3, 0.6, 0.85, 1.0])
         radius = np.array([0.016, 0.022, 0.03, 0.027, 0.018, 0.003])
         centres = _place(joint, size, 0.11 - t * outfit.tail)
         centres[:, 2] = joint[2] - size * (0.10 + np.array([0.0, 0.03, 0.045, 0.035, 0.02, 0.012]))
-        builder.tube(
-            centres, np.stack([radius] * 3, axis=1) * size, on(BONE["head"], 6), MATERIAL["hair"], segments=12
-        )
+        builder.tube(centres, radius[:, None] * size, on(BONE["head"], 6), MATERIAL["hair"], segments=12)
 
 
 def _add_headgear(builder: MeshBuilder, outfit: Outfit, joint: FloatArray, size: float) -> None:
@@ -158,17 +153,16 @@ def _add_headgear(builder: MeshBuilder, outfit: Outfit, joint: FloatArray, size:
     if outfit.headgear == "cap":
         z = np.array([0.06, 0.085, 0.12, 0.15, 0.172, 0.178])
         half = np.array([0.07, 0.074, 0.070, 0.058, 0.034, 0.004])
-        centres = np.stack(
-            [np.zeros(6), joint[1] + size * (low + 0.012 - (z - 0.06) * 0.22), joint[2] + z * size], axis=1
-        )
+        y = joint[1] + size * (low + 0.012 - (z - 0.06) * 0.22)
+        centres = columns(6, 0.0, y, joint[2] + z * size)
         builder.tube(
-            centres, np.stack([half, np.full(6, 0.005), np.full(6, 0.004)], axis=1) * size, on(bone, 6),
+            centres, columns(6, half, 0.005, 0.004) * size, on(bone, 6),
             material, axes=FORWARD, segments=12, ao=0.85,
         )  # fmt: skip
     if outfit.headgear == "hat":
         y = np.array([0.118, 0.112, 0.106, 0.104, 0.103])
         width = np.array([0.08, 0.125, 0.145, 0.140, 0.07])
         builder.tube(
-            _place(joint, size, y), np.stack([width, width * 1.12, width * 1.12], axis=1) * size, on(bone, 5),
+            _place(joint, size, y), columns(5, width, width * 1.12, width * 1.12) * size, on(bone, 5),
             material, segments=20,
         )  # fmt: skip

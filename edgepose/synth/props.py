@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.synth.numeric import PI, FloatArray, Random, rotate, rotation, sin_cos_array
+from edgepose.synth.numeric import PI, FloatArray, Random, cross, rotate, rotation, sin_cos_array
 from edgepose.synth.outfit import Rgb
 from edgepose.synth.textures import GRAINS, linear, noise_tile
 
@@ -60,31 +60,27 @@ def _solid(
     )  # fmt: skip
 
 
-_BOX_FACES = (
+# A box: the normals of its faces and their axes across, (6, 1, 3); how far corners lie across and up, (4, 1).
+_NORMALS, _ACROSS = np.array([
     ((0, 0, 1), (1, 0, 0)), ((0, 0, -1), (-1, 0, 0)), ((1, 0, 0), (0, 0, -1)), ((-1, 0, 0), (0, 0, 1)),
     ((0, 1, 0), (1, 0, 0)), ((0, -1, 0), (1, 0, 0)),
-)  # fmt: skip
+], dtype=np.float64).transpose(1, 0, 2)[:, :, None]  # fmt: skip
+_UP = cross(_NORMALS, _ACROSS)
+_RIGHTWARDS, _UPWARDS = np.array([[-1.0, 1.0, 1.0, -1.0], [-1.0, -1.0, 1.0, 1.0]])[..., None]
+_BOX_CORNERS = _NORMALS + _ACROSS * _RIGHTWARDS + _UP * _UPWARDS  # (6, 4, 3)
+_BOX_NORMALS = np.repeat(_NORMALS[:, 0], 4, axis=0)
+_BOX_TRIANGLES = (np.arange(0, 24, 4)[:, None, None] + np.array([(0, 1, 2), (0, 2, 3)])).reshape(-1, 3)
 
 
 def box(centre: Any, extent: Any, colour: Rgb, grain: str = "flat") -> Prop:
     """Make a box of full extents (x, y, z) in metres around a centre."""
     half = np.asarray(extent, dtype=np.float64) / 2
-    vertices, normals, uv, triangles = [], [], [], []
-    for index, (normal, across) in enumerate(_BOX_FACES):
-        n, a = np.array(normal, dtype=np.float64), np.array(across, dtype=np.float64)
-        b = np.array([n[1] * a[2] - n[2] * a[1], n[2] * a[0] - n[0] * a[2], n[0] * a[1] - n[1] * a[0]])
-        size_a = float(np.abs(a * half).max()) * 2
-        size_b = float(np.abs(b * half).max()) * 2
-        for sa, sb in ((-1, -1), (1, -1), (1, 1), (-1, 1)):
-            vertices.append((n + a * sa + b * sb) * half)
-            normals.append(n)
-            uv.append(((sa + 1) * size_a * 60.0, (1 - sb) * size_b * 60.0))
-        k = index * 4
-        triangles += [(k, k + 1, k + 2), (k, k + 2, k + 3)]
-    return _solid(
-        np.array(vertices) + np.asarray(centre, dtype=np.float64), np.array(normals), np.array(uv), triangles,
-        colour, grain,
-    )  # fmt: skip
+    vertices = (_BOX_CORNERS * half).reshape(-1, 3) + np.asarray(centre, dtype=np.float64)
+    size_u, size_v = (np.abs(axis * half).max(axis=2) * 2 for axis in (_ACROSS, _UP))
+    uv = np.empty((6, 4, 2))
+    uv[..., 0] = (_RIGHTWARDS[:, 0] + 1) * size_u * 60.0
+    uv[..., 1] = (1 - _UPWARDS[:, 0]) * size_v * 60.0
+    return _solid(vertices, _BOX_NORMALS, uv.reshape(-1, 2), _BOX_TRIANGLES, colour, grain)
 
 
 def lathe(

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.synth.head import CHIN, HEAD, TOP
-from edgepose.synth.mesh import interpolate
-from edgepose.synth.numeric import PI, FloatArray, Random, sin_cos_array, smoothstep
+from edgepose.synth.numeric import PI, FloatArray, Random, interpolate, sin_cos_array, smoothstep
 from edgepose.synth.outfit import MATERIALS, Outfit, Rgb
 
 SIDE = 128  # texels of a texture's side; the face is twice as wide

@@ -1,10 +1,13 @@
-"""What makes the renderer fast must not change its pixels: bands."""
+"""What makes the renderer fast must not change its pixels: bands, planes and their helpers."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from edgepose.synth import mesh, numeric, tubes
 from edgepose.synth.degrade import Faults, degrade
 from edgepose.synth.numeric import Random
 
@@ -51,3 +54,40 @@ def test_noise_in_bands_is_that_of_the_whole_picture(size: tuple[int, int]) -> N
     gain = int(faults.contrast * 128 + 0.5)
     expected = (pixels.astype(np.int64) * gain >> 7) + 128 - gain + int(faults.offset) + grain
     assert np.array_equal(degrade(pixels, faults, Random(4)), np.clip(expected, 0, 255))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(-10, 10), st.floats(-10, 10), st.integers(2, 40))
+def test_spaced_is_linspace(start: float, stop: float, count: int) -> None:
+    assert np.array_equal(numeric.spaced(start, stop, count), np.linspace(start, stop, count))
+
+
+def test_columns_take_arrays_and_numbers() -> None:
+    a, b = np.arange(4.0), np.arange(4.0) * 2
+    assert np.array_equal(numeric.columns(4, a, 7.0, b), np.stack([a, np.full(4, 7.0), b], axis=1))
+
+
+def test_interpolation_at_knots_and_beyond() -> None:
+    xs, ys = np.array([0.0, 1.0, 3.0]), np.array([[1.0, 10.0], [2.0, 30.0], [4.0, 20.0]])
+    x = np.array([-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 9.0])
+    expected = np.stack([np.interp(x, xs, ys[:, k]) for k in range(2)], axis=1)
+    assert np.allclose(numeric.interpolate(x, xs, ys), expected, rtol=0, atol=1e-12)
+    assert np.allclose(numeric.interpolate(x, xs[:2], ys[:2, 0]), np.interp(x, xs[:2], ys[:2, 0]))
+
+
+def test_rings_of_joints_hang_between_the_bones() -> None:
+    blend = tubes.chain(np.array([2.0, 1.02, 1.0, 0.5, 0.0]), [5, 6, 7], [1.0, 0.02], 0.05)
+    assert blend.bone_a.tolist() == [5, 5, 5, 6, 6]
+    assert blend.bone_b.tolist() == [5, 6, 6, 6, 7]
+    assert blend.weight.tolist() == pytest.approx([0, 0.216, 0.5, 0, 0.784])
+
+
+def test_tubes_end_where_the_next_begins() -> None:
+    previous, following = mesh.ring_neighbours((3, 1, 2))
+    assert previous.tolist() == [0, 0, 1, 3, 4, 4]
+    assert following.tolist() == [1, 2, 2, 3, 5, 5]
+    triangles, rings = mesh.grid_triangles((2, 3), 3)  # rings 0 and 1; 2, 3 and 4; of three vertices each
+    assert rings.tolist() == [0] * 4 + [2] * 4 + [3] * 4
+    assert triangles.T[:4].tolist() == [[0, 1, 3], [1, 4, 3], [1, 2, 4], [2, 5, 4]]
+    assert np.array_equal(triangles[:, 4:8], triangles[:, :4] + 6)
+    assert np.array_equal(triangles[:, 8:], triangles[:, :4] + 9)
