@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.synth.camera import Camera
+from edgepose.synth.lanes import (
+    LANE_BYTES,
+    Lanes,
+    doubled_columns,
+    doubled_rows,
+    in_lanes,
+    lanes_of,
+    with_neighbours,
+)
 from edgepose.synth.numeric import FloatArray, Random, clamp, smoothstep
-from edgepose.synth.textures import noise_tile
+from edgepose.synth.textures import noise_tile, noise_window
 
 _SIDE = 128
 _VARIANTS = 6
 _LEVELS = 5
+_BAND = 32  # rows
+# Where each mip level begins among the texels of a texture; and the end of the last.
+_LEVEL_STARTS = np.cumsum([0] + [(_SIDE >> level) ** 2 for level in range(_LEVELS)])
 
 GROUNDS_IN = ("planks", "carpet", "tiles", "concrete", "parquet")
 GROUNDS_OUT = ("asphalt", "grass", "paving", "sand", "concrete", "planks")
@@ -30,31 +41,25 @@ class Background:
     pixels: NDArray[np.uint8]
     ground: NDArray[np.bool_]
 
-    def enlarged(self, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the picture at full size (H, W, 3), bilinear; it is out of focus by as much."""
-        out = doubled(self.pixels.astype(np.uint16))[: size_hw[0], : size_hw[1]]
-        out += 8
-        out >>= 4
-        return out.astype(np.uint8)
+    def enlarged(self, size_hw: tuple[int, int], left: NDArray[np.uint16] | None = None) -> Lanes:
+        """Return the picture at full size (H, W), bilinear; it is out of focus by as much.
 
-
-def doubled(source: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    """Return a map (h, w, ...) of values up to 4095 at twice the size, bilinear, times 16."""
-    rows = np.empty((2 * source.shape[0], *source.shape[1:]), dtype=np.uint16)
-    _double(source, rows[0::2], rows[1::2])
-    out = np.empty((rows.shape[0], 2 * rows.shape[1], *rows.shape[2:]), dtype=np.uint16)
-    swapped = out.swapaxes(0, 1)
-    _double(rows.swapaxes(0, 1), swapped[0::2], swapped[1::2])
-    return out
-
-
-def _double(source: NDArray[np.uint16], even: NDArray[np.uint16], odd: NDArray[np.uint16]) -> None:
-    """Fill the rows at a quarter before and after each source row, times four."""
-    triple = source * np.uint16(3)
-    even[1:] = triple[1:] + source[:-1]
-    even[0] = source[0] * np.uint16(4)
-    odd[:-1] = triple[:-1] + source[1:]
-    odd[-1] = source[-1] * np.uint16(4)
+        left (h, w), up to 256, is how much of the light is left in the shadows, in 1/256.
+        """
+        lanes = lanes_of(self.pixels)
+        if left is not None:
+            lanes *= left
+            lanes >>= np.uint64(8)
+            lanes &= LANE_BYTES
+        height, width = size_hw
+        out = np.empty((2 * len(lanes), width), dtype=np.uint64)
+        for start in range(0, len(lanes), _BAND):  # bands that stay in the cache
+            rows = slice(start, min(start + _BAND, len(lanes)))
+            wide = doubled_columns(with_neighbours(lanes, rows))[:, :width]
+            wide += in_lanes(2)  # a half of the sixteenths that the rows make
+            band = doubled_rows(wide)[2:-2]
+            out[2 * start : 2 * rows.stop] = np.right_shift(band, np.uint64(4), out=band)
+        return out[:height]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,6 @@ def paint_background(random: Random, place: Surroundings, camera: Camera) -> Bac
         return _clutter(random, camera)
     dx, dy, dz = camera.rays(2)
     height, width = dy.shape
-    tables, offsets = _tables(place)
     # Distance along the ray (in units of its length) to the floor, the wall and, in rooms, the side walls.
     far = np.float32(1e6)
     down = np.where(dy < -1e-4, np.float32(-camera.height_m) / np.minimum(dy, np.float32(-1e-4)), far)
@@ -131,17 +135,26 @@ def paint_background(random: Random, place: Surroundings, camera: Camera) -> Bac
         shade = np.where(beside, np.float32(0.78), shade)
     scale = np.float32(64.0)  # texels a metre
     footprint = t * (np.float32(2) * scale / np.float32(camera.focal_px))
-    level = sum((footprint > np.float32(limit)).astype(np.int32) for limit in (1.5, 3.0, 6.0, 12.0))
+    level = np.zeros((height, width), dtype=np.uint8)
+    for limit in (1.5, 3.0, 6.0, 12.0):
+        level += footprint > np.float32(limit)
     ui = np.floor(u * scale + np.float32(4096.0)).astype(np.int32) & (_SIDE - 1)
     vi = np.floor(v * scale + np.float32(4096.0)).astype(np.int32) & (_SIDE - 1)
-    texel = offsets[index, level] + ((vi >> level) << (7 - level)) + (ui >> level)
-    colour = tables[texel].view(np.uint8).reshape(height, width, 4)[..., :3]
-    light = _light_map(random, (height, width), place)
-    pixels = colour * (light * shade)[..., None]
+    start = index * int(_LEVEL_STARTS[-1]) + _LEVEL_STARTS.take(level)
+    packed = _texels(place).take(start + ((vi >> level) << (7 - level)) + (ui >> level))
+    light = _light_map(random, (height, width), place) * shade
+    planes = np.stack([(packed >> np.uint32(8 * channel)).astype(np.uint8) * light for channel in range(3)])
     if place.kind == "open":
-        pixels = _sky(random, pixels, is_ground, dy, place)
-    out = np.minimum(pixels, np.float32(255)).astype(np.uint8)
-    return Background(out, is_ground)
+        _sky(random, planes, is_ground, dy, place)
+    return Background(_pixels(planes), is_ground)
+
+
+def _pixels(planes: FloatArray) -> NDArray[np.uint8]:
+    """Return the pixels (h, w, 3) of planes (3, h, w) of values from 0 on."""
+    out = np.empty((*planes.shape[1:], 3), dtype=np.uint8)
+    for channel in range(3):
+        out[..., channel] = np.minimum(planes[channel], np.float32(255))
+    return out
 
 
 def _light_map(random: Random, size_hw: tuple[int, int], place: Surroundings) -> FloatArray:
@@ -160,24 +173,24 @@ def _light_map(random: Random, size_hw: tuple[int, int], place: Surroundings) ->
 
 
 def _sky(
-    random: Random, pixels: FloatArray, is_ground: NDArray[np.bool_], dy: FloatArray, place: Surroundings
-) -> FloatArray:
-    """Put sky, far hills, trees or roofs above the horizon."""
+    random: Random, planes: FloatArray, is_ground: NDArray[np.bool_], dy: FloatArray, place: Surroundings
+) -> None:
+    """Put sky, far hills, trees or roofs above the horizon into planes (3, h, w)."""
     width = dy.shape[1]
     rows = np.flatnonzero(~is_ground.all(axis=1))
     if len(rows) == 0:
-        return pixels
+        return
     last = int(rows[-1]) + 1
     t = np.minimum(np.maximum(dy[:last] * np.float32(2.2), np.float32(0)), np.float32(1))
-    top, low = (c.astype(np.float32) for c in place.sky)
-    sky = low + (top - low) * t[..., None]
+    top, low = (c.astype(np.float32)[:, None, None] for c in place.sky)
+    sky = low + (top - low) * t
     tile = noise_tile()
     step = 256.0 / width
     cloudy = np.float32(random.uniform(0, 40))
     shift = random.integer(0, 255)
-    cx = (np.arange(width) * step * 0.8).astype(np.int64) + shift & 255
-    cy = (np.arange(last) * step * 2.2).astype(np.int64) + shift & 255
-    sky = sky + (tile[cy[:, None], cx[None, :]] * cloudy)[..., None]
+    cx = (np.arange(width) * step * 0.8).astype(np.int64) + shift
+    cy = (np.arange(last) * step * 2.2).astype(np.int64) + shift
+    sky += noise_window(cy, cx) * cloudy
     # The skyline: heights above the horizon as the slope of the ray.
     kind = random.choice(("hills", "trees", "roofs"))
     column = (np.arange(width) * step * (0.5 if kind == "hills" else 1.5)).astype(np.int64) + shift
@@ -189,70 +202,65 @@ def _sky(
     over = dy[:last] < line[None, :]
     base = {"hills": (120, 125, 110), "trees": (48, 84, 58), "roofs": (120, 122, 130)}[kind]
     colour = np.array(base, dtype=np.float32) * np.float32(random.uniform(0.5, 1.2))
-    ry = (np.arange(last) * (2 if kind == "trees" else 1)) & 255
-    rx = (np.arange(width) * (2 if kind == "trees" else 1)) & 255
-    grain = np.float32(1) + tile[ry[:, None], rx[None, :]] * np.float32(0.5 if kind == "trees" else 0.12)
+    ry = np.arange(last) * (2 if kind == "trees" else 1)
+    rx = np.arange(width) * (2 if kind == "trees" else 1)
+    grain = np.float32(1) + noise_window(ry, rx) * np.float32(0.5 if kind == "trees" else 0.12)
     if kind == "roofs":
         windows = ((np.arange(last) // 3) % 2 == 0)[:, None] & ((np.arange(width) // 3) % 2 == 0)[None, :]
         grain = grain * np.where(windows, np.float32(0.75), np.float32(1))
-    sky = np.where(over[..., None], colour * grain[..., None], sky)
-    pixels[:last] = np.where(is_ground[:last, :, None], pixels[:last], np.maximum(sky, np.float32(0)))
-    return pixels
+    sky = np.where(over, colour[:, None, None] * grain, sky)
+    planes[:, :last] = np.where(is_ground[:last], planes[:, :last], np.maximum(sky, np.float32(0)))
 
 
 def _clutter(random: Random, camera: Camera) -> Background:
     """Paint a collage of textures with no sense: what the network must ignore."""
     height, width = -(-camera.size_hw[0] // 2), -(-camera.size_hw[1] // 2)
-    tile = noise_tile()
     zoom = random.uniform(0.4, 3.0)
     y = (np.arange(height) * zoom).astype(np.int64)
     x = (np.arange(width) * zoom).astype(np.int64)
-    out = np.empty((height, width, 3), dtype=np.float32)
+    planes = np.empty((3, height, width), dtype=np.float32)
     for channel in range(3):
-        a = tile[(y + random.integer(0, 255))[:, None] & 255, (x + random.integer(0, 255))[None, :] & 255]
-        out[..., channel] = a * np.float32(random.uniform(20, 70)) + np.float32(random.uniform(50, 200))
+        a = noise_window(y + random.integer(0, 255), x + random.integer(0, 255))
+        planes[channel] = a * np.float32(random.uniform(20, 70)) + np.float32(random.uniform(50, 200))
     for _ in range(random.integer(0, 14)):
         y0, x0 = random.integer(-20, height - 1), random.integer(-20, width - 1)
         h, w = random.integer(8, height // 2 + 8), random.integer(8, width // 2 + 8)
-        block = out[max(y0, 0) : y0 + h, max(x0, 0) : x0 + w]
+        block = planes[:, max(y0, 0) : y0 + h, max(x0, 0) : x0 + w]
         colour = np.array([random.uniform(10, 245) for _ in range(3)], dtype=np.float32)
         block *= np.float32(0.3)
-        block += colour * np.float32(0.7)
-    pixels = np.minimum(np.maximum(out, 0), 255).astype(np.uint8)
-    return Background(pixels, np.zeros((height, width), dtype=np.bool_))
+        block += (colour * np.float32(0.7))[:, None, None]
+    return Background(_pixels(np.maximum(planes, np.float32(0))), np.zeros((height, width), dtype=np.bool_))
 
 
-def _tables(place: Surroundings) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Return the texels of ground and wall, all mip levels, and where each level begins (2, levels)."""
-    parts, offsets, total = [], np.zeros((2, _LEVELS), dtype=np.int64), 0
+def _texels(place: Surroundings) -> NDArray[np.uint32]:
+    """Return the texels of ground and wall, all mip levels: B, G and R in a byte each, from the lowest on."""
+    out = np.empty((2, int(_LEVEL_STARTS[-1])), dtype=np.uint32)
     for row, (kind, tint) in enumerate(((place.ground, place.ground_tint), (place.wall, place.wall_tint))):
-        for level, texture in enumerate(_mips(kind, (place.variant + row * 3) % _VARIANTS)):
-            tinted = np.minimum(texture * tint.astype(np.float32), np.float32(255)).astype(np.uint8)
-            packed = np.zeros((*tinted.shape[:2], 4), dtype=np.uint8)
-            packed[..., :3] = tinted
-            offsets[row, level] = total
-            parts.append(packed.reshape(-1).view(np.uint32))
-            total += len(parts[-1])
-    return np.concatenate(parts), offsets
+        planes = _mips(kind, (place.variant + row * 3) % _VARIANTS)
+        b, g, r = np.minimum(planes * tint.astype(np.float32)[:, None], np.float32(255)).astype(np.uint32)
+        out[row] = b | g << np.uint32(8) | r << np.uint32(16)
+    return out.reshape(-1)
 
 
 @lru_cache(maxsize=256)
-def _mips(kind: str, variant: int) -> tuple[FloatArray, ...]:
-    levels = [_texture(kind, variant)]
+def _mips(kind: str, variant: int) -> FloatArray:
+    """Return all levels of a texture one after the other, as planes (3, texels)."""
+    t = _texture(kind, variant).astype(np.float32)
+    levels = [t.reshape(3, -1)]
     for _ in range(_LEVELS - 1):
-        t = levels[-1]
-        levels.append(((t[::2, ::2] + t[1::2, ::2]) + (t[::2, 1::2] + t[1::2, 1::2])) * np.float32(0.25))
-    return tuple(levels)
+        t = ((t[:, ::2, ::2] + t[:, 1::2, ::2]) + (t[:, ::2, 1::2] + t[:, 1::2, 1::2])) * np.float32(0.25)
+        levels.append(t.reshape(3, -1))
+    return np.concatenate(levels, axis=1)
 
 
 def _texture(kind: str, variant: int) -> FloatArray:
-    """Make a tileable texture of 2 m (128 texels), float32 B, G, R 0..255, in its material's colour."""
+    """Make a tileable texture of 2 m (128 texels) in its material's colour: planes (3, 128, 128), 0..255."""
     random = Random(variant, f"surface {kind}")
     tile = noise_tile()
     n = np.arange(_SIDE)
     roll = random.integer(0, 255)
-    fine = tile[np.ix_((n * 6 + roll) & 255, (n * 6 + roll) & 255)]
-    rough = tile[np.ix_((n * 2 + roll) & 255, (n * 2 + roll) & 255)]
+    fine = noise_window(n * 6 + roll, n * 6 + roll)
+    rough = noise_window(n * 2 + roll, n * 2 + roll)
     colours = {
         "planks": (95, 130, 165), "parquet": (80, 120, 165), "carpet": (120, 110, 120),
         "tiles": (190, 195, 200), "concrete": (160, 163, 165), "asphalt": (92, 92, 92),
@@ -262,7 +270,7 @@ def _texture(kind: str, variant: int) -> FloatArray:
         "curtain": (150, 160, 170), "facade": (150, 165, 180), "hedge": (50, 95, 62),
         "shutters": (140, 140, 145),
     }  # fmt: skip
-    base = np.array(colours[kind], dtype=np.float32)
+    base = np.array(colours[kind], dtype=np.float32)[:, None, None]
     shade = 1 + 0.05 * fine + 0.05 * rough
     vertical, horizontal = n[:, None], n[None, :]
     count = random.choice((4, 8, 16))
@@ -276,7 +284,7 @@ def _texture(kind: str, variant: int) -> FloatArray:
             if kind in ("planks", "parquet")
             else np.zeros((_SIDE, _SIDE), bool)
         )
-        grain = tile[np.ix_((n + roll) & 255, (n * 6) & 255)]
+        grain = noise_window(n + roll, n * 6)
         shade = (shade + 0.07 * grain) * tone * np.where(gap | length, 0.6, 1.0)
     elif kind in ("tiles", "wall_tiles", "paving"):
         cells = random.choice((2, 4, 8)) * (2 if kind == "wall_tiles" else 1)
@@ -290,8 +298,9 @@ def _texture(kind: str, variant: int) -> FloatArray:
     elif kind == "brick":
         row = vertical * 16 // _SIDE
         mortar = ((vertical * 16 % _SIDE) < 20) | (((horizontal + row % 2 * 8) % 16) < 1.2)
-        tone = 1 + 0.16 * tile[np.ix_((n // 8 * 53) & 255, (n // 16 * 91) & 255)]
-        return _float32(np.where(mortar[..., None], np.float32(175), base * (shade * tone)[..., None]))
+        tone = 1 + 0.16 * noise_window(n // 8 * 53, n // 16 * 91)
+        bricks: FloatArray = np.where(mortar, np.float32(175), base * (shade * tone))
+        return bricks
     elif kind in ("asphalt", "grass", "sand", "carpet", "hedge", "concrete", "plaster"):
         strength = {"asphalt": 0.14, "grass": 0.34, "sand": 0.10, "carpet": 0.12, "hedge": 0.55}.get(
             kind, 0.05
@@ -306,8 +315,8 @@ def _texture(kind: str, variant: int) -> FloatArray:
             (horizontal // 3 + vertical // 32 * 17) % 64
         ]
         palette = np.array([[random.uniform(25, 220) for _ in range(3)] for _ in range(13)], dtype=np.float32)
-        spines = palette[book] * np.where((vertical % 32) < 9, np.float32(0.35), np.float32(1))[..., None]
-        return _float32(np.where(shelf[..., None], base, spines))
+        spines = palette.T[:, book] * np.where((vertical % 32) < 9, np.float32(0.35), np.float32(1))
+        return np.where(shelf, base, spines)
     elif kind == "curtain":
         wave = tile[np.full(1, roll), (n * 4) & 255][None, :]
         shade = shade + 0.28 * wave
@@ -319,11 +328,7 @@ def _texture(kind: str, variant: int) -> FloatArray:
             & ((horizontal % 64) < 46)
         )
         frame = ((vertical % 64) == 35) | ((horizontal % 64) == 30)
-        glass = np.float32(60) + 40 * smoothstep(-0.4, 0.8, rough)[..., None] * np.array([1.2, 1.0, 0.9])
-        glass = np.where(frame[..., None], np.float32(215), glass)
-        return _float32(np.where(window[..., None], glass, base * shade[..., None]))
-    return _float32(np.maximum(base * shade[..., None], 0))
-
-
-def _float32(texture: NDArray[np.floating[Any]]) -> FloatArray:
-    return texture.astype(np.float32)
+        glass = np.float32(60) + 40 * smoothstep(-0.4, 0.8, rough) * np.array([1.2, 1.0, 0.9])[:, None, None]
+        glass = np.where(frame, np.float32(215), glass)
+        return np.where(window, glass, base * shade)
+    return np.maximum(base * shade, 0)

@@ -8,6 +8,7 @@ triangle is cut into rows, a row into pixels; the nearest triangle of a pixel wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from edgepose.synth.numeric import FloatArray
 
 _TRIANGLE_BITS = 20
 _DEPTH_UNITS = float(1 << 36)
+_CHUNK = 16384
 MAX_TRIANGLES = 1 << _TRIANGLE_BITS
 
 
@@ -57,21 +59,23 @@ def _spans(xy: FloatArray, height_px: int, width_px: int) -> _Spans:
         halves.append((first, last, short_at, short_slope))
     first, last, short_at, short_slope = (np.concatenate(pair) for pair in zip(*halves, strict=True))
     rows = np.maximum(last - first + 1, 0).astype(np.int64)
-    used = np.flatnonzero(rows)
-    rows = rows[used]
-    triangle = used % len(xy)
+    used = np.flatnonzero(rows > 0)
+    rows = rows.take(used)
+    triangle = np.where(used < len(xy), used, used - len(xy))
     ends = np.cumsum(rows)
-    y = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(
-        first[used].astype(np.int64) - ends + rows, rows
-    )
-    edge_a = np.repeat(long_at[triangle], rows) + np.repeat(long_slope[triangle], rows) * y
-    edge_b = np.repeat(short_at[used], rows) + np.repeat(short_slope[used], rows) * y
+    # Looking rows up by the number of their part is faster than repeating each of its quantities.
+    part = np.repeat(np.arange(len(used)), rows)
+    y = np.arange(len(part)) + (first.take(used) - ends + rows).take(part)  # float64, as what it multiplies
+    edge_a = long_at.take(triangle).take(part) + long_slope.take(triangle).take(part) * y
+    edge_b = short_at.take(used).take(part) + short_slope.take(used).take(part) * y
     x0 = np.maximum(np.ceil(np.minimum(edge_a, edge_b)), 0.0)
     x1 = np.minimum(np.floor(np.maximum(edge_a, edge_b)), width_px - 1.0)
     kept = np.flatnonzero(x1 >= x0)
-    start = x0[kept]
-    count = (x1[kept] - start).astype(np.int64) + 1
-    return _Spans(np.repeat(triangle, rows)[kept], y[kept], start.astype(np.int64), count)
+    start = x0.take(kept)
+    count = (x1.take(kept) - start).astype(np.int64) + 1
+    return _Spans(
+        triangle.take(part.take(kept)), y.take(kept).astype(np.int64), start.astype(np.int64), count
+    )
 
 
 Corner = tuple[FloatArray, FloatArray]
@@ -101,28 +105,38 @@ def rasterise(xy: FloatArray, inverse_depth: FloatArray, height_px: int, width_p
         raise ValueError(f"{len(xy)} triangles are more than {MAX_TRIANGLES - 1}")
     spans = _spans(xy, height_px, width_px)
     per_x, per_y, at_zero = plane(xy, inverse_depth)
-    t, count = spans.triangle, spans.count
-    begin = np.cumsum(count) - count
-    slope = per_x[t] * _DEPTH_UNITS
-    start = (at_zero[t] + per_y[t] * spans.y) * _DEPTH_UNITS + slope * (spans.x0 - begin)
-    index = np.arange(int(count.sum()))
-    depth = np.repeat(slope, count)
-    depth *= index
-    depth += np.repeat(start, count)
-    np.maximum(depth, 1.0, out=depth)
-    key = depth.astype(np.int64)
-    key <<= _TRIANGLE_BITS
-    key |= np.repeat(t + 1, count)
-    pixel = index + np.repeat(spans.y * width_px + spans.x0 - begin, count)
+    t = spans.triangle
+    ends = np.cumsum(spans.count)
+    begin = ends - spans.count
+    slope = per_x.take(t) * _DEPTH_UNITS
+    start = (at_zero.take(t) + per_y.take(t) * spans.y) * _DEPTH_UNITS + slope * (spans.x0 - begin)
+    first_pixel = spans.y * width_px + spans.x0 - begin
+    number = t + 1  # 0 is no triangle
     buffer = np.zeros(height_px * width_px, dtype=np.int64)
-    np.maximum.at(buffer, pixel, key)
-    hit = np.flatnonzero(buffer)
-    winner = buffer[hit]
-    y, x = np.divmod(hit, width_px)
+    # In chunks that stay in the cache.
+    total = int(ends[-1]) if len(ends) else 0
+    cuts = [0, *np.searchsorted(ends, np.arange(_CHUNK, total, _CHUNK)).tolist(), len(ends)]
+    for low, high in pairwise(cuts):
+        if low == high:
+            continue
+        span = np.repeat(np.arange(low, high), spans.count[low:high])
+        index = np.arange(int(begin[low]), int(ends[high - 1]))
+        depth = slope.take(span)
+        depth *= index
+        depth += start.take(span)
+        np.maximum(depth, 1.0, out=depth)
+        key = depth.astype(np.int64)
+        key <<= _TRIANGLE_BITS
+        key |= number.take(span)
+        index += first_pixel.take(span)
+        np.maximum.at(buffer, index, key)
+    hit = np.flatnonzero(buffer != 0)
+    winner = buffer.take(hit)
+    y = np.arange(height_px).repeat(np.diff(np.searchsorted(hit, np.arange(height_px + 1) * width_px)))
     return Fragments(
         pixels=hit,
         y=y,
-        x=x,
+        x=hit - y * width_px,
         triangles=(winner & (MAX_TRIANGLES - 1)) - 1,
         inverse_depth=(winner >> _TRIANGLE_BITS) * (1.0 / _DEPTH_UNITS),
     )

@@ -44,6 +44,8 @@ def sample_light(random: Random) -> Light:
     )
 
 
+_CHUNK = 2048  # vertices: what is computed of them and all spheres stays in the cache
+
 _SPHERES = (
     ("chest", (0.0, 0.11, 0.0), 0.125), ("chest", (0.075, 0.12, 0.0), 0.10),
     ("chest", (-0.075, 0.12, 0.0), 0.10), ("spine", (0.0, 0.05, 0.0), 0.118),
@@ -89,12 +91,27 @@ def light_vertices(
     spheres: tuple[FloatArray, FloatArray],
     light: Light,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return key and ambient light on vertices (V, 3), each (V,): factors on light.key and light.sky."""
-    p, n = vertices.astype(np.float32).T.copy(), normals.astype(np.float32).T.copy()
+    """Return key and ambient light on vertices (3, V), each (V,): factors on light.key and light.sky."""
+    p, n = vertices.astype(np.float32), normals.astype(np.float32)
     ld = light.direction.astype(np.float32)
     lambert = n[0] * ld[0] + n[1] * ld[1] + n[2] * ld[2]
     wrap = np.float32(0.08 + 0.22 * light.softness)
     key = np.maximum((lambert + wrap) / (1 + wrap), np.float32(0))
+    dark, shadow = np.empty_like(key), np.empty_like(key)
+    for start in range(0, len(key), _CHUNK):
+        part = slice(start, start + _CHUNK)
+        dark[part], shadow[part] = _blocked(p[:, part], n[:, part], spheres, light)
+    strength = np.float32(0.85 - 0.35 * light.softness)
+    key = key * (1 - strength * (1 - shadow))
+    ambient = ao.astype(np.float32) / (1 + np.float32(1.4) * dark)
+    return key * np.minimum(ambient * np.float32(1.3), np.float32(1)), ambient
+
+
+def _blocked(
+    p: FloatArray, n: FloatArray, spheres: tuple[FloatArray, FloatArray], light: Light
+) -> tuple[FloatArray, FloatArray]:
+    """Return how far spheres close light off and how much of the key light they leave at vertices (3, V)."""
+    ld = light.direction.astype(np.float32)
     centres = spheres[0].astype(np.float32).T[:, :, None]
     radius = spheres[1].astype(np.float32)[:, None]
     half, one, zero = np.float32(0.5), np.float32(1), np.float32(0)
@@ -104,10 +121,11 @@ def light_vertices(
     facing = n[0] * dx + n[1] * dy + n[2] * dz
     r2 = radius * radius
     inverse = r2 / np.maximum(d2, r2)
-    closing = np.maximum(facing, zero) * (inverse * np.sqrt(inverse) * (one / radius))
+    closing = np.maximum(facing, zero)
+    closing *= inverse * np.sqrt(inverse) * (one / radius)
     # The spheres of trunk and head come first and throw shadows; most of the limbs only close light off.
-    some = np.array([k for k in range(len(radius)) if k < _SHADOW_SPHERES or k % 2 == 0])
-    dx, dy, dz, d2, radius = dx[some], dy[some], dz[some], d2[some], radius[some]
+    some = [k for k in range(len(radius)) if k < _SHADOW_SPHERES or k % 2 == 0]
+    dx, dy, dz, d2, radius = (a.take(some, axis=0) for a in (dx, dy, dz, d2, radius))
     # Distance of the centre from the ray to the light, against the radius: an edge that softens with the way.
     along = dx * ld[0] + dy * ld[1] + dz * ld[2]
     miss = np.sqrt(np.maximum(d2 - along * along, zero))
@@ -121,13 +139,10 @@ def light_vertices(
         dark += row
     for row in blocked[1:]:
         shadow *= row
-    strength = np.float32(0.85 - 0.35 * light.softness)
-    key = key * (1 - strength * (1 - shadow))
-    ambient = ao.astype(np.float32) / (1 + np.float32(1.4) * dark)
-    return key * np.minimum(ambient * np.float32(1.3), np.float32(1)), ambient
+    return dark, shadow
 
 
-def hemisphere(normals: FloatArray) -> FloatArray:
-    """Return how much of the sky each normal (V, 3) sees, 0..1."""
-    out: FloatArray = smoothstep(-1.4, 1.2, normals[:, 1].astype(np.float32))
+def hemisphere(normal_y: FloatArray) -> FloatArray:
+    """Return how much of the sky is seen by vertices whose normal's y is given, 0..1."""
+    out: FloatArray = smoothstep(-1.4, 1.2, normal_y.astype(np.float32))
     return out

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.synth.background import Background, doubled
+from edgepose.synth.background import Background
 from edgepose.synth.camera import NEAREST_M, Camera
+from edgepose.synth.lanes import doubled_columns, doubled_rows
 from edgepose.synth.numeric import FloatArray
 from edgepose.synth.props import Prop
 from edgepose.synth.raster import cover
@@ -15,12 +16,15 @@ from edgepose.synth.shading import Light
 _STEP = 4  # pixels to a cell of the shadow map
 
 
-def with_shadows(
+def light_left(
     background: Background, bodies: list[FloatArray], props: Prop | None, camera: Camera, light: Light
-) -> Background:
-    """Darken the ground where bodies and props keep the key light off, and close under them."""
+) -> NDArray[np.uint16] | None:
+    """Return how much light (h, w) is left on the ground, in 1/256; None where there are no shadows.
+
+    Bodies and props keep the key light off, and it is dark close under them.
+    """
     if not background.ground.any() or (not bodies and props is None):
-        return background
+        return None
     small = (-(-camera.size_hw[0] // _STEP), -(-camera.size_hw[1] // _STEP))
     thrown = np.zeros(small, dtype=np.uint8)
     under = np.zeros(small, dtype=np.uint8)
@@ -45,11 +49,9 @@ def with_shadows(
     contact = np.minimum(_blurred(under, 2) * np.float32(2.0), np.float32(1)) * np.float32(0.42)
     left = ((1 - dark) * (1 - contact) * np.float32(256)).astype(np.uint16)
     height, width = background.ground.shape
-    full = doubled(left)[:height, :width] >> 4
+    full: NDArray[np.uint16] = doubled_rows(doubled_columns(left))[:height, :width] >> np.uint16(4)
     full[~background.ground] = 256
-    pixels = background.pixels * full[..., None]
-    pixels >>= 8
-    return Background(pixels.astype(np.uint8), background.ground)
+    return full
 
 
 def _dot(mask: NDArray[np.uint8], points: FloatArray, camera: Camera) -> None:
@@ -63,15 +65,17 @@ def _dot(mask: NDArray[np.uint8], points: FloatArray, camera: Camera) -> None:
 
 
 def _blurred(mask: NDArray[np.uint8], radius: int) -> FloatArray:
-    """Blur a mask with two passes of a box in integers; the result is 0..1 float32."""
-    total = mask.astype(np.int32)
+    """Blur a mask with two passes of a box of up to 9 cells, in integers; the result is 0..1 float32."""
+    total = mask.astype(np.uint16)
     side = 2 * radius + 1
     for _ in range(2):
         for axis in (0, 1):
-            padded = np.pad(
-                total, [(radius + 1, radius) if a == axis else (0, 0) for a in (0, 1)], mode="edge"
-            )
-            sums = np.cumsum(padded, axis=axis)
-            total = sums[side:] - sums[:-side] if axis == 0 else sums[:, side:] - sums[:, :-side]
+            count = total.shape[axis]
+            cells = np.minimum(np.maximum(np.arange(-radius, count + radius), 0), count - 1)
+            padded = total.take(cells, axis=axis).swapaxes(0, axis)
+            total = padded[:count] + padded[1 : count + 1]
+            for k in range(2, side):
+                total += padded[k : k + count]
+            total = total.swapaxes(0, axis)
     out: FloatArray = total.astype(np.float32) * np.float32(1.0 / float(side**4))
     return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,16 @@ GRAINS = ("flat", "grain", "leaf", "weave", "windows", "skin", "strands", "melan
 class Textures:
     """All textures of a figure, by material.
 
-    texels (N, 3) float32 are the figure's own; first is a material's first texel, in the figure's own table
-    or (shared) in that of grain_texels(); shift is log2 of the width; tints (M, 3) multiply the texels.
+    texels are the figure's own, planes (3, h, w) float32 one after the other. first (M,) is where a
+    material's first texel lies in these, planes is the number of texels from its plane of B to that of G and
+    on to R; where planes is 0, the material has one of grain_texels() and first is an index of these. shift
+    is log2 of the width; tints (M, 3) multiply the texels.
     """
 
-    texels: FloatArray
+    texels: tuple[FloatArray, ...]
     first: NDArray[np.int64]
+    planes: NDArray[np.int64]
     shift: NDArray[np.int64]
-    shared: NDArray[np.bool_]
     tints: FloatArray
 
 
@@ -67,17 +70,28 @@ def _upsampled(grid: FloatArray, side: int) -> FloatArray:
 
 
 def noise_at(random: Random, rows: int, columns: int, step: int = 1) -> FloatArray:
-    """Return a random window (rows, columns) of the noise tile, at every step-th cell."""
-    tile = noise_tile()
-    y = (np.arange(rows) * step + random.integer(0, 255)) & 255
-    x = (np.arange(columns) * step + random.integer(0, 255)) & 255
-    window: FloatArray = tile[y[:, None], x[None, :]]
-    return window
+    """Return a random window (rows, columns) of the noise tile, at every step-th cell; read-only."""
+    y, x = random.integer(0, 255), random.integer(0, 255)
+    if step == 1 and max(rows, columns) <= 256:
+        return _four_tiles()[y : y + rows, x : x + columns]
+    return noise_window(np.arange(rows) * step + y, np.arange(columns) * step + x)
+
+
+@lru_cache(maxsize=1)
+def _four_tiles() -> FloatArray:
+    tiles = np.tile(noise_tile(), (2, 2))
+    tiles.flags.writeable = False  # noise_at gives views of it
+    return tiles
+
+
+def noise_window(y: NDArray[np.integer[Any]], x: NDArray[np.integer[Any]]) -> FloatArray:
+    """Return the noise tile, repeated, at rows y (R,) and columns x (C,): (R, C)."""
+    return noise_tile().take(y & 255, axis=0).take(x & 255, axis=1)
 
 
 @lru_cache(maxsize=1)
 def grain_texels() -> FloatArray:
-    """Return the shared grains one after the other, (len(GRAINS) * 128 * 128, 3): factors on a colour."""
+    """Return the shared grains one after the other, (len(GRAINS) * 128 * 128,): factors on a colour."""
     tile = noise_tile()
     n = np.arange(SIDE)
     fine, smooth = tile[np.ix_(n * 6 & 255, n * 6 & 255)], tile[np.ix_(n * 2, n * 2)]
@@ -93,8 +107,13 @@ def grain_texels() -> FloatArray:
         "denim": 1.05 + 0.2 * tile[np.ix_(n * 14 & 255, n * 14 & 255)] + 0.2 * smooth,
         "melange": 1 + 0.22 * tile[np.ix_(n * 14 & 255, n * 14 & 255)] + 0.1 * smooth,
     }
-    stacked = np.concatenate([np.maximum(grains[name], 0.05).reshape(-1, 1) for name in GRAINS])
-    return np.repeat(stacked, 3, axis=1).astype(np.float32)
+    return np.concatenate([np.maximum(grains[name], 0.05).reshape(-1) for name in GRAINS]).astype(np.float32)
+
+
+def grain(name: str) -> FloatArray:
+    """Return a shared grain (128, 128)."""
+    out: FloatArray = grain_texels().reshape(len(GRAINS), SIDE, SIDE)[GRAINS.index(name)]
+    return out
 
 
 def paint(random: Random, outfit: Outfit) -> Textures:
@@ -133,40 +152,50 @@ def paint(random: Random, outfit: Outfit) -> Textures:
             random, pattern, outfit.top_colour, outfit.top_second, outfit.pattern_m, (0.0074, 0.0051)
         )
         painted["top"] = (_trunk(random, outfit, cloth, skin), white)
-    first, shift, shared, tables, total = [], [], [], [], 0
+    texels, first, planes, shift, total = [], [], [], [], 0
     for name in MATERIALS:
         texture = painted[name][0]
-        shared.append(isinstance(texture, str))
         if isinstance(texture, str):
             first.append(GRAINS.index(texture) * SIDE * SIDE)
+            planes.append(0)
             shift.append(7)
             continue
+        texels.append(texture)
         first.append(total)
-        shift.append(8 if texture.shape[1] == 2 * SIDE else 7)
-        tables.append(texture.reshape(-1, 3))
-        total += len(tables[-1])
+        planes.append(texture[0].size)
+        shift.append(8 if texture.shape[2] == 2 * SIDE else 7)
+        total += texture.size
     return Textures(
-        np.concatenate(tables), np.array(first), np.array(shift), np.array(shared),
+        tuple(texels), np.array(first), np.array(planes), np.array(shift),
         np.stack([painted[name][1] for name in MATERIALS]),
     )  # fmt: skip
 
 
+def _plane(colour: FloatArray) -> FloatArray:
+    """Return a colour as planes of one texel, (3, 1, 1)."""
+    return colour[:, None, None]
+
+
+def _fill(out: FloatArray, where: NDArray[np.bool_], colour: FloatArray) -> None:
+    """Give texels of planes (3, h, w) a colour."""
+    np.copyto(out, _plane(colour), where=where)
+
+
 def _shoe(random: Random, outfit: Outfit) -> FloatArray:
-    out = np.empty((SIDE, SIDE, 3), dtype=np.float32)
-    out[:] = linear(outfit.shoe_colour)
     # u = 0 and 1 lie under the foot, 0.5 on top.
     u = np.abs(np.arange(SIDE) / SIDE - 0.5) * 2
-    out[:, u > 0.58] = linear(outfit.sole_colour)
+    out = np.empty((3, SIDE, SIDE), dtype=np.float32)
+    out[:] = np.where(u > 0.58, _plane(linear(outfit.sole_colour)), _plane(linear(outfit.shoe_colour)))
     if not outfit.barefoot and sum(outfit.sole_colour) > 500:
         laces = ((np.arange(SIDE) // 5) % 2 == 0) & (np.abs(np.arange(SIDE) - 62) < 22)
-        out[np.ix_(laces, u < 0.11)] = 0.75
+        out[:, laces[:, None] & (u < 0.11)] = 0.75
     return out
 
 
 def _cloth(
     random: Random, pattern: str, colour: Rgb, second: Rgb, period_m: float, texel_m: tuple[float, float]
 ) -> tuple[str | FloatArray, FloatArray]:
-    """Return a cloth's grain or texture, and its tint."""
+    """Return a cloth's grain or texture (3, 128, 128), and its tint."""
     base, other = linear(colour), linear(second)
     if pattern in ("plain", "melange", "denim", "logo", "print", "block"):
         return pattern if pattern in ("melange", "denim") else "weave", base
@@ -192,11 +221,11 @@ def _cloth(
     elif pattern == "floral":
         mask[noise_at(random, SIDE, SIDE, 4) > 0.12] = 1
         third = linear((second[2], second[0], second[1]))
-        out = base + (other - base) * mask[..., None]
-        out[noise_at(random, SIDE, SIDE, 6) > 0.42] = third
-        return out * (1 + 0.06 * noise_at(random, SIDE, SIDE))[..., None], np.ones(3, dtype=np.float32)
-    weave = (1 + np.float32(0.08) * noise_at(random, SIDE, SIDE))[..., None]
-    return (base + (other - base) * mask[..., None]) * weave, np.ones(3, dtype=np.float32)
+        out = _plane(base) + _plane(other - base) * mask
+        _fill(out, noise_at(random, SIDE, SIDE, 6) > 0.42, third)
+        return out * (1 + 0.06 * noise_at(random, SIDE, SIDE)), np.ones(3, dtype=np.float32)
+    weave = 1 + np.float32(0.08) * noise_at(random, SIDE, SIDE)
+    return (_plane(base) + _plane(other - base) * mask) * weave, np.ones(3, dtype=np.float32)
 
 
 def _trunk(
@@ -204,21 +233,16 @@ def _trunk(
 ) -> FloatArray:
     """Add neckline, opening, buttons and folds to the cloth of the trunk (a texel: u about 7.4, v 5.1 mm)."""
     texture, tint = cloth
-    if isinstance(texture, str):
-        start = GRAINS.index(texture) * SIDE * SIDE
-        texture = grain_texels()[start : start + SIDE * SIDE].reshape(SIDE, SIDE, 3)
-    out = texture * tint
+    out = (grain(texture) if isinstance(texture, str) else texture) * _plane(tint)
     _print(random, outfit, out)
-    u = (np.arange(SIDE, dtype=np.float32) - SIDE / 2)[None, :] / np.float32(
-        SIDE
-    )  # -0.5..0.5 around, 0 in front
+    # u is -0.5..0.5 around, 0 in front.
+    u = (np.arange(SIDE, dtype=np.float32) - SIDE / 2)[None, :] / np.float32(SIDE)
     v = np.arange(SIDE, dtype=np.float32)[:, None] * np.float32(0.0051)  # metres below the neck
     folds = noise_at(random, SIDE, SIDE)
-    tile, lean, n = noise_tile(), random.integer(-3, 3), np.arange(SIDE)
-    slant = tile[(n * 2 & 255)[:, None], (n * 5)[None, :] + (n * lean)[:, None] & 255]
+    slant = _slanting(random.integer(-3, 3))
     hang = smoothstep(0.15, 0.45, v)
     strength = np.float32(0.05 + 0.16 * outfit.wear)
-    out *= (1 + folds * strength + np.float32(0.10 * outfit.wear) * slant * hang)[..., None]
+    out *= 1 + folds * strength + np.float32(0.10 * outfit.wear) * slant * hang
     across = np.abs(u)
     drop = (0.022 + outfit.neckline) * (1 - across / outfit.neck_width)
     open_front = (v < drop) & (across < outfit.neck_width)
@@ -229,18 +253,26 @@ def _trunk(
         drop = np.where(across < width, 0.05 + outfit.neckline * (1 - across / width), 0)
         if kind == "jacket" and outfit.pattern_m > 0.04:  # worn open all the way down
             drop = np.where(across < width * 0.8, 1.0, drop)
-        out[v < drop] = inner
+        _fill(out, v < drop, inner)
         if kind == "suit":
-            out[(across < 0.011) & (v > 0.03) & (v < drop)] = linear(outfit.gear_colour)
+            _fill(out, (across < 0.011) & (v > 0.03) & (v < drop), linear(outfit.gear_colour))
         open_front = (v < 0.03) & (across < 0.06)
-    out[open_front] = skin
+    _fill(out, open_front, skin)
     if kind in ("shirt", "hoodie", "jacket"):
         below = v > drop + 0.01
-        out[(across < 0.006) & below] *= np.float32(0.62)
+        out[:, (across < 0.006) & below] *= np.float32(0.62)
         if kind == "shirt":
-            out[(across < 0.008) & ((np.arange(SIDE)[:, None] % 18) < 3) & below] = 0.6
+            out[:, (across < 0.008) & ((np.arange(SIDE)[:, None] % 18) < 3) & below] = 0.6
     if outfit.straps:  # a tank top: bare beside the straps
-        out[(v < 0.055) & ((across > 0.19) | (across < 0.10)) | (v < drop) & (across < 0.15)] = skin
+        _fill(out, (v < 0.055) & ((across > 0.19) | (across < 0.10)) | (v < drop) & (across < 0.15), skin)
+    return out
+
+
+@lru_cache(maxsize=7)
+def _slanting(lean: int) -> FloatArray:
+    """Return noise (128, 128) in strokes that lean."""
+    n = np.arange(SIDE)
+    out: FloatArray = noise_tile()[(n * 2 & 255)[:, None], (n * 5)[None, :] + (n * lean)[:, None] & 255]
     return out
 
 
@@ -248,11 +280,11 @@ def _print(random: Random, outfit: Outfit, out: FloatArray) -> None:
     """Print a picture or a name on the chest, or give the lower half another colour."""
     second = linear(outfit.top_second)
     if outfit.pattern == "print":
-        out[30:75, 44:84][noise_at(random, 45, 40, 3) > -0.05] = second
+        _fill(out[:, 30:75, 44:84], noise_at(random, 45, 40, 3) > -0.05, second)
     elif outfit.pattern == "logo":
-        out[36:50, 48:80][noise_at(random, 14, 32, 9) > 0.0] = second
+        _fill(out[:, 36:50, 48:80], noise_at(random, 14, 32, 9) > 0.0, second)
     elif outfit.pattern == "block":
-        out[random.integer(40, 70) :] = second
+        out[:, random.integer(40, 70) :] = _plane(second)
 
 
 _FACE_VARIANTS = 24
@@ -261,12 +293,13 @@ _FACE_VARIANTS = 24
 def _face(random: Random, outfit: Outfit, skin: FloatArray) -> FloatArray:
     """Paint the skin of the head: eyes, brows, lips, shading of the nose, beard, glasses, shaved hair."""
     masks = _face_masks(random.integer(0, _FACE_VARIANTS - 1))
-    out = grain_texels()[5 * SIDE * SIDE : 6 * SIDE * SIDE].reshape(SIDE, SIDE, 3)
-    out = np.concatenate([out, out], axis=1) * skin
+    out = np.empty((3, SIDE, 2 * SIDE), dtype=np.float32)
+    out[..., :SIDE] = out[..., SIDE:] = grain("skin") * _plane(skin)
 
     def mix(name: str, colour: FloatArray | float, strength: float = 1.0) -> None:
-        window, mask = masks[name]
-        out[window] += mask * np.float32(strength) * (np.asarray(colour, dtype=np.float32) - out[window])
+        (rows, columns), mask = masks[name]
+        part = out[:, rows, columns]
+        part += mask * np.float32(strength) * (np.asarray(colour, dtype=np.float32).reshape(-1, 1, 1) - part)
 
     hair = linear(outfit.hair)
     lip = np.minimum(skin * np.array([0.52, 0.46, 0.86], dtype=np.float32), np.float32(1))
@@ -303,7 +336,7 @@ Window = tuple[slice, slice]
 
 @lru_cache(maxsize=_FACE_VARIANTS)
 def _face_masks(variant: int) -> dict[str, tuple[Window, FloatArray]]:
-    """Return where each feature of a face lies in the texture: its window and its mask (h, w, 1) in 0..1.
+    """Return where each feature of a face lies in the texture: its window and its mask (h, w) in 0..1.
 
     The variants differ in the opening of the eyes, the gaze, the brows and the smile.
     """
@@ -318,8 +351,10 @@ def _face_masks(variant: int) -> dict[str, tuple[Window, FloatArray]]:
     ax = np.abs(x)
 
     def spot(x0: float, y0: float, rx: float, ry: float) -> FloatArray:
-        dx, dy = (ax - x0) / rx, (yy - y0) / ry
-        out: FloatArray = 1 - smoothstep(0.6, 1.25, dx * dx + dy * dy)
+        rows = np.abs(y - y0) < 1.2 * ry  # beyond, it is 0
+        dx, dy = (ax[rows] - x0) / rx, (yy[rows] - y0) / ry
+        out = np.zeros_like(ax)
+        out[rows] = 1 - smoothstep(0.6, 1.25, dx * dx + dy * dy)
         return out
 
     opening = random.uniform(0.0038, 0.0062)
@@ -362,4 +397,4 @@ def _face_masks(variant: int) -> dict[str, tuple[Window, FloatArray]]:
 def _cropped(mask: FloatArray) -> tuple[Window, FloatArray]:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     window = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    return window, mask[window].astype(np.float32)[..., None]
+    return window, mask[window].astype(np.float32)

@@ -1,4 +1,4 @@
-"""What makes the renderer fast must not change its pixels: bands, planes and their helpers."""
+"""What makes the renderer fast must not change its pixels: lanes, bands, planes and their helpers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepose.synth import mesh, numeric, tubes
+from edgepose.synth.background import Background
 from edgepose.synth.degrade import Faults, degrade
+from edgepose.synth.lanes import doubled_columns, doubled_rows, lanes_of, pixels_of
 from edgepose.synth.numeric import Random
+from edgepose.synth.surfaces import numbered
 
 SIZES = [(1, 1), (1, 7), (5, 1), (3, 4), (33, 20), (64, 9), (97, 31)]
 
@@ -18,6 +21,53 @@ def _pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     pixels[::3, ::2] = 255  # a lane that is full next to another
     return pixels
+
+
+def _doubled(source: np.ndarray, axis: int) -> np.ndarray:
+    """Return 4 times the values at a quarter before and after each value along an axis."""
+    source = np.moveaxis(source.astype(np.int64), axis, 0)
+    before, after = np.concatenate([source[:1], source[:-1]]), np.concatenate([source[1:], source[-1:]])
+    out = np.stack([3 * source + before, 3 * source + after], axis=1)
+    return np.moveaxis(out.reshape(-1, *source.shape[1:]), 0, axis)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_lanes_hold_the_three_bytes_of_a_pixel(size: tuple[int, int]) -> None:
+    pixels = _pixels(*size)
+    lanes = lanes_of(pixels)
+    assert lanes.dtype == np.uint64 and lanes.shape == size
+    assert int(lanes[0, 0]) == 255 | 255 << 16 | 255 << 32
+    assert np.array_equal(pixels_of(lanes), pixels)
+    assert pixels_of(lanes).flags.c_contiguous
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_doubling_keeps_the_lanes_apart(size: tuple[int, int]) -> None:
+    pixels = _pixels(*size)
+    lanes = doubled_rows(doubled_columns(lanes_of(pixels)))
+    expected = _doubled(_doubled(pixels, 1), 0)
+    for channel in range(3):
+        found = (lanes >> np.uint64(16 * channel)) & np.uint64(0xFFFF)
+        assert np.array_equal(found, expected[..., channel])
+    numbers = np.random.default_rng(1).integers(0, 4096, size).astype(np.uint16)
+    numbers[0, 0] = 4095
+    assert np.array_equal(doubled_rows(doubled_columns(numbers)), _doubled(_doubled(numbers, 1), 0))
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (2, 3), (64, 64), (65, 64), (129, 31), (130, 33)])
+@pytest.mark.parametrize("shadowed", [False, True])
+def test_background_is_enlarged_as_one_piece(size_hw: tuple[int, int], shadowed: bool) -> None:
+    height, width = size_hw
+    small = (-(-height // 2), -(-width // 2))
+    pixels = _pixels(*small)
+    left = np.random.default_rng(2).integers(0, 257, small).astype(np.uint16) if shadowed else None
+    background = Background(pixels, np.ones(small, dtype=np.bool_))
+    source = pixels if left is None else (pixels.astype(np.int64) * left[..., None]) >> 8
+    expected = (_doubled(_doubled(source, 1), 0)[:height, :width] + 8) >> 4
+    lanes = background.enlarged(size_hw, left)
+    assert lanes.flags.c_contiguous  # pixels are written to its flat view
+    assert np.array_equal(pixels_of(lanes), expected)
+    assert np.array_equal(background.pixels, pixels)
 
 
 def _faults(**changes: int) -> Faults:
@@ -73,6 +123,14 @@ def test_interpolation_at_knots_and_beyond() -> None:
     expected = np.stack([np.interp(x, xs, ys[:, k]) for k in range(2)], axis=1)
     assert np.allclose(numeric.interpolate(x, xs, ys), expected, rtol=0, atol=1e-12)
     assert np.allclose(numeric.interpolate(x, xs[:2], ys[:2, 0]), np.interp(x, xs[:2], ys[:2, 0]))
+
+
+def test_numbered_counts_what_is_chosen() -> None:
+    used, chosen = numbered(np.array([[7, 2, 7], [9, 2, 2]]), 11)
+    assert used.tolist() == [2, 7, 9]
+    assert chosen.tolist() == [[1, 0, 1], [2, 0, 0]]
+    used, chosen = numbered(np.empty((3, 0), dtype=np.int64), 5)
+    assert used.shape == (0,) and chosen.shape == (3, 0)
 
 
 def test_rings_of_joints_hang_between_the_bones() -> None:
