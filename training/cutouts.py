@@ -95,7 +95,7 @@ def _start(size_hw: tuple[int, ...], points: Floats) -> Picture | None:
 def elsewhere(
     random: np.random.Generator, picture: Picture, inside: Picture, other: Picture, other_box_xywh: Floats
 ) -> Picture:
-    """Return the picture with another one behind the person; of that a piece beside its own main person."""
+    """Return the picture with another one behind the person; a piece of it beside that box."""
     height, width = picture.shape[:2]
     piece = _beside(random, other, other_box_xywh)
     scale = random.uniform(1.0, 2.0)
