@@ -174,7 +174,13 @@ const KeypointSet& Bundle::keypoints() const {
   return kNone;
 }
 
-Result<Bundle> Bundle::open(const std::string& folder) try {
+Result<Bundle> Bundle::open(const std::string& folder) {
+  Result<Bundle> bundle = read(folder);
+  if (!bundle.ok()) return about_bundle(folder, bundle.status());
+  return bundle;
+}
+
+Result<Bundle> Bundle::read(const std::string& folder) try {
   Bundle bundle;
   EDGEPOSE_ASSIGN_OR_RETURN(bundle.path_, absolute_path(folder));
   EDGEPOSE_ASSIGN_OR_RETURN(const std::vector<std::string> present, list_folder(bundle.path_));

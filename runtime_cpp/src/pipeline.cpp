@@ -383,7 +383,7 @@ Result<std::unique_ptr<Pipeline>> Pipeline::open(const std::string& bundle_dir,
   return guarded("the pipeline", [&]() -> Result<std::unique_ptr<Pipeline>> {
     EDGEPOSE_ASSIGN_OR_RETURN(Bundle bundle, Bundle::open(bundle_dir));
     auto impl = std::make_unique<Impl>(std::move(bundle));
-    EDGEPOSE_RETURN_IF_ERROR(impl->open(options));
+    EDGEPOSE_RETURN_IF_ERROR(about_bundle(bundle_dir, impl->open(options)));
     return std::unique_ptr<Pipeline>(new Pipeline(std::move(impl)));
   });
 }

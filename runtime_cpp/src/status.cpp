@@ -24,4 +24,18 @@ const char* code_name(Code code) {
   return "unknown";
 }
 
+Status about_bundle(const std::string& folder, Status status) {
+  switch (status.code()) {
+    case Code::kInvalidBundle:
+    case Code::kChecksumMismatch:
+    case Code::kUnsupported:
+    case Code::kBackendFailure:
+      break;
+    default:
+      return status;
+  }
+  if (status.message().find(folder) != std::string::npos) return status;
+  return Status(status.code(), folder + ": " + status.message(), status.hint());
+}
+
 }  // namespace edgepose

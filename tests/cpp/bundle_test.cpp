@@ -1,7 +1,9 @@
 #include "edgepose/bundle.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -141,6 +143,15 @@ TEST(Bundle, IsUsableAfterAMove) {
   const Bundle second = std::move(first);
   EXPECT_EQ(second.digest(), digest);
   EXPECT_NE(second.model("pose"), nullptr);
+}
+
+TEST(Bundle, IsNamedByWhatIsWrongWithIt) {
+  const std::string folder = ::testing::TempDir() + "damaged_bundle";
+  ASSERT_TRUE(mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST);
+  std::ofstream(folder + "/bundle.json") << "{";
+  const Status status = Bundle::open(folder).status();
+  EXPECT_EQ(status.code(), Code::kInvalidBundle);
+  EXPECT_EQ(status.message().find(folder + ": "), 0U) << status.message();
 }
 
 TEST(Manifest, AcceptsEveryValidCase) {

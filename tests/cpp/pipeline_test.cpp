@@ -255,7 +255,9 @@ TEST(PipelineTest, OptionsAreChecked) {
   }
   PipelineOptions options;
   options.device = "TPU";
-  EXPECT_EQ(Pipeline::open(test_bundle("pose"), options).status().code(), Code::kUnsupported);
+  const Status status = Pipeline::open(test_bundle("pose"), options).status();
+  EXPECT_EQ(status.code(), Code::kUnsupported);
+  EXPECT_EQ(status.message().find(test_bundle("pose") + ": "), 0U) << status.message();
 }
 
 TEST_F(WrongGoldenTest, TheUnchangedOnePasses) { EXPECT_TRUE(verify().passed); }

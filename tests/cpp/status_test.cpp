@@ -32,6 +32,21 @@ TEST(StatusTest, ADefaultStatusIsOk) {
   EXPECT_EQ(status.hint(), "hint");
 }
 
+TEST(StatusTest, WhatIsWrongWithABundleNamesIt) {
+  const Status named = about_bundle("a/b", Status(Code::kInvalidBundle, "x is missing", "hint"));
+  EXPECT_EQ(named.code(), Code::kInvalidBundle);
+  EXPECT_EQ(named.message(), "a/b: x is missing");
+  EXPECT_EQ(named.hint(), "hint");
+  for (const Code code : {Code::kChecksumMismatch, Code::kUnsupported, Code::kBackendFailure}) {
+    EXPECT_EQ(about_bundle("a/b", Status(code, "x")).message(), "a/b: x");
+  }
+  EXPECT_EQ(about_bundle("a/b", named).message(), named.message());
+  for (const Code code : {Code::kInvalidArgument, Code::kIo, Code::kInternal}) {
+    EXPECT_EQ(about_bundle("a/b", Status(code, "x")).message(), "x");
+  }
+  EXPECT_TRUE(about_bundle("a/b", Status()).ok());
+}
+
 Result<std::unique_ptr<int>> make(bool good) {
   if (!good) return Status(Code::kUnsupported, "no");
   return std::make_unique<int>(7);

@@ -100,6 +100,7 @@ class Bundle {
 
  private:
   Bundle() = default;
+  static Result<Bundle> read(const std::string& folder);
 
   std::string path_;
   std::string manifest_text_;

@@ -41,6 +41,10 @@ class [[nodiscard]] Status {
   std::string hint_;
 };
 
+// Returns the status with the bundle's folder in front of its message, where what is wrong is the
+// bundle or an engine with it and the message does not have the folder yet.
+Status about_bundle(const std::string& folder, Status status);
+
 // A value or the status that explains its absence.
 template <typename T>
 class [[nodiscard]] Result {
