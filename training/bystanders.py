@@ -24,14 +24,14 @@ from training.loop import normalise
 from training.simcc import MEAN, SPLIT_RATIO, STD
 from training.sources import Person, Source, read_photographs
 
-MIN_SIDE_PX, MIN_SCORE = 50.0, 0.4
+MIN_SIDE_PX, MIN_SCORE = 36.0, 0.4
 # A box is the main person's where it overlaps theirs this much, or lies in it by this share.
 SAME_IOU, WITHIN = 0.45, 0.75
 VIEWS = 12
 # A keypoint has a label where the network is this sure of it, and the views differ by less than this share of
 # COCO's tolerance for it.
 SURE, AGREED = 0.35, 0.6
-MIN_LABELS, LABEL_WEIGHT = 5, 0.5
+MIN_LABELS, LABEL_WEIGHT = 3, 0.5
 # The deviation of each keypoint at a person's size of 1, as OKS has it.
 TOLERANCES = 2 * np.array(KEYPOINT_SETS["coco17"].sigmas)
 

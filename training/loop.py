@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from training.peers import Peers
 from training.schedule import Budget, learning_rate
 from training.state import (
     MovingAverage,
@@ -46,14 +47,17 @@ def add_options(parser: argparse.ArgumentParser, *, batch: int, rate: float) -> 
 
 def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     """Return inputs (N, 3, H, W), channels_last in memory, of pixels (N, H, W, 3) uint8."""
-    inputs = pixels.float().sub_(mean.to(pixels.device)).div_(std.to(pixels.device))
-    return inputs.permute(0, 3, 1, 2)
+    rows = pixels.flatten(2).float()  # long rows: arithmetic on three numbers at a time is slow
+    times = pixels.shape[2]
+    rows.sub_(mean.to(pixels.device).repeat(times)).div_(std.to(pixels.device).repeat(times))
+    return rows.view(pixels.shape).permute(0, 3, 1, 2)
 
 
 class Training:
     """A network in training with its optimiser and its moving average, and the files of both.
 
-    The state lies beside the output (.state); a second start with the same output goes on from there.
+    The state lies beside the output (.state); a second start with the same output goes on from there. Of
+    several processes that train together the first one writes.
     Errors: SystemExit for a network that its tensors do not describe.
     """
 
@@ -63,10 +67,12 @@ class Training:
         cv2.setNumThreads(1)
         self.device = torch.device(options.device)
         self.network = network.to(self.device, memory_format=torch.channels_last)
-        self.step = 0
+        self.step, self.peers = 0, Peers()
         self._options, self._clip = options, clip
         self._average = MovingAverage(self.network, AVERAGE_DECAY)
-        self._optimiser = torch.optim.AdamW(parameter_groups(self.network, WEIGHT_DECAY), lr=options.rate)
+        self._optimiser = torch.optim.AdamW(
+            parameter_groups(self.network, WEIGHT_DECAY), lr=options.rate, fused=True
+        )
         self._kept = options.output.with_suffix(".state")
         spent_s = 0.0
         if self._kept.exists():
@@ -97,13 +103,16 @@ class Training:
         """Take steps on what `loss_of` returns until the budget is spent, then write the result."""
         options, saved = self._options, time.monotonic()
         losses: list[Tensor] = []
-        while self._budget.share < 1.0:
-            self.share.fill_(self._budget.share)
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        share = self._average_with_peers([])
+        while share < 1.0:
+            self.share.fill_(share)
             for group in self._optimiser.param_groups:
-                group["lr"] = learning_rate(self._budget.share, peak=options.rate)
+                group["lr"] = learning_rate(share, peak=options.rate)
             loss = loss_of()
             self._optimiser.zero_grad(set_to_none=True)
             loss.backward()
+            share = self._average_with_peers(trained)
             nn.utils.clip_grad_norm_(self.network.parameters(), self._clip)
             self._optimiser.step()
             self._average.update(self.network)
@@ -111,14 +120,25 @@ class Training:
             losses.append(loss.detach())
             if self.step % SHOWN_EVERY == 0:
                 mean = float(torch.stack(losses).mean())  # asked for seldom: a GPU would wait each time
-                print(f"{self._budget.spent_s / 60:.1f} min, step {self.step}, loss {mean:.3f}", flush=True)
+                if self.peers.rank == 0:
+                    print(
+                        f"{self._budget.spent_s / 60:.1f} min, step {self.step}, loss {mean:.3f}", flush=True
+                    )
                 losses = []
             if time.monotonic() - saved > SAVED_EVERY_S:
                 self._keep()
                 saved = time.monotonic()
         self._keep()
 
+    def _average_with_peers(self, trained: list[nn.Parameter]) -> float:
+        """Average the gradients over all processes; return the spent share of the budget, the same in all."""
+        share = torch.tensor(self._budget.share)
+        self.peers.average([*(p.grad for p in trained if p.grad is not None), share])
+        return float(share)
+
     def _keep(self) -> None:
+        if self.peers.rank > 0:
+            return
         spent_s = self._budget.spent_s
         state = {"network": self.network.state_dict(), "average": self._average.tensors, "step": self.step}
         save(self._kept, {**state, "optimiser": self._optimiser.state_dict(), "spent_s": spent_s})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import IterableDataset, get_worker_info
 
 from edgepose.models.loading import load_model
+from edgepose.nets.conv import ConvBnAct
 from training import crop
 from training.bystanders import read as read_bystanders
 from training.cutouts import elsewhere, outlined
@@ -70,10 +73,9 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
                 person = source.persons[self._next_photograph()]
             picture = source.pictures[person.picture]
             if person.outline is not None and random.random() < ELSEWHERE:
-                place = source.persons[int(random.integers(len(source.persons)))]
-                picture = elsewhere(
-                    random, picture, person.outline, source.pictures[place.picture], place.box_xywh
-                )
+                place = self._photographs.persons[int(random.integers(len(self._photographs.persons)))]
+                behind = self._photographs.pictures[place.picture]
+                picture = elsewhere(random, picture, person.outline, behind, place.box_xywh)
             whole = picture, person.box_xywh, person.keypoints
             if random.random() < UPRIGHT:
                 whole = stand_up(random, *whole)
@@ -105,12 +107,31 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
         return pixels, torch.from_numpy(np.stack(labels))
 
 
+def fold(part: nn.Module) -> None:
+    """Let a frozen part compute each convolution and its batch normalisation at once; its tensors stay."""
+    folded: list[nn.Module] = []
+
+    def forward(inputs: Tensor) -> Tensor:
+        if not folded:  # not before the first call: the part is where it computes by then
+            folded.append(copy.deepcopy(part))
+            del folded[0].__dict__["forward"]
+            for layer in folded[0].modules():
+                if isinstance(layer, ConvBnAct):
+                    layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()
+        with torch.no_grad():
+            outputs: Tensor = folded[0](inputs)
+        return outputs
+
+    part.__dict__["forward"] = forward
+
+
 def prepare(start: Path, frozen: Sequence[str]) -> nn.Module:
     """Load the network for training; the frozen parts keep their weights and statistics."""
     network = load_model(start).network
     network.train().requires_grad_(True)
     for name in frozen:
-        network.get_submodule(name).eval().requires_grad_(False)
+        part = network.get_submodule(name).eval().requires_grad_(False)
+        fold(part)
     return network
 
 
@@ -122,6 +143,7 @@ def main() -> None:
     parser.add_argument("--synthetic-share", type=float, default=0.4)
     parser.add_argument("--bystanders", type=Path, help="file made by training.bystanders")
     parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
+    parser.add_argument("--synthetic-outlines", type=Path, help="file made by training.scenes")
     parser.add_argument(
         "--float32", action="store_true", help="not bfloat16, which is slower on a CPU without AVX512-BF16"
     )
@@ -140,6 +162,8 @@ def main() -> None:
     if options.bystanders is not None:
         photographs.persons.extend(BYSTANDER_TIMES * read_bystanders(options.bystanders))
     synthetic = read_synthetic(options.synthetic, min_visible=MIN_POINTS)
+    if options.synthetic_outlines is not None:
+        synthetic.persons[:] = outlined(synthetic.persons, read_outlines(options.synthetic_outlines))
     print(
         f"{len(photographs.persons)} persons in photographs, {len(synthetic.persons)} synthetic", flush=True
     )
@@ -149,7 +173,7 @@ def main() -> None:
             synthetic,
             size=options.batch,
             share=options.synthetic_share,
-            seed=options.seed + training.step,
+            seed=options.seed + training.step + 1_000_000 * training.peers.rank,
         )
     )
 

@@ -379,6 +379,23 @@ class TestLoop:
         found, wanted = (load_model(path).network(pixels)[0] for path in (tmp_path / "out.pth", start))
         assert float((found - wanted).abs().max()) < 0.01 * float(wanted.abs().max())
 
+    def test_frozen_parts_give_the_same_without_a_step_of_their_own(
+        self, training: Any, tmp_path: Path
+    ) -> None:
+        start = save(tmp_path / "start.pth", {"state_dict": small_state(17)})
+        whole = load_model(start).network
+        network = training("train_pose").prepare(start, ["backbone.stem", "backbone.stage1"])
+        inputs = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+        wanted = whole.backbone.stage1(whole.backbone.stem(inputs))
+        for _ in range(2):
+            found = network.backbone.stage1(network.backbone.stem(inputs))
+            assert not found.requires_grad
+            torch.testing.assert_close(found, wanted.detach(), rtol=1e-4, atol=1e-5)
+        assert network.backbone.stage2(found).requires_grad
+        assert network.state_dict().keys() == whole.state_dict().keys()
+        for key, value in whole.backbone.stage1.state_dict().items():
+            assert torch.equal(network.backbone.stage1.state_dict()[key], value), key
+
     def test_processes_draw_other_batches(self, training: Any) -> None:
         sources, train_pose = training("sources"), training("train_pose")
         picture = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)

@@ -64,7 +64,7 @@ def test_the_main_person_small_and_doubtful_boxes_are_no_bystanders(training: An
         [80, 50, 110, 105, 0.7],  # a part of them
         kept,
         [152, 12, 192, 112, 0.6],  # the same one again
-        [10, 10, 30, 50, 0.9],  # small
+        [10, 10, 30, 40, 0.9],  # small
         [200, 10, 240, 110, 0.3],  # doubtful
     ]
     found = others(np.array(boxes, dtype=np.float32), BOX)

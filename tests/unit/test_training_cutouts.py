@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edgepose.synth.dataset import DatasetRequest, write_dataset
+
 RED, GREEN, BLUE = (30, 30, 200), (40, 160, 40), (200, 40, 40)
 BOX = np.array([60, 30, 80, 180], dtype=np.float32)
 # Of somebody who stands upright: face, shoulders, elbows, wrists, hips, knees, ankles.
@@ -126,3 +128,44 @@ def test_training_moves_persons_whose_outline_is_known(
     )
     train_pose.Batches(source, sources.Source([], []), size=200, share=0.0, seed=1).draw()
     assert 30 < len(moved) < 70 if known else not moved  # half of the person's hundred crops
+
+
+def test_synthetic_people_stand_in_photographs(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    train_pose, sources = training("train_pose"), training("sources")
+    picture, inside = _figure()
+    for share in ("UPRIGHT", "PARTIAL", "COARSE", "NEIGHBOUR"):
+        monkeypatch.setattr(train_pose, share, 0.0)
+    photographs = sources.Source([np.full_like(picture, BLUE)], [_person(training, _keypoints())])
+    synthetic = sources.Source([picture], [_person(training, _keypoints(), outline=inside)])
+    behind = []
+
+    def elsewhere(random: Any, picture: Any, inside: Any, other: Any, box: Any) -> Any:
+        behind.append(other)
+        return picture
+
+    monkeypatch.setattr(train_pose, "elsewhere", elsewhere)
+    train_pose.Batches(photographs, synthetic, size=60, share=1.0, seed=1).draw()
+    assert 15 < len(behind) < 45
+    assert all(other is photographs.pictures[0] for other in behind)
+
+
+def test_people_of_synthetic_pictures_are_found_again(
+    training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes, cutouts, sources = training("scenes"), training("cutouts"), training("sources")
+    folder, stored = tmp_path / "people", tmp_path / "outlines.npz"
+    write_dataset(folder, DatasetRequest(3, 0.0, 7, (120, 160), (1, 3)))
+    monkeypatch.setattr("sys.argv", ["scenes", "--synthetic", str(folder), "-o", str(stored)])
+    scenes.main()
+    outlines = cutouts.read(stored)
+    assert set(outlines) == {0, 1, 2}
+    people = cutouts.outlined(sources.read_synthetic(folder, min_side_px=8, min_visible=2).persons, outlines)
+    seen = 0
+    for person in people:
+        assert person.outline.shape == (120, 160)
+        points = person.keypoints[person.keypoints[:, 2] == 1.0, :2]
+        at = np.clip(np.rint(points).astype(int), 0, (159, 119))
+        assert (person.outline[at[:, 1], at[:, 0]] > 60).mean() > 0.9
+        seen += len(points)
+    assert seen > 20
+    assert all(0.005 < (inside > 127).mean() < 0.8 for inside in outlines.values())
