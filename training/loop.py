@@ -142,5 +142,9 @@ class Training:
         spent_s = self._budget.spent_s
         state = {"network": self.network.state_dict(), "average": self._average.tensors, "step": self.step}
         save(self._kept, {**state, "optimiser": self._optimiser.state_dict(), "spent_s": spent_s})
-        meta = {"steps": self.step, "batch": self._options.batch, "minutes": round(spent_s / 60, 1)}
+        meta = {
+            "steps": self.step,
+            "batch": self._options.batch * self.peers.count,
+            "minutes": round(spent_s / 60, 1),
+        }
         export_half(self._options.output, self._average.tensors, meta, exact=constants(self.network))
