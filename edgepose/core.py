@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgepose.errors import BundleError, EngineError, MissingDependencyError, from_core
+from edgepose.errors import MissingDependencyError, from_core
 
 
 def load_core() -> Any:
@@ -39,17 +39,10 @@ def offer_onnxruntime() -> None:
 
 
 @contextmanager
-def core_errors(bundle: Path | None = None) -> Iterator[None]:
-    """Turn the C++ runtime's errors into EdgePose's.
-
-    bundle: the one that is opened. It is named in front of what is wrong with it: a command may open several.
-    """
+def core_errors() -> Iterator[None]:
+    """Turn the C++ runtime's errors into EdgePose's."""
     core = load_core()
     try:
         yield
     except core.CoreError as error:
-        found = from_core(error.code, error.message, error.hint or None)
-        about = isinstance(found, BundleError | EngineError | MissingDependencyError)
-        if bundle is not None and about and str(bundle) not in error.message:
-            found = from_core(error.code, f"{bundle}: {error.message}", error.hint or None)
-        raise found from error
+        raise from_core(error.code, error.message, error.hint or None) from error

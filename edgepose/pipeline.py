@@ -97,7 +97,7 @@ class PosePipeline:
             }
         if tracking is not None:
             options["tracking_json"] = _tracking_json(tracking)
-        with core_errors(path):
+        with core_errors():
             self._core: Any = load_core().Pipeline(
                 os.fspath(path), threads=self._threads, device=device, **options
             )

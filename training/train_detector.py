@@ -1,12 +1,12 @@
 """Train the demo detector on the answers of another one.
 
-python -m training.train_detector --data DIR --teacher FILE --minutes N -o FILE
+python -m training.train_detector --data DIR --synthetic DIR --teacher FILE --minutes N -o FILE
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +18,20 @@ from edgepose.models.loading import load_model
 from edgepose.nets.rtmdet import Rtmdet, RtmdetDims
 from training import mosaic
 from training.crop import recolour
+from training.crowds import crowd
+from training.cutouts import outlined
+from training.cutouts import read as read_outlines
 from training.distil import distil_loss
+from training.frozen import freeze
 from training.loop import Training, add_options, normalise
-from training.sources import Picture, read_photographs, read_synthetic
+from training.sources import Source, read_photographs, read_synthetic
 
 MEAN = torch.tensor([103.53, 116.28, 123.675])
 STD = torch.tensor([57.375, 57.12, 58.395])
 SIDES_PX = (192, 224, 256)
 LAST_SIDE_PX = 320
 LAST_SHARE = 0.85  # from here on at the runtime's side only
+SYNTHETIC = 0.25  # share of the canvases whose added people are synthetic
 
 
 def untrained(dims: RtmdetDims) -> Rtmdet:
@@ -44,14 +49,26 @@ def untrained(dims: RtmdetDims) -> Rtmdet:
 class Canvases(IterableDataset[Tensor]):  # type: ignore[misc]
     """Batches (N, side, side, 3) uint8 B, G, R without end; one canvas in five is of synthetic scenes.
 
-    spent: the share of the training's time that is over, a tensor in shared memory.
+    sides_px: of the batches, until the runtime's alone counts. spent: the share of the training's time that
+    is over, a tensor in shared memory. People with outlines stand before some canvases, too.
     """
 
     def __init__(
-        self, photographs: list[Picture], synthetic: list[Picture], *, size: int, seed: int, spent: Tensor
+        self,
+        photographs: Source,
+        synthetic: Source,
+        *,
+        sides_px: Sequence[int],
+        size: int,
+        seed: int,
+        spent: Tensor,
     ) -> None:
-        self._photographs, self._synthetic = photographs, synthetic
+        self._photographs, self._synthetic, self._sides_px = photographs, synthetic, sides_px
         self._size, self._seed, self._spent = size, seed, spent
+        self._cut_out = [
+            (source, [person for person in source.persons if person.outline is not None])
+            for source in (photographs, synthetic)
+        ]
 
     def __iter__(self) -> Iterator[Tensor]:
         """Draw batches; each process of a loader draws others."""
@@ -59,14 +76,17 @@ class Canvases(IterableDataset[Tensor]):  # type: ignore[misc]
         random = np.random.default_rng([self._seed, worker.id if worker else 0])
         while True:
             last = float(self._spent) >= LAST_SHARE
-            yield self.draw(random, LAST_SIDE_PX if last else int(random.choice(SIDES_PX)))
+            yield self.draw(random, LAST_SIDE_PX if last else int(random.choice(self._sides_px)))
 
     def draw(self, random: np.random.Generator, side_px: int) -> Tensor:
         """Return one batch of a side."""
         canvases = []
         for number in range(self._size):
-            pictures = self._synthetic if self._synthetic and number % 5 == 0 else self._photographs
-            canvas, _ = mosaic.compose(random, pictures, side_px)
+            source = self._synthetic if self._synthetic.pictures and number % 5 == 0 else self._photographs
+            canvas, _ = mosaic.compose(random, source.pictures, side_px)
+            source, people = self._cut_out[random.random() < SYNTHETIC]
+            if people:
+                canvas = crowd(random, canvas, source, people)
             canvases.append(recolour(random, canvas))
         return torch.from_numpy(np.stack(canvases))
 
@@ -76,18 +96,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     add_options(parser, batch=16, rate=2e-3)
     parser.add_argument("--teacher", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights to begin with; without, random ones")
+    parser.add_argument("--sides", type=int, nargs="+", default=SIDES_PX, metavar="PX")
+    parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
+    parser.add_argument("--synthetic-outlines", type=Path, help="file made by training.scenes")
+    parser.add_argument(
+        "--frozen", nargs="+", default=(), metavar="PART", help="parts that keep their weights"
+    )
     options = parser.parse_args()
     teacher = load_model(options.teacher).network
     assert isinstance(teacher, Rtmdet)
     torch.manual_seed(options.seed)  # the first weights
-    training = Training(untrained(teacher.dims).train(), options, clip=10.0)
+    network = untrained(teacher.dims) if options.start is None else load_model(options.start).network
+    network.train().requires_grad_(True)
+    freeze(network, options.frozen)
+    training = Training(network, options, clip=10.0)
     teacher = teacher.to(training.device, memory_format=torch.channels_last)
+    photographs, synthetic = read_photographs(options.data), read_synthetic(options.synthetic)
+    for source, outlines in ((photographs, options.outlines), (synthetic, options.synthetic_outlines)):
+        if outlines is not None:
+            source.persons[:] = outlined(source.persons, read_outlines(outlines))
     batches = training.batches(
         Canvases(
-            read_photographs(options.data).pictures,
-            read_synthetic(options.synthetic).pictures,
+            photographs,
+            synthetic,
+            sides_px=options.sides,
             size=options.batch,
-            seed=options.seed + training.step,
+            seed=options.seed + training.step + 1_000_000 * training.peers.rank,
             spent=training.share,
         )
     )

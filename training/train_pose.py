@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.data import IterableDataset, get_worker_info
 
 from edgepose.models.loading import load_model
-from edgepose.nets.conv import ConvBnAct
 from training import crop
 from training.bystanders import read as read_bystanders
 from training.cutouts import elsewhere, outlined
 from training.cutouts import read as read_outlines
+from training.frozen import freeze
 from training.loop import Training, add_options, normalise
 from training.neighbours import beside
 from training.partial import MIN_POINTS, partly_seen
@@ -107,31 +105,11 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
         return pixels, torch.from_numpy(np.stack(labels))
 
 
-def fold(part: nn.Module) -> None:
-    """Let a frozen part compute each convolution and its batch normalisation at once; its tensors stay."""
-    folded: list[nn.Module] = []
-
-    def forward(inputs: Tensor) -> Tensor:
-        if not folded:  # not before the first call: the part is where it computes by then
-            folded.append(copy.deepcopy(part))
-            del folded[0].__dict__["forward"]
-            for layer in folded[0].modules():
-                if isinstance(layer, ConvBnAct):
-                    layer.conv, layer.bn = fuse_conv_bn_eval(layer.conv, layer.bn), nn.Identity()
-        with torch.no_grad():
-            outputs: Tensor = folded[0](inputs)
-        return outputs
-
-    part.__dict__["forward"] = forward
-
-
 def prepare(start: Path, frozen: Sequence[str]) -> nn.Module:
     """Load the network for training; the frozen parts keep their weights and statistics."""
     network = load_model(start).network
     network.train().requires_grad_(True)
-    for name in frozen:
-        part = network.get_submodule(name).eval().requires_grad_(False)
-        fold(part)
+    freeze(network, frozen)
     return network
 
 

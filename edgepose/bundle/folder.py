@@ -29,6 +29,6 @@ def require_bundle(path: Path) -> None:
 def read_manifest(path: Path) -> dict[str, Any]:
     """Check all files of a bundle and return its manifest. Errors: UsageError (no bundle), BundleError."""
     require_bundle(path)
-    with core_errors(path):
+    with core_errors():
         manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)
     return manifest

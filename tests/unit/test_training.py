@@ -272,44 +272,6 @@ class TestLabels:
         assert batches.epochs == 16
 
 
-class TestDetector:
-    def test_canvases_have_no_gaps(self, training: Any) -> None:
-        mosaic = training("mosaic")
-        pictures = [np.full((90, 60, 3), 200, dtype=np.uint8), np.full((40, 80, 3), 20, dtype=np.uint8)]
-        for seed in range(8):
-            canvas, _ = mosaic.compose(np.random.default_rng(seed), pictures, 96)
-            assert canvas.shape == (96, 96, 3)
-            assert set(np.unique(canvas).tolist()) <= {20, mosaic.PAD, 200}
-
-    def test_giou(self, training: Any) -> None:
-        giou = training("distil").giou
-
-        def box(*sides: float) -> torch.Tensor:
-            return torch.tensor(sides).reshape(1, 4, 1, 1)
-
-        assert float(giou(box(1, 1, 1, 1), box(1, 1, 1, 1))) == pytest.approx(1.0)
-        assert float(giou(box(1, 1, 1, 1), box(1, 1, 0, 1))) == pytest.approx(0.5)
-        assert float(giou(box(1, 1, -0.5, 1), box(-0.5, 1, 1, 1))) == pytest.approx(-0.5)
-
-    def test_the_loss_is_least_at_the_teacher_s_answer(self, training: Any) -> None:
-        distil_loss = training("distil").distil_loss
-        generator = torch.Generator().manual_seed(0)
-        logits = tuple(torch.randn(1, 1, s, s, generator=generator) for s in (4, 2, 1))
-        sides = tuple(torch.rand(1, 4, s, s, generator=generator) + 0.5 for s in (4, 2, 1))
-        same = float(distil_loss((*logits, *sides), (*logits, *sides)))
-        other = float(distil_loss((*(x + 1 for x in logits), *(x + 1 for x in sides)), (*logits, *sides)))
-        assert same == pytest.approx(0.0, abs=1e-4)
-        assert other > 0.1
-
-    def test_every_label_is_found_once(self, training: Any) -> None:
-        found = training("detector_recall").found
-        labels = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], dtype=np.float32)
-        twice = np.array([[0, 0, 10, 10, 0.9], [0, 1, 10, 10, 0.8]], dtype=np.float32)
-        assert found(twice, labels) == 1
-        assert found(np.vstack([twice, [[20, 0, 30, 9, 0.1]]]).astype(np.float32), labels) == 2
-        assert found(np.zeros((0, 5), dtype=np.float32), labels) == 0
-
-
 class _Line(torch.utils.data.IterableDataset[torch.Tensor]):
     """Points x, 3x - 1 without end."""
 

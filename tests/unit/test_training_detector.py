@@ -1,0 +1,153 @@
+"""Training of the detector: canvases of scenes, people added to them, the loss, the recall."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from edgepose.models import load_model
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_canvases_have_no_gaps(training: Any) -> None:
+    mosaic = training("mosaic")
+    pictures = [np.full((90, 60, 3), 200, dtype=np.uint8), np.full((40, 80, 3), 20, dtype=np.uint8)]
+    for seed in range(8):
+        canvas, _ = mosaic.compose(np.random.default_rng(seed), pictures, 96)
+        assert canvas.shape == (96, 96, 3)
+        assert set(np.unique(canvas).tolist()) <= {20, mosaic.PAD, 200}
+
+
+def test_giou(training: Any) -> None:
+    giou = training("distil").giou
+
+    def box(*sides: float) -> torch.Tensor:
+        return torch.tensor(sides).reshape(1, 4, 1, 1)
+
+    assert float(giou(box(1, 1, 1, 1), box(1, 1, 1, 1))) == pytest.approx(1.0)
+    assert float(giou(box(1, 1, 1, 1), box(1, 1, 0, 1))) == pytest.approx(0.5)
+    assert float(giou(box(1, 1, -0.5, 1), box(-0.5, 1, 1, 1))) == pytest.approx(-0.5)
+
+
+def test_the_loss_is_least_at_the_teacher_s_answer(training: Any) -> None:
+    distil_loss = training("distil").distil_loss
+    generator = torch.Generator().manual_seed(0)
+    logits = tuple(torch.randn(1, 1, s, s, generator=generator) for s in (4, 2, 1))
+    sides = tuple(torch.rand(1, 4, s, s, generator=generator) + 0.5 for s in (4, 2, 1))
+    same = float(distil_loss((*logits, *sides), (*logits, *sides)))
+    other = float(distil_loss((*(x + 1 for x in logits), *(x + 1 for x in sides)), (*logits, *sides)))
+    assert same == pytest.approx(0.0, abs=1e-4)
+    assert other > 0.1
+
+
+def test_every_label_is_found_once(training: Any) -> None:
+    found = training("detector_recall").found
+    labels = np.array([[0, 0, 10, 10], [20, 0, 30, 10]], dtype=np.float32)
+    twice = np.array([[0, 0, 10, 10, 0.9], [0, 1, 10, 10, 0.8]], dtype=np.float32)
+    assert found(twice, labels) == 1
+    assert found(np.vstack([twice, [[20, 0, 30, 9, 0.1]]]).astype(np.float32), labels) == 2
+    assert found(np.zeros((0, 5), dtype=np.float32), labels) == 0
+
+
+def person_on_green(training: Any) -> tuple[Any, Any]:
+    """Return a source with one red person, 60 px high, on a green picture, and the person with an outline."""
+    picture = np.full((120, 100, 3), (0, 255, 0), dtype=np.uint8)
+    outline = np.zeros((120, 100), dtype=np.uint8)
+    cv2.ellipse(outline, (50, 60), (15, 30), 0, 0, 360, 255, -1)
+    picture[outline > 0] = (0, 0, 255)
+    box = np.array([35, 30, 30, 60], dtype=np.float32)
+    person = training("sources").Person(0, np.zeros((17, 3), dtype=np.float32), box, outline)
+    return training("sources").Source([picture], [person]), person
+
+
+def test_only_people_are_added_to_a_canvas(training: Any) -> None:
+    crowds = training("crowds")
+    source, person = person_on_green(training)
+    added = nobody = 0
+    for seed in range(60):
+        canvas = np.full((128, 128, 3), 90, dtype=np.uint8)
+        shown = crowds.crowd(np.random.default_rng(seed), canvas, source, [person])
+        assert shown.shape == canvas.shape and shown.dtype == np.uint8 and (canvas == 90).all()
+        red, green = (shown == (0, 0, 255)).all(axis=-1), (shown == (0, 255, 0)).all(axis=-1)
+        assert not green.any()
+        added, nobody = added + red.any(), nobody + (shown == 90).all()
+    assert added > 20 and nobody > 12
+
+
+def test_an_added_person_has_the_drawn_height(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowds = training("crowds")
+    source, person = person_on_green(training)
+    monkeypatch.setattr(crowds, "HEIGHTS", (0.25, 0.25))
+    whole = []
+    for seed in range(60):
+        canvas = np.zeros((160, 160, 3), dtype=np.uint8)
+        rows, columns = np.nonzero(
+            crowds._in_front(np.random.default_rng(seed), canvas, source.pictures[0], person)[..., 2] > 127
+        )
+        if len(rows) and min(*rows, *columns, 159 - rows.max(), 159 - columns.max()) > 0:
+            whole.append((np.ptp(rows) + 1, np.ptp(columns) + 1))
+    assert len(whole) > 20
+    np.testing.assert_allclose(whole, [(40, 20)] * len(whole), atol=2)
+
+
+def canvases(training: Any, source: Any, **others: Any) -> Any:
+    """Return canvases of a source, 4 a batch, without synthetic pictures."""
+    options = {"sides_px": (64,), "size": 4, "seed": 1, "spent": torch.tensor(0.0), **others}
+    return training("train_detector").Canvases(source, training("sources").Source([], []), **options)
+
+
+def test_batches_have_the_asked_sides_then_the_runtime_s(training: Any) -> None:
+    source, _ = person_on_green(training)
+    spent = torch.tensor(0.0)
+    drawn = iter(canvases(training, source, sides_px=(64, 96), spent=spent))
+    assert {tuple(next(drawn).shape) for _ in range(12)} == {(4, 64, 64, 3), (4, 96, 96, 3)}
+    spent.fill_(0.9)
+    assert next(drawn).shape == (4, 320, 320, 3)
+
+
+def test_people_stand_before_canvases_where_outlines_are_known(
+    training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, person = person_on_green(training)
+    counted: list[Any] = []
+    monkeypatch.setattr(
+        training("train_detector"),
+        "crowd",
+        lambda random, canvas, source, people: counted.append(people) or canvas,
+    )
+    next(iter(canvases(training, source)))
+    assert 0 < len(counted) <= 4 and all(people == [person] for people in counted)
+    counted.clear()
+    plain = training("sources").Person(0, person.keypoints, person.box_xywh)
+    next(iter(canvases(training, training("sources").Source(source.pictures, [plain]))))
+    assert not counted
+
+
+def test_a_start_goes_on_and_frozen_parts_stay(
+    training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ROOT / "demo" / "rtmdet-nano-demo.pth"
+    source, _ = person_on_green(training)
+    script, clock = training("train_detector"), itertools.count(0.0, 0.1)
+    monkeypatch.setattr(training("schedule"), "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(script, "read_photographs", lambda folder: source)
+    monkeypatch.setattr(script, "read_synthetic", lambda folder: training("sources").Source([], []))
+    output = tmp_path / "detector.pth"
+    arguments = [
+        *("train_detector", "--data", ".", "--synthetic", ".", "--teacher", str(start), "--batch", "2"),
+        *("--start", str(start), "--frozen", "backbone.stem", "--sides", "64"),
+        *("--minutes", "0.02", "-o", str(output)),
+    ]
+    monkeypatch.setattr("sys.argv", arguments)
+    script.main()
+    before, after = (load_model(path).network.state_dict() for path in (start, output))
+    assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("backbone.stem."))
+    assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith("bbox_head."))
