@@ -6,9 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edgepose.nets.rtmdet import STRIDES
+
 LEVELS = 3
 BOX_FLOOR = 0.1  # the teacher's boxes count in cells where it sees a person at least this surely
 BOX_WEIGHT = 2.0
+# The teacher is made this sure of a labelled person whom it hardly sees: in cells whose boxes overlap the
+# label's at least that much, and where one of them has at least that score.
+SURE, OVERLAP, SEEN = 0.7, 0.5, 0.05
 
 
 def distil_loss(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...]) -> Tensor:
@@ -41,3 +46,41 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     union = (area_a + (b[:, 0] + b[:, 2]) * (b[:, 1] + b[:, 3]) - inner).clamp(min=1e-6)
     outer = (outer_w * outer_h).clamp(min=1e-6)
     return inner / union - (outer - union) / outer
+
+
+def assured(answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
+    """Return a teacher's answers with scores of at least SURE for the labelled persons that it sees at all.
+
+    numbers (M): canvases; boxes (M, 4): x1 y1 x2 y2 px. The best of a person's cells gets SURE, the others as
+    much more as this one.
+    """
+    scores = [logits.float().sigmoid() for logits in answers[:LEVELS]]
+    told = torch.cat([score.flatten(1) for score in scores], dim=1)
+    corners = torch.cat([_corners(answers[LEVELS + n].float(), STRIDES[n]) for n in range(LEVELS)], dim=1)
+    raised = told.clone()
+    for number, box in zip(numbers.tolist(), boxes, strict=True):
+        cells = torch.where(_iou(corners[number], box) >= OVERLAP, told[number], 0.0)
+        best = float(cells.max())
+        if SEEN <= best < SURE:
+            raised[number] = torch.maximum(raised[number], cells * (SURE / best))
+    parts = raised.split([score[0].numel() for score in scores], dim=1)
+    levels = [part.reshape(score.shape).logit(1e-6) for part, score in zip(parts, scores, strict=True)]
+    return (*levels, *answers[LEVELS:])
+
+
+def _corners(distances: Tensor, stride: int) -> Tensor:
+    """Return x1 y1 x2 y2 px, (N, h * w, 4), of distances l t r b in strides (N, 4, h, w)."""
+    height, width = distances.shape[2:]
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    at = torch.stack([x, y]).to(distances.device)
+    return (
+        torch.cat([at - distances[:, :2], at + distances[:, 2:]], dim=1).flatten(2).transpose(1, 2) * stride
+    )
+
+
+def _iou(boxes: Tensor, one: Tensor) -> Tensor:
+    """Return the IoU, (M,), of boxes (M, 4) and one box (4,)."""
+    inner = (torch.minimum(boxes[:, 2:], one[2:]) - torch.maximum(boxes[:, :2], one[:2])).clamp(min=0).prod(1)
+    return inner / (
+        (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1) + (one[2:] - one[:2]).prod() - inner
+    ).clamp(min=1e-6)

@@ -7,13 +7,15 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from training.crop import FLIP_ORDER
+from training.sources import Floats, Person, Picture
 
 PAD = 114  # what the runtime's letterbox fills with
 GRIDS = (1, 2, 3, 4)
 GRID_SHARES = (0.30, 0.35, 0.25, 0.10)
+LEAST_SEEN = 0.5  # of a person's box, and
+LEAST_SIDE_PX = 20.0  # on the canvas, or the person is not labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +80,21 @@ def compose(
                 Placement(number, scale, (offset[0] + left, offset[1] + top), (left, top, right, bottom))
             )
     return canvas, placements
+
+
+def place(person: Person, where: Placement) -> tuple[Floats, Floats] | None:
+    """Return a person's box x1 y1 x2 y2 and keypoints on the canvas; None where most of it is cut off."""
+    scale, offset = np.array(where.scale_xy), np.array(where.offset_xy)
+    x, y, w, h = person.box_xywh
+    corners = np.sort(np.array([[x, y], [x + w, y + h]]) * scale + offset, axis=0)
+    low, high = np.array(where.cell[:2]), np.array(where.cell[2:])
+    kept = np.clip(corners, low, high)
+    seen = np.prod(kept[1] - kept[0])
+    if seen < LEAST_SEEN * np.prod(corners[1] - corners[0]) or seen < LEAST_SIDE_PX**2:
+        return None
+    points = person.keypoints.copy()
+    points[:, :2] = points[:, :2] * scale + offset
+    if where.scale_xy[0] < 0:
+        points = points[FLIP_ORDER]
+    points[((points[:, :2] < low) | (points[:, :2] >= high)).any(axis=1), 2] = 0.0
+    return kept.ravel().astype(np.float32), np.asarray(points, dtype=np.float32)

@@ -90,3 +90,11 @@ def read_synthetic(folder: Path, *, min_side_px: float = 24.0, min_visible: int 
         if min(box[2:]) >= min_side_px and np.count_nonzero(points[:, 2] == 1.0) >= min_visible:
             source.persons.append(Person(numbers[person["image_id"]], points, box))
     return source
+
+
+def by_picture(source: Source) -> list[list[Person]]:
+    """Return the persons of every picture."""
+    people: list[list[Person]] = [[] for _ in source.pictures]
+    for person in source.persons:
+        people[person.picture].append(person)
+    return people

@@ -21,10 +21,10 @@ from training.crop import recolour
 from training.crowds import crowd
 from training.cutouts import outlined
 from training.cutouts import read as read_outlines
-from training.distil import distil_loss
+from training.distil import assured, distil_loss
 from training.frozen import freeze
 from training.loop import Training, add_options, normalise
-from training.sources import Source, read_photographs, read_synthetic
+from training.sources import Person, Source, by_picture, read_photographs, read_synthetic
 
 MEAN = torch.tensor([103.53, 116.28, 123.675])
 STD = torch.tensor([57.375, 57.12, 58.395])
@@ -46,11 +46,12 @@ def untrained(dims: RtmdetDims) -> Rtmdet:
     return network
 
 
-class Canvases(IterableDataset[Tensor]):  # type: ignore[misc]
-    """Batches (N, side, side, 3) uint8 B, G, R without end; one canvas in five is of synthetic scenes.
+class Canvases(IterableDataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[misc]
+    """Batches without end; one canvas in five is of synthetic scenes.
 
-    sides_px: of the batches, until the runtime's alone counts. spent: the share of the training's time that
-    is over, a tensor in shared memory. People with outlines stand before some canvases, too.
+    A batch: canvases (N, side, side, 3) uint8 B, G, R; of labelled persons the canvas (M) and the box (M, 4),
+    x1 y1 x2 y2 px. sides_px: of the batches, until the runtime's alone counts. spent: the share of the
+    training's time that is over, a tensor in shared memory. People with outlines stand before some canvases.
     """
 
     def __init__(
@@ -63,14 +64,10 @@ class Canvases(IterableDataset[Tensor]):  # type: ignore[misc]
         seed: int,
         spent: Tensor,
     ) -> None:
-        self._photographs, self._synthetic, self._sides_px = photographs, synthetic, sides_px
-        self._size, self._seed, self._spent = size, seed, spent
-        self._cut_out = [
-            (source, [person for person in source.persons if person.outline is not None])
-            for source in (photographs, synthetic)
-        ]
+        self._photographs, self._synthetic = _known(photographs), _known(synthetic)
+        self._sides_px, self._size, self._seed, self._spent = sides_px, size, seed, spent
 
-    def __iter__(self) -> Iterator[Tensor]:
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Draw batches; each process of a loader draws others."""
         worker = get_worker_info()
         random = np.random.default_rng([self._seed, worker.id if worker else 0])
@@ -78,17 +75,34 @@ class Canvases(IterableDataset[Tensor]):  # type: ignore[misc]
             last = float(self._spent) >= LAST_SHARE
             yield self.draw(random, LAST_SIDE_PX if last else int(random.choice(self._sides_px)))
 
-    def draw(self, random: np.random.Generator, side_px: int) -> Tensor:
+    def draw(self, random: np.random.Generator, side_px: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return one batch of a side."""
-        canvases = []
+        canvases, numbers, boxes = [], [], []
         for number in range(self._size):
-            source = self._synthetic if self._synthetic.pictures and number % 5 == 0 else self._photographs
-            canvas, _ = mosaic.compose(random, source.pictures, side_px)
-            source, people = self._cut_out[random.random() < SYNTHETIC]
-            if people:
-                canvas = crowd(random, canvas, source, people)
+            scenes = self._synthetic if self._synthetic[0].pictures and number % 5 == 0 else self._photographs
+            source, people, _ = scenes
+            plain, placements = mosaic.compose(random, source.pictures, side_px)
+            source, _, cut_out = self._synthetic if random.random() < SYNTHETIC else self._photographs
+            canvas = crowd(random, plain, source, cut_out) if cut_out else plain
             canvases.append(recolour(random, canvas))
-        return torch.from_numpy(np.stack(canvases))
+            if canvas is not plain:  # who is behind others may be hidden
+                continue
+            for where in placements:
+                for person in people[where.picture]:
+                    placed = mosaic.place(person, where)
+                    if placed is not None:
+                        numbers.append(number)
+                        boxes.append(placed[0])
+        return (
+            torch.from_numpy(np.stack(canvases)),
+            torch.tensor(numbers, dtype=torch.long),
+            torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4)),
+        )
+
+
+def _known(source: Source) -> tuple[Source, list[list[Person]], list[Person]]:
+    """Return a source, its persons by picture, and those whose outlines are known."""
+    return source, by_picture(source), [person for person in source.persons if person.outline is not None]
 
 
 def main() -> None:
@@ -128,12 +142,13 @@ def main() -> None:
     )
 
     def loss_of_next() -> Tensor:
-        inputs = normalise(next(batches).to(training.device, non_blocking=True), MEAN, STD)
+        pixels, numbers, boxes = (tensor.to(training.device, non_blocking=True) for tensor in next(batches))
+        inputs = normalise(pixels, MEAN, STD)
         with torch.autocast(training.device.type, dtype=torch.bfloat16):
             with torch.no_grad():
                 answers = teacher(inputs)
             outputs = training.network(inputs)
-        return distil_loss(outputs, answers)
+        return distil_loss(outputs, assured(answers, numbers, boxes))
 
     training.run(loss_of_next)
 

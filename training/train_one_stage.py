@@ -19,35 +19,15 @@ from torch.utils.data import IterableDataset, get_worker_info
 from edgepose.models.loading import load_model
 from edgepose.nets.rtmo import Rtmo
 from training import mosaic
-from training.crop import FLIP_ORDER, recolour
+from training.crop import recolour
 from training.loop import Training, add_options, normalise
 from training.one_stage import Labels, forget, one_stage_loss
-from training.sources import Floats, Person, Source, read_photographs, read_synthetic
+from training.sources import Source, by_picture, read_photographs, read_synthetic
 
 SIDES_PX = (224, 256, 288)
 LAST_SIDE_PX = 416
 LAST_SHARE = 0.9  # from here on at the runtime's side only
-LEAST_SEEN = 0.5  # of a person's box, and
-LEAST_SIDE_PX = 20.0  # on the canvas, or the person is not labelled
 MEAN, STD = torch.zeros(3), torch.ones(3)
-
-
-def place(person: Person, where: mosaic.Placement) -> tuple[Floats, Floats] | None:
-    """Return a person's box x1 y1 x2 y2 and keypoints on the canvas; None where most of it is cut off."""
-    scale, offset = np.array(where.scale_xy), np.array(where.offset_xy)
-    x, y, w, h = person.box_xywh
-    corners = np.sort(np.array([[x, y], [x + w, y + h]]) * scale + offset, axis=0)
-    low, high = np.array(where.cell[:2]), np.array(where.cell[2:])
-    kept = np.clip(corners, low, high)
-    seen = np.prod(kept[1] - kept[0])
-    if seen < LEAST_SEEN * np.prod(corners[1] - corners[0]) or seen < LEAST_SIDE_PX**2:
-        return None
-    points = person.keypoints.copy()
-    points[:, :2] = points[:, :2] * scale + offset
-    if where.scale_xy[0] < 0:
-        points = points[FLIP_ORDER]
-    points[((points[:, :2] < low) | (points[:, :2] >= high)).any(axis=1), 2] = 0.0
-    return kept.ravel().astype(np.float32), np.asarray(points, dtype=np.float32)
 
 
 class Scenes(IterableDataset[tuple[Tensor, Labels]]):  # type: ignore[misc]
@@ -59,8 +39,8 @@ class Scenes(IterableDataset[tuple[Tensor, Labels]]):  # type: ignore[misc]
     def __init__(
         self, photographs: Source, synthetic: Source, *, size: int, share: float, seed: int, spent: Tensor
     ) -> None:
-        self._photographs = photographs.pictures, _by_picture(photographs)
-        self._synthetic = synthetic.pictures, _by_picture(synthetic)
+        self._photographs = photographs.pictures, by_picture(photographs)
+        self._synthetic = synthetic.pictures, by_picture(synthetic)
         self._size, self._share, self._seed, self._spent = size, share, seed, spent
 
     def __iter__(self) -> Iterator[tuple[Tensor, Labels]]:
@@ -80,7 +60,7 @@ class Scenes(IterableDataset[tuple[Tensor, Labels]]):  # type: ignore[misc]
             canvases.append(recolour(random, canvas))
             for where in placements:
                 for person in people[where.picture]:
-                    placed = place(person, where)
+                    placed = mosaic.place(person, where)
                     if placed is not None:
                         numbers.append(number)
                         boxes.append(placed[0])
@@ -91,13 +71,6 @@ class Scenes(IterableDataset[tuple[Tensor, Labels]]):  # type: ignore[misc]
             torch.from_numpy(np.array(keypoints, dtype=np.float32).reshape(-1, 17, 3)),
         )
         return torch.from_numpy(np.stack(canvases)), labels
-
-
-def _by_picture(source: Source) -> list[list[Person]]:
-    people: list[list[Person]] = [[] for _ in source.pictures]
-    for person in source.persons:
-        people[person.picture].append(person)
-    return people
 
 
 def main() -> None:

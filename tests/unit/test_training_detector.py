@@ -108,9 +108,9 @@ def test_batches_have_the_asked_sides_then_the_runtime_s(training: Any) -> None:
     source, _ = person_on_green(training)
     spent = torch.tensor(0.0)
     drawn = iter(canvases(training, source, sides_px=(64, 96), spent=spent))
-    assert {tuple(next(drawn).shape) for _ in range(12)} == {(4, 64, 64, 3), (4, 96, 96, 3)}
+    assert {tuple(next(drawn)[0].shape) for _ in range(12)} == {(4, 64, 64, 3), (4, 96, 96, 3)}
     spent.fill_(0.9)
-    assert next(drawn).shape == (4, 320, 320, 3)
+    assert next(drawn)[0].shape == (4, 320, 320, 3)
 
 
 def test_people_stand_before_canvases_where_outlines_are_known(
@@ -129,6 +129,60 @@ def test_people_stand_before_canvases_where_outlines_are_known(
     plain = training("sources").Person(0, person.keypoints, person.box_xywh)
     next(iter(canvases(training, training("sources").Source(source.pictures, [plain]))))
     assert not counted
+
+
+def answers(scores: dict[tuple[int, int, int, int], float]) -> tuple[torch.Tensor, ...]:
+    """Return a teacher's answers for two canvases of 64 px: scores by canvas, level, row and column.
+
+    Every cell's box reaches 16 px to each side.
+    """
+    sides, strides = (8, 4, 2), (8, 16, 32)
+    logits = [torch.full((2, 1, side, side), -6.0) for side in sides]
+    for (canvas, level, row, column), score in scores.items():
+        logits[level][canvas, 0, row, column] = torch.tensor(score).logit()
+    return (
+        *logits,
+        *(torch.full((2, 4, side, side), 16.0 / s) for side, s in zip(sides, strides, strict=True)),
+    )
+
+
+def test_a_teacher_becomes_sure_of_labelled_persons_that_it_sees(training: Any) -> None:
+    # A person of 32 px around (32, 32): cells at that point, in all levels, have the label's box.
+    at, near, far = (0, 0, 4, 4), (0, 1, 2, 2), (0, 0, 1, 1)
+    told = answers({at: 0.2, near: 0.1, far: 0.3, (1, 0, 4, 4): 0.2})
+    numbers, boxes = torch.tensor([0]), torch.tensor([[16.0, 16.0, 48.0, 48.0]])
+    found = training("distil").assured(told, numbers, boxes)
+    for cell, wanted in ((at, 0.7), (near, 0.35), (far, 0.3), ((1, 0, 4, 4), 0.2)):
+        canvas, level, row, column = cell
+        assert float(found[level][canvas, 0, row, column].sigmoid()) == pytest.approx(wanted, abs=1e-3), cell
+    assert all(torch.equal(a, b) for a, b in zip(found[3:], told[3:], strict=True))
+
+
+@pytest.mark.parametrize("score", [0.02, 0.9])
+def test_who_is_not_seen_or_is_sure_stays_as_is(training: Any, score: float) -> None:
+    told = answers({(0, 0, 4, 4): score})
+    boxes = torch.tensor([[16.0, 16.0, 48.0, 48.0]])
+    found = training("distil").assured(told, torch.tensor([0]), boxes)
+    for a, b in zip(found, told, strict=True):
+        torch.testing.assert_close(a.sigmoid(), b.sigmoid())
+
+
+def test_persons_are_labelled_where_nobody_was_added(training: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, _ = person_on_green(training)
+    script = training("train_detector")
+    monkeypatch.setattr(script, "recolour", lambda random, canvas: canvas)
+    monkeypatch.setattr(script, "crowd", lambda random, canvas, source, people: canvas)
+    pixels, numbers, boxes = next(iter(canvases(training, source, sides_px=(192,), size=8)))
+    assert len(numbers) == len(boxes) > 4
+    for number, box in zip(numbers.tolist(), boxes, strict=True):
+        x1, y1, x2, y2 = box.round().int().tolist()
+        reds = pixels[number, y1:y2, x1:x2, 2] > 127
+        assert 0.6 < float(reds.float().mean()) < 0.95  # an ellipse in its box
+        assert reds.any(0).float().mean() > 0.85 and reds.any(1).float().mean() > 0.85
+    monkeypatch.setattr(script, "crowd", lambda random, canvas, source, people: canvas.copy())
+    monkeypatch.setattr(script, "SYNTHETIC", 0.0)
+    _, numbers, boxes = next(iter(canvases(training, source)))
+    assert numbers.shape == (0,) and boxes.shape == (0, 4)
 
 
 def test_a_start_goes_on_and_frozen_parts_stay(

@@ -128,7 +128,7 @@ class TestScenes:
         return training("sources").Person(0, points.astype(np.float32), box)
 
     def test_labels_land_on_the_pixels_they_mark(self, training: Any) -> None:
-        mosaic, scenes, crop = (training(name) for name in ("mosaic", "train_one_stage", "crop"))
+        mosaic, crop = training("mosaic"), training("crop")
         person = self.person(training)
         seen = 0
         for seed in range(30):
@@ -139,7 +139,7 @@ class TestScenes:
             random = np.random.default_rng(seed)
             canvas, placements = mosaic.compose(random, [picture], 320)
             for where in placements:
-                placed = scenes.place(person, where)
+                placed = mosaic.place(person, where)
                 if placed is None:
                     continue
                 box, points = placed
