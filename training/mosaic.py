@@ -98,3 +98,9 @@ def place(person: Person, where: Placement) -> tuple[Floats, Floats] | None:
         points = points[FLIP_ORDER]
     points[((points[:, :2] < low) | (points[:, :2] >= high)).any(axis=1), 2] = 0.0
     return kept.ravel().astype(np.float32), np.asarray(points, dtype=np.float32)
+
+
+def labelled(people: list[list[Person]], placements: list[Placement]) -> list[tuple[Floats, Floats]]:
+    """Return what `place` gives for the persons of the placed pictures, who are listed by picture."""
+    placed = (place(person, where) for where in placements for person in people[where.picture])
+    return [labels for labels in placed if labels is not None]

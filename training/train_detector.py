@@ -87,12 +87,9 @@ class Canvases(IterableDataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[
             canvases.append(recolour(random, canvas))
             if canvas is not plain:  # who is behind others may be hidden
                 continue
-            for where in placements:
-                for person in people[where.picture]:
-                    placed = mosaic.place(person, where)
-                    if placed is not None:
-                        numbers.append(number)
-                        boxes.append(placed[0])
+            for box, _ in mosaic.labelled(people, placements):
+                numbers.append(number)
+                boxes.append(box)
         return (
             torch.from_numpy(np.stack(canvases)),
             torch.tensor(numbers, dtype=torch.long),

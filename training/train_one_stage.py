@@ -58,13 +58,10 @@ class Scenes(IterableDataset[tuple[Tensor, Labels]]):  # type: ignore[misc]
             pictures, people = self._synthetic if random.random() < self._share else self._photographs
             canvas, placements = mosaic.compose(random, pictures, side_px)
             canvases.append(recolour(random, canvas))
-            for where in placements:
-                for person in people[where.picture]:
-                    placed = mosaic.place(person, where)
-                    if placed is not None:
-                        numbers.append(number)
-                        boxes.append(placed[0])
-                        keypoints.append(placed[1])
+            for box, points in mosaic.labelled(people, placements):
+                numbers.append(number)
+                boxes.append(box)
+                keypoints.append(points)
         labels = Labels(
             torch.tensor(numbers, dtype=torch.long),
             torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4)),
