@@ -15,7 +15,10 @@ HEIGHTS = (0.12, 0.9)
 
 
 def crowd(random: np.random.Generator, canvas: Picture, source: Source, people: list[Person]) -> Picture:
-    """Return the canvas (side, side, 3) with some of the people, who have outlines, in front of it."""
+    """Return the canvas (side, side, 3) with some of the people, who have outlines, in front of it.
+
+    Where it is nobody the canvas itself comes back, not a copy.
+    """
     for _ in range(int(random.choice(COUNTS, p=COUNT_SHARES))):
         person = people[int(random.integers(len(people)))]
         canvas = _in_front(random, canvas, source.pictures[person.picture], person)

@@ -37,50 +37,48 @@ def distil_loss(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...]) -> Ten
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Return the generalised IoU, (N, h, w), of boxes given as distances l, t, r, b from one point."""
-    inner_w = torch.minimum(a[:, 0], b[:, 0]) + torch.minimum(a[:, 2], b[:, 2])
-    inner_h = torch.minimum(a[:, 1], b[:, 1]) + torch.minimum(a[:, 3], b[:, 3])
+    inner, union = _inner_and_union(a, b)
     outer_w = torch.maximum(a[:, 0], b[:, 0]) + torch.maximum(a[:, 2], b[:, 2])
     outer_h = torch.maximum(a[:, 1], b[:, 1]) + torch.maximum(a[:, 3], b[:, 3])
+    outer = (outer_w * outer_h).clamp(min=1e-6)
+    return inner / union - (outer - union) / outer
+
+
+def _inner_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the areas that boxes, given as for `giou`, share and cover together."""
+    inner_w = torch.minimum(a[:, 0], b[:, 0]) + torch.minimum(a[:, 2], b[:, 2])
+    inner_h = torch.minimum(a[:, 1], b[:, 1]) + torch.minimum(a[:, 3], b[:, 3])
     inner = inner_w.clamp(min=0) * inner_h.clamp(min=0)
     area_a = (a[:, 0] + a[:, 2]).clamp(min=0) * (a[:, 1] + a[:, 3]).clamp(min=0)
     union = (area_a + (b[:, 0] + b[:, 2]) * (b[:, 1] + b[:, 3]) - inner).clamp(min=1e-6)
-    outer = (outer_w * outer_h).clamp(min=1e-6)
-    return inner / union - (outer - union) / outer
+    return inner, union
 
 
 def assured(answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
     """Return a teacher's answers with scores of at least SURE for the labelled persons that it sees at all.
 
-    numbers (M): canvases; boxes (M, 4): x1 y1 x2 y2 px. The best of a person's cells gets SURE, the others as
-    much more as this one.
+    answers: as for `distil_loss`. numbers (M): canvases; boxes (M, 4): x1 y1 x2 y2 px. The best of a person's
+    cells gets SURE, the others as much more as this one.
     """
-    scores = [logits.float().sigmoid() for logits in answers[:LEVELS]]
-    told = torch.cat([score.flatten(1) for score in scores], dim=1)
-    corners = torch.cat([_corners(answers[LEVELS + n].float(), STRIDES[n]) for n in range(LEVELS)], dim=1)
-    raised = told.clone()
+    told = [logits.float().sigmoid() for logits in answers[:LEVELS]]
+    raised = [scores.clone() for scores in told]
     for number, box in zip(numbers.tolist(), boxes, strict=True):
-        cells = torch.where(_iou(corners[number], box) >= OVERLAP, told[number], 0.0)
-        best = float(cells.max())
+        cells = []
+        for level in range(LEVELS):
+            sides = answers[LEVELS + level][number : number + 1].float()
+            inner, union = _inner_and_union(sides, _from_cells(box / STRIDES[level], sides))
+            cells.append(torch.where(inner >= OVERLAP * union, told[level][number], 0.0))
+        best = max(float(scores.max()) for scores in cells)
         if SEEN <= best < SURE:
-            raised[number] = torch.maximum(raised[number], cells * (SURE / best))
-    parts = raised.split([score[0].numel() for score in scores], dim=1)
-    levels = [part.reshape(score.shape).logit(1e-6) for part, score in zip(parts, scores, strict=True)]
-    return (*levels, *answers[LEVELS:])
+            for scores, own in zip(raised, cells, strict=True):
+                scores[number] = torch.maximum(scores[number], own * (SURE / best))
+    return (*(scores.logit(1e-6) for scores in raised), *answers[LEVELS:])
 
 
-def _corners(distances: Tensor, stride: int) -> Tensor:
-    """Return x1 y1 x2 y2 px, (N, h * w, 4), of distances l t r b in strides (N, 4, h, w)."""
-    height, width = distances.shape[2:]
-    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    at = torch.stack([x, y]).to(distances.device)
-    return (
-        torch.cat([at - distances[:, :2], at + distances[:, 2:]], dim=1).flatten(2).transpose(1, 2) * stride
+def _from_cells(box: Tensor, like: Tensor) -> Tensor:
+    """Return the distances, (1, 4, h, w), to the sides of a box, x1 y1 x2 y2 in strides, from every cell."""
+    height, width = like.shape[2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=like.device), torch.arange(width, device=like.device), indexing="ij"
     )
-
-
-def _iou(boxes: Tensor, one: Tensor) -> Tensor:
-    """Return the IoU, (M,), of boxes (M, 4) and one box (4,)."""
-    inner = (torch.minimum(boxes[:, 2:], one[2:]) - torch.maximum(boxes[:, :2], one[:2])).clamp(min=0).prod(1)
-    return inner / (
-        (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1) + (one[2:] - one[:2]).prod() - inner
-    ).clamp(min=1e-6)
+    return torch.stack([x - box[0], y - box[1], box[2] - x, box[3] - y])[None]

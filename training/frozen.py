@@ -18,10 +18,10 @@ def freeze(network: nn.Module, parts: Sequence[str]) -> None:
     Errors: AttributeError for an unknown name.
     """
     for name in parts:
-        fold(network.get_submodule(name).eval().requires_grad_(False))
+        _fold(network.get_submodule(name).eval().requires_grad_(False))
 
 
-def fold(part: nn.Module) -> None:
+def _fold(part: nn.Module) -> None:
     """Let a frozen part compute each convolution and its batch normalisation at once; its tensors stay."""
     folded: list[nn.Module] = []
 

@@ -25,6 +25,7 @@ from training.distil import assured, distil_loss
 from training.frozen import freeze
 from training.loop import Training, add_options, normalise
 from training.sources import Person, Source, by_picture, read_photographs, read_synthetic
+from training.state import require_told_by_tensors
 
 MEAN = torch.tensor([103.53, 116.28, 123.675])
 STD = torch.tensor([57.375, 57.12, 58.395])
@@ -79,9 +80,9 @@ class Canvases(IterableDataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[
         """Return one batch of a side."""
         canvases, numbers, boxes = [], [], []
         for number in range(self._size):
-            scenes = self._synthetic if self._synthetic[0].pictures and number % 5 == 0 else self._photographs
-            source, people, _ = scenes
-            plain, placements = mosaic.compose(random, source.pictures, side_px)
+            rendered = number % 5 == 0 and self._synthetic[0].pictures
+            scenes, people, _ = self._synthetic if rendered else self._photographs
+            plain, placements = mosaic.compose(random, scenes.pictures, side_px)
             source, _, cut_out = self._synthetic if random.random() < SYNTHETIC else self._photographs
             canvas = crowd(random, plain, source, cut_out) if cut_out else plain
             canvases.append(recolour(random, canvas))
@@ -117,6 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     teacher = load_model(options.teacher).network
     assert isinstance(teacher, Rtmdet)
+    require_told_by_tensors(teacher)  # its raw answers mean what the written file's do
     torch.manual_seed(options.seed)  # the first weights
     network = untrained(teacher.dims) if options.start is None else load_model(options.start).network
     network.train().requires_grad_(True)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import save
 
 from edgepose.models import load_model
 
@@ -205,3 +206,20 @@ def test_a_start_goes_on_and_frozen_parts_stay(
     before, after = (load_model(path).network.state_dict() for path in (start, output))
     assert all(torch.equal(before[key], after[key]) for key in before if key.startswith("backbone.stem."))
     assert any(not torch.equal(before[key], after[key]) for key in before if key.startswith("bbox_head."))
+
+
+def test_a_teacher_whose_answers_mean_something_else_is_refused(
+    training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = ROOT / "demo" / "rtmdet-nano-demo.pth"
+    configuration = "model = dict(bbox_head=dict(type='RTMDetSepBNHead', num_classes=1, exp_on_reg=True))\n"
+    tensors = torch.load(start, weights_only=True)["state_dict"]
+    teacher = save(tmp_path / "teacher.pth", {"meta": {"cfg": configuration}, "state_dict": tensors})
+    arguments = [
+        *("train_detector", "--data", ".", "--synthetic", ".", "--teacher", str(teacher)),
+        *("--start", str(start), "--minutes", "1", "-o", str(tmp_path / "detector.pth")),
+    ]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit, match="exp_on_distances is True"):
+        training("train_detector").main()
+    assert not (tmp_path / "detector.pth").exists()
