@@ -14,6 +14,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 from edgepose.models.loading import load_model
 from training import crop
 from training.bystanders import read as read_bystanders
+from training.clothes import other_clothes
+from training.crop import Floats, Picture
 from training.cutouts import elsewhere, outlined
 from training.cutouts import read as read_outlines
 from training.frozen import freeze
@@ -26,22 +28,38 @@ from training.upright import stand_up
 
 FROZEN = ("backbone.stem", "backbone.stage1", "backbone.stage2")
 # Shares of the crops: leaning persons turned upright, persons of whom a part is seen, of few pixels, with
-# another one close by. The photographs show people in sports, whole, large and alone; COCO seldom does.
-UPRIGHT, PARTIAL, COARSE, NEIGHBOUR = 0.75, 0.55, 0.3, 0.35
-# Shares, where a person's outline is known: before another picture; as a neighbour, cut out.
-ELSEWHERE, CUT_OUT = 0.5, 0.6
-
+# another one close by, behind a piece of another crop. The photographs show people in sports, whole, large
+# and alone; COCO seldom does.
+UPRIGHT, PARTIAL, COARSE, NEIGHBOUR, COVERED = 0.75, 0.55, 0.3, 0.35, 0.25
+# In photographs: in other clothes. Where a person's outline is known: before another picture; as a neighbour,
+# cut out.
+CLOTHES, ELSEWHERE, CUT_OUT = 0.5, 0.5, 0.6
+# In the last part of the budget what real pictures do not show (other clothes, other surroundings, pieces in
+# front, neighbours) comes half as often, and the views are half as far off.
+EASED_FROM, EASED = 0.8, 0.5
 # Bystanders are few, and more like the persons elsewhere than those in sports are: each is drawn this often.
 BYSTANDER_TIMES = 2
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
-    """Batches without end; a part of the crops, `share`, shows synthetic people."""
+    """Batches without end; a part of the crops, `share`, shows synthetic people.
 
-    def __init__(self, photographs: Source, synthetic: Source, *, size: int, share: float, seed: int) -> None:
+    spent: the share of the training's time that is over, a tensor in shared memory.
+    """
+
+    def __init__(
+        self,
+        photographs: Source,
+        synthetic: Source,
+        *,
+        size: int,
+        share: float,
+        seed: int,
+        spent: Tensor,
+    ) -> None:
         self._seed, self._random = seed, np.random.default_rng(seed)
         self._photographs, self._synthetic = photographs, synthetic
-        self._size, self._share = size, share
+        self._size, self._share, self._spent = size, share, spent
         self._order: list[int] = []
         self.epochs = 0
 
@@ -61,48 +79,49 @@ class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Return crops (N, 256, 192, 3) uint8 R, G, B, and keypoints (N, 17, 3) in input pixels."""
-        random, crops, labels = self._random, [], []
-        for _ in range(self._size):
-            if random.random() < self._share:
-                source = self._synthetic
-                person = source.persons[int(random.integers(len(source.persons)))]
-            else:
-                source = self._photographs
-                person = source.persons[self._next_photograph()]
-            picture = source.pictures[person.picture]
-            if person.outline is not None and random.random() < ELSEWHERE:
-                place = self._photographs.persons[int(random.integers(len(self._photographs.persons)))]
-                behind = self._photographs.pictures[place.picture]
-                picture = elsewhere(random, picture, person.outline, behind, place.box_xywh)
-            whole = picture, person.box_xywh, person.keypoints
-            if random.random() < UPRIGHT:
-                whole = stand_up(random, *whole)
-            picture, box, keypoints = whole
-            if random.random() < PARTIAL:
-                other = source.pictures[int(random.integers(len(source.pictures)))]
-                picture, box, keypoints = partly_seen(random, *whole, other)
-            view = crop.random_view(random, box, keypoints)
-            picture = crop.recolour(random, crop.cut(picture, view))
-            moved = crop.move_keypoints(keypoints, view)
-            if random.random() < NEIGHBOUR:
-                next_one = source.persons[int(random.integers(len(source.persons)))]
-                picture, moved = beside(
-                    random,
-                    picture,
-                    moved,
-                    source.pictures[next_one.picture],
-                    next_one.box_xywh,
-                    next_one.outline if random.random() < CUT_OUT else None,
-                )
-            if random.random() < COARSE:
-                picture = crop.coarsen(random, picture)
-            crops.append(np.ascontiguousarray(picture))
-            labels.append(moved)
-        for number in range(self._size):
-            if random.random() < 0.25:
-                crop.cover(random, crops[number], crops[int(random.integers(self._size))])
+        ease = EASED if float(self._spent) >= EASED_FROM else 1.0
+        crops, labels = zip(*(self._one(ease) for _ in range(self._size)), strict=True)
+        for crop_of_one in crops:
+            if self._random.random() < COVERED * ease:
+                crop.cover(self._random, crop_of_one, crops[int(self._random.integers(self._size))])
         pixels = torch.from_numpy(np.stack(crops)[..., ::-1].copy())
         return pixels, torch.from_numpy(np.stack(labels))
+
+    def _one(self, ease: float) -> tuple[Picture, Floats]:
+        """Return a crop (256, 192, 3) B, G, R, and its keypoints (17, 3) in input pixels."""
+        random = self._random
+        if random.random() < self._share:
+            source = self._synthetic
+            person = source.persons[int(random.integers(len(source.persons)))]
+        else:
+            source = self._photographs
+            person = source.persons[self._next_photograph()]
+        picture = source.pictures[person.picture]
+        if source is self._photographs and random.random() < CLOTHES * ease:
+            picture = other_clothes(random, picture, person.keypoints, person.outline)
+        if person.outline is not None and random.random() < ELSEWHERE * ease:
+            place = self._photographs.persons[int(random.integers(len(self._photographs.persons)))]
+            behind = self._photographs.pictures[place.picture]
+            picture = elsewhere(random, picture, person.outline, behind, place.box_xywh)
+        whole = picture, person.box_xywh, person.keypoints
+        if random.random() < UPRIGHT:
+            whole = stand_up(random, *whole)
+        picture, box, keypoints = whole
+        if random.random() < PARTIAL:
+            other = source.pictures[int(random.integers(len(source.pictures)))]
+            picture, box, keypoints = partly_seen(random, *whole, other)
+        view = crop.random_view(random, box, keypoints, ease)
+        shown = crop.recolour(random, crop.cut(picture, view))
+        moved = crop.move_keypoints(keypoints, view)
+        if random.random() < NEIGHBOUR * ease:
+            next_one = source.persons[int(random.integers(len(source.persons)))]
+            outline = next_one.outline if random.random() < CUT_OUT else None
+            shown, moved = beside(
+                random, shown, moved, source.pictures[next_one.picture], next_one.box_xywh, outline
+            )
+        if random.random() < COARSE:
+            shown = crop.coarsen(random, shown)
+        return np.ascontiguousarray(shown), moved
 
 
 def prepare(start: Path, frozen: Sequence[str]) -> nn.Module:
@@ -152,6 +171,7 @@ def main() -> None:
             size=options.batch,
             share=options.synthetic_share,
             seed=options.seed + training.step + 1_000_000 * training.peers.rank,
+            spent=training.share,
         )
     )
 

@@ -260,7 +260,9 @@ class TestLabels:
         picture = np.full((300, 200, 3), (10, 100, 200), dtype=np.uint8)
         box = np.array([50, 30, 100, 240], dtype=np.float32)
         source = sources.Source([picture], [sources.Person(0, person(), box)])
-        batches = train_pose.Batches(source, sources.Source([], []), size=16, share=0.0, seed=1)
+        batches = train_pose.Batches(
+            source, sources.Source([], []), size=16, share=0.0, seed=1, spent=torch.zeros(())
+        )
         pixels, keypoints = batches.draw()
         inputs = training("loop").normalise(pixels, train_pose.MEAN, train_pose.STD)
         assert inputs.shape == (16, 3, 256, 192) and keypoints.shape == (16, 17, 3)
@@ -363,7 +365,9 @@ class TestLoop:
         picture = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
         box = np.array([50, 30, 100, 240], dtype=np.float32)
         source = sources.Source([picture], [sources.Person(0, person(), box)])
-        batches = train_pose.Batches(source, sources.Source([], []), size=2, share=0.0, seed=1)
+        batches = train_pose.Batches(
+            source, sources.Source([], []), size=2, share=0.0, seed=1, spent=torch.zeros(())
+        )
         loader = torch.utils.data.DataLoader(
             batches, batch_size=None, num_workers=2, multiprocessing_context="fork"
         )

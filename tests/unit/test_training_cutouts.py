@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from edgepose.synth.dataset import DatasetRequest, write_dataset
 
@@ -126,7 +127,9 @@ def test_training_moves_persons_whose_outline_is_known(
     monkeypatch.setattr(
         train_pose, "elsewhere", lambda random, picture, *_: moved.append(1) or np.zeros_like(picture)
     )
-    train_pose.Batches(source, sources.Source([], []), size=200, share=0.0, seed=1).draw()
+    train_pose.Batches(
+        source, sources.Source([], []), size=200, share=0.0, seed=1, spent=torch.zeros(())
+    ).draw()
     assert 30 < len(moved) < 70 if known else not moved  # half of the person's hundred crops
 
 
@@ -144,7 +147,7 @@ def test_synthetic_people_stand_in_photographs(training: Any, monkeypatch: pytes
         return picture
 
     monkeypatch.setattr(train_pose, "elsewhere", elsewhere)
-    train_pose.Batches(photographs, synthetic, size=60, share=1.0, seed=1).draw()
+    train_pose.Batches(photographs, synthetic, size=60, share=1.0, seed=1, spent=torch.zeros(())).draw()
     assert 15 < len(behind) < 45
     assert all(other is photographs.pictures[0] for other in behind)
 
