@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,8 +14,13 @@ LEVELS = 3
 BOX_FLOOR = 0.1  # the teacher's boxes count in cells where it sees a person at least this surely
 BOX_WEIGHT = 2.0
 # The teacher is made this sure of a labelled person whom it hardly sees: in cells whose boxes overlap the
-# label's at least that much, and where one of them has at least that score.
-SURE, OVERLAP, SEEN = 0.7, 0.5, 0.05
+# label's at least that much, and where one of them has at least that score. A box of two persons at once
+# overlaps the larger one's by half, or more.
+SURE, OVERLAP, SEEN = 0.7, 0.7, 0.05
+# Where labels are exact they also correct boxes that overlap them this much.
+CORRECTED = 0.5
+# A person's size in strides of the level whose middle cell is told of somebody whom the teacher does not see.
+SIZE_IN_STRIDES = 6.0
 
 
 def distil_loss(student: tuple[Tensor, ...], teacher: tuple[Tensor, ...]) -> Tensor:
@@ -54,25 +61,54 @@ def _inner_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return inner, union
 
 
-def assured(answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
-    """Return a teacher's answers with scores of at least SURE for the labelled persons that it sees at all.
+def assured(
+    answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor, exact: Tensor | None = None
+) -> tuple[Tensor, ...]:
+    """Return a teacher's answers, surer of the labelled persons: the best of a person's cells gets SURE.
 
-    answers: as for `distil_loss`. numbers (M): canvases; boxes (M, 4): x1 y1 x2 y2 px. The best of a person's
-    cells gets SURE, the others as much more as this one.
+    answers: as for `distil_loss`. numbers (M): canvases; boxes (M, 4): x1 y1 x2 y2 px; exact (M): whether the
+    box is exactly the person's, False for all where left out. Then it replaces the teacher's boxes of this
+    person, and one cell is told of a person whom the teacher does not see. The other cells' scores are raised
+    in proportion; where the box is not exact, only of persons whom the teacher sees.
     """
     told = [logits.float().sigmoid() for logits in answers[:LEVELS]]
     raised = [scores.clone() for scores in told]
-    for number, box in zip(numbers.tolist(), boxes, strict=True):
+    sides = [distances.float().clone() for distances in answers[LEVELS:]]
+    overlaps = [torch.zeros_like(scores[:, 0]) for scores in told]
+    known = [False] * len(boxes) if exact is None else exact.tolist()
+    for number, box, is_exact in zip(numbers.tolist(), boxes, known, strict=True):
         cells = []
         for level in range(LEVELS):
-            sides = answers[LEVELS + level][number : number + 1].float()
-            inner, union = _inner_and_union(sides, _from_cells(box / STRIDES[level], sides))
-            cells.append(torch.where(inner >= OVERLAP * union, told[level][number], 0.0))
+            own = answers[LEVELS + level][number : number + 1].float()
+            label = _from_cells(box / STRIDES[level], own)
+            inner, union = _inner_and_union(own, label)
+            overlap = inner / union
+            cells.append(
+                torch.where(overlap >= (CORRECTED if is_exact else OVERLAP), told[level][number], 0.0)
+            )
+            if is_exact:  # of several persons a cell shows the one that its box fits best
+                fits = (overlap >= CORRECTED) & (overlap > overlaps[level][number]) & (label > 0).all(dim=1)
+                sides[level][number] = torch.where(fits, label, sides[level][number])[0]
+                overlaps[level][number] = torch.where(fits, overlap, overlaps[level][number])[0]
         best = max(float(scores.max()) for scores in cells)
         if SEEN <= best < SURE:
-            for scores, own in zip(raised, cells, strict=True):
-                scores[number] = torch.maximum(scores[number], own * (SURE / best))
-    return (*(scores.logit(1e-6) for scores in raised), *answers[LEVELS:])
+            for scores, seen in zip(raised, cells, strict=True):
+                scores[number] = torch.maximum(scores[number], seen * (SURE / best))
+        elif best < SEEN and is_exact:
+            _tell(raised, sides, number, box)
+    return (*(scores.logit(1e-6) for scores in raised), *sides)
+
+
+def _tell(scores: list[Tensor], sides: list[Tensor], number: int, box: Tensor) -> None:
+    """Tell the cell in the middle of a box, in place, that a person is there."""
+    size_px = float(((box[2] - box[0]) * (box[3] - box[1])).clamp(min=1.0).sqrt())
+    level = min(range(LEVELS), key=lambda level: abs(math.log(size_px / (SIZE_IN_STRIDES * STRIDES[level]))))
+    height, width = scores[level].shape[2:]
+    column, row = ((box[:2] + box[2:]) / 2 / STRIDES[level]).round().long().tolist()
+    if 0 <= row < height and 0 <= column < width:
+        label = _from_cells(box / STRIDES[level], sides[level])[0, :, row, column]
+        scores[level][number, 0, row, column] = SURE
+        sides[level][number, :, row, column] = label.clamp(min=0.01)
 
 
 def _from_cells(box: Tensor, like: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ PAD = 114  # what the runtime's letterbox fills with
 GRIDS = (1, 2, 3, 4)
 GRID_SHARES = (0.30, 0.35, 0.25, 0.10)
 LEAST_SEEN = 0.5  # of a person's box, and
-LEAST_SIDE_PX = 20.0  # on the canvas, or the person is not labelled
+LEAST_SIDE_PX = 14.0  # on the canvas, or the person is not labelled
 
 
 @dataclass(frozen=True, slots=True)

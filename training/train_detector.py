@@ -33,6 +33,9 @@ SIDES_PX = (192, 224, 256)
 LAST_SIDE_PX = 320
 LAST_SHARE = 0.85  # from here on at the runtime's side only
 SYNTHETIC = 0.25  # share of the canvases whose added people are synthetic
+RENDERED = 3  # one canvas in so many is of synthetic scenes
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 def untrained(dims: RtmdetDims) -> Rtmdet:
@@ -47,12 +50,13 @@ def untrained(dims: RtmdetDims) -> Rtmdet:
     return network
 
 
-class Canvases(IterableDataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[misc]
-    """Batches without end; one canvas in five is of synthetic scenes.
+class Canvases(IterableDataset[Batch]):  # type: ignore[misc]
+    """Batches without end; one canvas in RENDERED is of synthetic scenes.
 
-    A batch: canvases (N, side, side, 3) uint8 B, G, R; of labelled persons the canvas (M) and the box (M, 4),
-    x1 y1 x2 y2 px. sides_px: of the batches, until the runtime's alone counts. spent: the share of the
-    training's time that is over, a tensor in shared memory. People with outlines stand before some canvases.
+    A batch: canvases (N, side, side, 3) uint8 B, G, R; of labelled persons the canvas (M), the box (M, 4),
+    x1 y1 x2 y2 px, and whether this is exact (M): in synthetic scenes. sides_px: of the batches, until the
+    runtime's alone counts. spent: the share of the training's time that is over, a tensor in shared memory.
+    People with outlines stand before some canvases of photographs.
     """
 
     def __init__(
@@ -68,7 +72,7 @@ class Canvases(IterableDataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[
         self._photographs, self._synthetic = _known(photographs), _known(synthetic)
         self._sides_px, self._size, self._seed, self._spent = sides_px, size, seed, spent
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         """Draw batches; each process of a loader draws others."""
         worker = get_worker_info()
         random = np.random.default_rng([self._seed, worker.id if worker else 0])
@@ -76,25 +80,27 @@ class Canvases(IterableDataset[tuple[Tensor, Tensor, Tensor]]):  # type: ignore[
             last = float(self._spent) >= LAST_SHARE
             yield self.draw(random, LAST_SIDE_PX if last else int(random.choice(self._sides_px)))
 
-    def draw(self, random: np.random.Generator, side_px: int) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, random: np.random.Generator, side_px: int) -> Batch:
         """Return one batch of a side."""
-        canvases, numbers, boxes = [], [], []
+        canvases, numbers, boxes, exact = [], [], [], []
         for number in range(self._size):
-            rendered = number % 5 == 0 and self._synthetic[0].pictures
+            rendered = number % RENDERED == 0 and bool(self._synthetic[0].pictures)
             scenes, people, _ = self._synthetic if rendered else self._photographs
             plain, placements = mosaic.compose(random, scenes.pictures, side_px)
             source, _, cut_out = self._synthetic if random.random() < SYNTHETIC else self._photographs
-            canvas = crowd(random, plain, source, cut_out) if cut_out else plain
+            canvas = crowd(random, plain, source, cut_out) if cut_out and not rendered else plain
             canvases.append(recolour(random, canvas))
             if canvas is not plain:  # who is behind others may be hidden
                 continue
             for box, _ in mosaic.labelled(people, placements):
                 numbers.append(number)
                 boxes.append(box)
+                exact.append(rendered)
         return (
             torch.from_numpy(np.stack(canvases)),
             torch.tensor(numbers, dtype=torch.long),
             torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4)),
+            torch.tensor(exact, dtype=torch.bool),
         )
 
 
@@ -141,13 +147,13 @@ def main() -> None:
     )
 
     def loss_of_next() -> Tensor:
-        pixels, numbers, boxes = (tensor.to(training.device, non_blocking=True) for tensor in next(batches))
+        pixels, *labels = (tensor.to(training.device, non_blocking=True) for tensor in next(batches))
         inputs = normalise(pixels, MEAN, STD)
         with torch.autocast(training.device.type, dtype=torch.bfloat16):
             with torch.no_grad():
                 answers = teacher(inputs)
             outputs = training.network(inputs)
-        return distil_loss(outputs, assured(answers, numbers, boxes))
+        return distil_loss(outputs, assured(answers, *labels))
 
     training.run(loss_of_next)
 

@@ -159,6 +159,49 @@ def test_a_teacher_becomes_sure_of_labelled_persons_that_it_sees(training: Any) 
     assert all(torch.equal(a, b) for a, b in zip(found[3:], told[3:], strict=True))
 
 
+def test_a_box_of_two_persons_at_once_is_nobody_s(training: Any) -> None:
+    told = answers({(0, 0, 4, 4): 0.2})
+    half = torch.tensor([[16.0, 16.0, 34.0, 48.0]])  # 0.56 of the cell's box
+    found = training("distil").assured(told, torch.tensor([0]), half)
+    assert float(found[0][0, 0, 4, 4].sigmoid()) == pytest.approx(0.2, abs=1e-3)
+
+
+def test_exact_labels_correct_the_boxes_of_their_cells(training: Any) -> None:
+    # Two persons, of whom the teacher's box around (32, 32) is the better one of the second.
+    cell, numbers = (0, 0, 4, 4), torch.tensor([0, 0, 1])
+    told = answers({cell: 0.4, (1, 0, 4, 4): 0.4})
+    boxes = torch.tensor([[16.0, 16.0, 36.0, 48.0], [18.0, 16.0, 46.0, 48.0], [0.0, 0.0, 8.0, 8.0]])
+    found = training("distil").assured(told, numbers, boxes, torch.tensor([True, True, False]))
+    assert (found[3][0, :, 4, 4] * 8).tolist() == [14.0, 16.0, 14.0, 16.0]
+    assert float(found[0][0, 0, 4, 4].sigmoid()) == pytest.approx(0.7, abs=1e-3)
+    assert torch.equal(found[3][1], told[3][1])
+    # A cell outside the label's box cannot give it: its distances would be negative.
+    assert torch.equal(found[3][0, :, 0, 0], told[3][0, :, 0, 0])
+    assert all((sides > 0).all() for sides in found[3:])
+
+
+@pytest.mark.parametrize(
+    ("box", "level", "row", "column"),
+    [
+        ((8.0, 8.0, 32.0, 56.0), 0, 4, 2),
+        ((2.0, 0.0, 62.0, 64.0), 0, 4, 4),
+        ((-60.0, -60.0, 124.0, 124.0), 2, 1, 1),
+    ],
+)
+def test_exact_labels_tell_of_persons_whom_the_teacher_does_not_see(
+    training: Any, box: tuple[float, ...], level: int, row: int, column: int
+) -> None:
+    told = answers({})
+    found = training("distil").assured(told, torch.tensor([1]), torch.tensor([box]), torch.tensor([True]))
+    scores = [logits.sigmoid() for logits in found[:3]]
+    assert float(scores[level][1, 0, row, column]) == pytest.approx(0.7, abs=1e-3)
+    assert sum(int((score > 0.1).sum()) for score in scores) == 1
+    stride = (8, 16, 32)[level]
+    x, y = column * stride, row * stride
+    wanted = [x - box[0], y - box[1], box[2] - x, box[3] - y]
+    assert (found[3 + level][1, :, row, column] * stride).tolist() == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize("score", [0.02, 0.9])
 def test_who_is_not_seen_or_is_sure_stays_as_is(training: Any, score: float) -> None:
     told = answers({(0, 0, 4, 4): score})
@@ -173,8 +216,8 @@ def test_persons_are_labelled_where_nobody_was_added(training: Any, monkeypatch:
     script = training("train_detector")
     monkeypatch.setattr(script, "recolour", lambda random, canvas: canvas)
     monkeypatch.setattr(script, "crowd", lambda random, canvas, source, people: canvas)
-    pixels, numbers, boxes = next(iter(canvases(training, source, sides_px=(192,), size=8)))
-    assert len(numbers) == len(boxes) > 4
+    pixels, numbers, boxes, exact = next(iter(canvases(training, source, sides_px=(192,), size=8)))
+    assert len(numbers) == len(boxes) == len(exact) > 4 and not exact.any()
     for number, box in zip(numbers.tolist(), boxes, strict=True):
         x1, y1, x2, y2 = box.round().int().tolist()
         reds = pixels[number, y1:y2, x1:x2, 2] > 127
@@ -182,8 +225,19 @@ def test_persons_are_labelled_where_nobody_was_added(training: Any, monkeypatch:
         assert reds.any(0).float().mean() > 0.85 and reds.any(1).float().mean() > 0.85
     monkeypatch.setattr(script, "crowd", lambda random, canvas, source, people: canvas.copy())
     monkeypatch.setattr(script, "SYNTHETIC", 0.0)
-    _, numbers, boxes = next(iter(canvases(training, source)))
-    assert numbers.shape == (0,) and boxes.shape == (0, 4)
+    _, numbers, boxes, exact = next(iter(canvases(training, source)))
+    assert numbers.shape == exact.shape == (0,) and boxes.shape == (0, 4)
+
+
+def test_synthetic_scenes_are_labelled_exactly_and_nobody_stands_before_them(
+    training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, _ = person_on_green(training)
+    script = training("train_detector")
+    monkeypatch.setattr(script, "crowd", lambda random, canvas, source, people: canvas.copy())
+    drawn = script.Canvases(source, source, sides_px=(192,), size=9, seed=1, spent=torch.tensor(0.0))
+    _, numbers, boxes, exact = next(iter(drawn))
+    assert exact.all() and set(numbers.tolist()) <= {0, 3, 6} and len(boxes) > 2
 
 
 def test_a_start_goes_on_and_frozen_parts_stay(
