@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
 
 import dev.edgepose.EdgePoseException.Code;
 import java.io.File;
@@ -13,12 +14,11 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.Map;
-import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -37,18 +37,20 @@ class BenchmarkTest {
     @Test
     void aRunIsWrittenAndToldAbout() throws IOException {
         File result = folder.resolve("new/result.json").toFile();
-        Set<String> phases = new LinkedHashSet<>();
+        Map<String, Long> phases = new LinkedHashMap<>();
         String text = Benchmark.run(Bundles.path("top_down"), 1, true, device(), result, (phase, frames) -> {
-            phases.add(phase);
-            return frames > 0;
+            assertTrue(frames > phases.getOrDefault(phase, 0L), phase + ": " + frames);
+            phases.put(phase, frames);
+            return true;
         });
-        assertEquals(Arrays.asList("warmup", "burst"), Arrays.asList(phases.toArray()));
+        assertEquals(Arrays.asList("warmup", "burst"), new ArrayList<>(phases.keySet()));
         // An emulated processor has no times to show.
         String first = Boolean.getBoolean("edgepose.emulated") ? "EMULATED: " : "burst: median ";
         assertTrue(text.startsWith(first) && text.contains("INVALID, short: "), text);
         assertArrayEquals(new String[] {"result.json"}, result.getParentFile().list());
         String document = new String(Files.readAllBytes(result.toPath()), StandardCharsets.UTF_8);
         assertTrue(document.startsWith("{\"format\":\"edgepose-bench-result\",\"format_version\":1,"), document);
+        assertTrue(document.contains("\"frames\":" + phases.get("burst") + ","), phases + ": " + document);
         assertTrue(document.contains("\"title\":\"A desktop JVM \uD83D\uDE00\""));
     }
 
@@ -77,10 +79,26 @@ class BenchmarkTest {
         assertFails(
                 Code.INVALID_ARGUMENT,
                 () -> Benchmark.run(Bundles.path("pose"), 1, true, Collections.emptyMap(), result, null));
+        for (String title : new String[] {null, ""}) {
+            Map<String, String> untitled = device();
+            untitled.put(Benchmark.TITLE, title);
+            EdgePoseException error = assertFails(
+                    Code.INVALID_ARGUMENT,
+                    () -> Benchmark.run(Bundles.path("pose"), 1, true, untitled, result, null));
+            assertTrue(error.getMessage().contains("no title"), error.getMessage());
+        }
+        Map<String, String> holed = device();
+        holed.put("android", null);
+        assertFails(Code.INVALID_ARGUMENT, () -> Benchmark.run(
+                Bundles.path("pose"), 1, true, holed, result, (phase, frames) -> fail("it measured before it looked")));
         assertFails(Code.IO, () -> Benchmark.run(folder + "/absent", 1, true, device(), result, null));
         assertFalse(result.exists());
         File below = new File(Files.createFile(folder.resolve("file")).toFile(), "r.json");
         assertFails(Code.IO, () -> Benchmark.run(Bundles.path("pose"), 1, true, device(), below, null));
+        File taken = Files.createDirectories(folder.resolve("taken/r.json/more")).getParent().toFile();
+        assertFails(Code.IO, () -> Benchmark.run(
+                Bundles.path("pose"), 1, true, device(), taken, (phase, frames) -> false));
+        assertArrayEquals(new String[] {"r.json"}, taken.getParentFile().list());
     }
 
     @Test

@@ -41,7 +41,8 @@ public final class Benchmark {
      * @param device facts of the device, among them {@link #NAME} and {@link #TITLE}
      * @param result the file to write; complete or not at all
      * @return the result in a few lines of text
-     * @throws EdgePoseException as {@link PoseSession#open}; INVALID_ARGUMENT (no name of the device), IO
+     * @throws EdgePoseException as {@link PoseSession#open}; INVALID_ARGUMENT (no name of the device, a fact that is
+     *     null), IO
      */
     @NonNull
     public static String run(
@@ -51,17 +52,23 @@ public final class Benchmark {
             @NonNull Map<String, String> device,
             @NonNull File result,
             @Nullable Listener listener) {
-        List<String> pairs = new ArrayList<>();
-        for (Map.Entry<String, String> fact : device.entrySet()) {
-            pairs.add(fact.getKey());
-            pairs.add(fact.getValue());
-        }
         for (String needed : new String[] {NAME, TITLE}) {
             String value = device.get(needed);
             if (value == null || value.isEmpty()) {
                 throw new EdgePoseException(EdgePoseException.Code.INVALID_ARGUMENT,
                         "the device has no " + needed, "put the member \"" + needed + "\" into the map", null);
             }
+        }
+        List<String> pairs = new ArrayList<>();
+        for (Map.Entry<String, String> fact : device.entrySet()) {
+            if (fact.getKey() == null || fact.getValue() == null) {
+                // The library would say so, too, but after minutes of measuring.
+                throw new EdgePoseException(EdgePoseException.Code.INVALID_ARGUMENT,
+                        "the device has the fact \"" + fact.getKey() + "\" as null", "leave out what is not known",
+                        null);
+            }
+            pairs.add(fact.getKey());
+            pairs.add(fact.getValue());
         }
         Native.require();
         String plan = Native.benchPlan(bundleFolder, threads, quick);
