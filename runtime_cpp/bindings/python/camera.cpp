@@ -67,11 +67,11 @@ py::tuple run_preprocess(const std::vector<ByteArray>& planes, int format, int w
 }  // namespace
 
 void bind_camera(py::module_& module) {
-  module.def("preprocess_camera", &run_preprocess, py::arg("planes"), py::arg("format"),
-             py::arg("width_px"), py::arg("height_px"), py::arg("row_stride_bytes"), py::arg("box"),
-             py::arg("spec_json"), py::kw_only(), py::arg("chroma_row_stride_bytes") = 0,
-             py::arg("chroma_pixel_stride_bytes") = 0, py::arg("colour") = 0,
-             py::arg("rotation_deg") = 0, py::arg("mirrored") = false,
+  module.def("preprocess_camera", &run_preprocess, py::arg("planes").noconvert(),
+             py::arg("format"), py::arg("width_px"), py::arg("height_px"),
+             py::arg("row_stride_bytes"), py::arg("box"), py::arg("spec_json"), py::kw_only(),
+             py::arg("chroma_row_stride_bytes") = 0, py::arg("chroma_pixel_stride_bytes") = 0,
+             py::arg("colour") = 0, py::arg("rotation_deg") = 0, py::arg("mirrored") = false,
              "Make the network input of a camera frame, as preprocess() does of a picture.\n\n"
              "planes are one-dimensional uint8 arrays; format and colour are the numbers of "
              "PixelFormat and YuvColour in\n"
