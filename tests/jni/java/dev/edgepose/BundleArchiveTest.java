@@ -86,6 +86,9 @@ class BundleArchiveTest {
                         () -> PoseSession.open(descriptor, part[0], part[1], target, options));
             }
             assertFails(Code.INVALID_BUNDLE, () -> PoseSession.open(descriptor, 0, -1, target, options));
+            // The file goes on behind the part: nothing of that is read.
+            int half = archive.length / 2;
+            assertFails(Code.INVALID_BUNDLE, () -> PoseSession.open(descriptor, 700, half, target, options));
             assertTrue(new File(target, "bundle.json").isFile(), "a failure leaves the bundle of before");
         }
         Path whole = folder.resolve("whole.zip");
@@ -99,6 +102,17 @@ class BundleArchiveTest {
         try (RandomAccessFile device = new RandomAccessFile("/dev/null", "r")) {
             FileDescriptor empty = device.getFD();
             assertFails(Code.INVALID_BUNDLE, () -> PoseSession.open(empty, 0, -1, target, options));
+        }
+    }
+
+    @Test
+    void aPartOfAFileIsReadByteByByte() throws IOException {
+        Path file = folder.resolve("bytes");
+        Files.write(file, new byte[] {1, -1, 0, 7, 9});
+        try (RandomAccessFile open = new RandomAccessFile(file.toFile(), "r")) {
+            InputStream part = new DescriptorStream(open.getFD(), 1, 3);
+            int[] read = {part.read(), part.read(), part.read(), part.read()};
+            assertArrayEquals(new int[] {255, 0, 7, -1}, read);
         }
     }
 
@@ -143,6 +157,19 @@ class BundleArchiveTest {
     }
 
     @Test
+    void aBundleOfAnEngineThatIsNotHereIsRefused() throws Exception {
+        Path other = Bundles.edited("pose", folder, text -> text
+                .replace("\"backend\": \"fake\"", "\"backend\": \"openvino\"")
+                .replace("\"fake\": \"tiny-pose.fake\"", "\"xml\": \"golden.bgr\", \"bin\": \"tiny-pose.fake\""));
+        for (File file : other.toFile().listFiles()) {
+            files.put("pose/" + file.getName(), Files.readAllBytes(file.toPath()));
+        }
+        EdgePoseException error = assertRefused(Code.UNSUPPORTED, zip());
+        assertTrue(error.getMessage().contains("openvino"), error.getMessage());
+        assertFalse(error.hint().isEmpty());
+    }
+
+    @Test
     void noFileLeavesTheFolder() throws IOException {
         for (String name : new String[] {
             "../evil", "pose/../evil", "pose/../../evil", "/evil", "pose//evil", "pose/a/evil", "other/evil", "evil",
@@ -166,13 +193,41 @@ class BundleArchiveTest {
         assertFails(
                 Code.INVALID_ARGUMENT, () -> BundleArchive.unpack(new ByteArrayInputStream(archive), target));
         assertTrue(target.toPath().resolve("mine.txt").toFile().exists());
+        File file = folder.resolve("a file").toFile();
+        Files.write(file.toPath(), new byte[] {1});
+        assertFails(Code.INVALID_ARGUMENT, () -> BundleArchive.unpack(new ByteArrayInputStream(archive), file));
+        assertEquals(1, file.length());
+    }
+
+    @Test
+    void whatAKilledProcessLeftIsNoHindrance() throws IOException {
+        byte[] archive = zip();
+        BundleArchive.unpack(new ByteArrayInputStream(archive), target);
+        for (String left : new String[] {".pose.part", ".pose.old"}) {
+            Path old = Files.createDirectory(target.toPath().resolveSibling(left));
+            Files.write(old.resolve("stray"), new byte[] {1});
+        }
+        BundleArchive.unpack(new ByteArrayInputStream(archive), target);
+        assertArrayEquals(new String[] {"pose"}, target.getParentFile().list());
+        PoseSession.open(target.getPath(), 1).close();
+    }
+
+    @Test
+    void aNameThatIsThereTwiceIsRefused() throws IOException {
+        files.put("pose/bundle.jsox", new byte[] {1});
+        String twice = new String(zip(), StandardCharsets.ISO_8859_1).replace("pose/bundle.jsox", "pose/bundle.json");
+        EdgePoseException error =
+                assertRefused(Code.INVALID_BUNDLE, twice.getBytes(StandardCharsets.ISO_8859_1));
+        assertTrue(error.getMessage().contains("twice"), error.getMessage());
     }
 
     @Test
     void archivesThatAreTooLargeAreRefused() throws IOException {
-        for (int i = 0; i < 70; i++) {
-            files.put("pose/file" + i, new byte[0]);
+        while (files.size() < 64) {
+            files.put("pose/file" + files.size(), new byte[0]);
         }
+        assertFalse(assertRefused(Code.INVALID_BUNDLE, zip()).getMessage().contains("more than"));
+        files.put("pose/another", new byte[0]);
         assertTrue(assertRefused(Code.INVALID_BUNDLE, zip()).getMessage().contains("more than 64 files"));
     }
 
@@ -186,6 +241,7 @@ class BundleArchiveTest {
         };
         EdgePoseException error = assertFails(Code.IO, () -> BundleArchive.unpack(broken, target));
         assertTrue(error.getMessage().contains("the provider went away"));
+        assertEquals(IOException.class, error.getCause().getClass());
         assertFails(Code.INVALID_ARGUMENT, () -> BundleArchive.unpack((InputStream) null, target));
         assertFails(Code.INVALID_ARGUMENT, () -> BundleArchive.unpack(broken, null));
     }

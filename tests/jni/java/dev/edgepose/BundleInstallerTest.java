@@ -143,10 +143,19 @@ class BundleInstallerTest {
     }
 
     @Test
+    void aFileOfAnotherLengthThanTheListSaysIsRefused() {
+        // Installed, it would look like a part of a file at each start.
+        String list = new String(assets.get(BundleInstaller.INDEX), StandardCharsets.UTF_8);
+        index(list.replaceFirst(" (\\d+) pose/bundle.json", " 1$1 pose/bundle.json"));
+        assertFails(Code.CHECKSUM_MISMATCH, () -> installer.install("pose"));
+    }
+
+    @Test
     void whatIsAbsentOrMalformedIsNamed() {
         assertFails(Code.INVALID_ARGUMENT, () -> installer.install("nothing"));
         assets.remove("pose/bundle.json");
         assertFails(Code.IO, () -> installer.install("pose"));
+        assertFalse(folder.resolve("files/.pose.part").toFile().exists());
         for (String line : new String[] {
             "abc", "00 1 pose/a", hexZeros() + " x pose/a", hexZeros() + " 1 pose", hexZeros() + " 1 ../a",
             hexZeros() + " 1 pose/../a", hexZeros() + " 1 pose/", hexZeros() + " 1 pose/..\\a"

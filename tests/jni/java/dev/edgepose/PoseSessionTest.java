@@ -1,10 +1,10 @@
 package dev.edgepose;
 
 import static dev.edgepose.Bundles.assertFails;
+import static dev.edgepose.Bundles.values;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -14,35 +14,15 @@ import dev.edgepose.EdgePoseException.Code;
 import java.io.File;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class PoseSessionTest {
-    private static float[] values(PoseFrame frame) {
-        int points = frame.keypointCount();
-        float[] all = new float[frame.personCount() * (points * 4 + 6)];
-        int at = 0;
-        for (int p = 0; p < frame.personCount(); p++) {
-            all[at++] = frame.boxX1Px(p);
-            all[at++] = frame.boxY1Px(p);
-            all[at++] = frame.boxX2Px(p);
-            all[at++] = frame.boxY2Px(p);
-            all[at++] = frame.boxScore(p);
-            all[at++] = frame.trackId(p);
-            for (int k = 0; k < points; k++) {
-                all[at++] = frame.xPx(p, k);
-                all[at++] = frame.yPx(p, k);
-                all[at++] = frame.score(p, k);
-                all[at++] = frame.z(p, k);
-            }
-        }
-        return all;
-    }
-
     @Test
     void everyKindOfBundleIsOpenedVerifiedAndRun() {
         for (String name : Bundles.ALL) {
@@ -71,50 +51,48 @@ class PoseSessionTest {
     }
 
     @Test
-    void colourOrdersOfOnePictureAgree() {
-        ByteBuffer bgr = Bundles.noise(64 * 48 * 3, 4);
-        ByteBuffer rgba = ByteBuffer.allocateDirect(64 * 48 * 4);
-        for (int i = 0; i < 64 * 48; i++) {
-            rgba.put(bgr.get(3 * i + 2)).put(bgr.get(3 * i + 1)).put(bgr.get(3 * i)).put((byte) 255);
-        }
-        try (PoseSession session = PoseSession.open(Bundles.path("pose"), 1)) {
-            float[] expected = values(session.process(new CameraFrame().bgr(bgr, 64, 48, 64 * 3)));
-            float[] found = values(session.process(new CameraFrame().rgba(rgba, 64, 48, 64 * 4)));
-            assertArrayEquals(expected, found);
-        }
-    }
-
-    @Test
-    void interleavedPlanesOfYuvAgreeWithNv12AndNv21() {
-        ByteBuffer y = Bundles.noise(64 * 48, 1);
-        ByteBuffer chroma = Bundles.noise(64 * 24, 2);
-        chroma.position(0);
-        ByteBuffer first = chroma.slice();
-        chroma.position(1);
-        ByteBuffer second = chroma.slice();
-        try (PoseSession session = PoseSession.open(Bundles.path("pose"), 1)) {
-            float[] nv12 = values(session.process(new CameraFrame().nv12(y, chroma, 64, 48, 64, 64)));
-            float[] planes = values(session.process(
-                    new CameraFrame().yuv420(y, first, second, 64, 48, 64, 64, 2)));
-            assertArrayEquals(nv12, planes);
-            float[] nv21 = values(session.process(new CameraFrame().nv21(y, chroma, 64, 48, 64, 64)));
-            float[] swapped = values(session.process(
-                    new CameraFrame().yuv420(y, second, first, 64, 48, 64, 64, 2)));
-            assertArrayEquals(nv21, swapped);
+    void aSessionTellsWhatItsBundleSays() throws IOException {
+        try (PoseSession session = PoseSession.open(Bundles.path("top_down"), 1)) {
+            assertEquals("top_down", session.name());
+            assertEquals("fp32", session.precision());
+            String digest = "\"manifest_sha256\": \"" + session.digest() + "\"";
+            assertTrue(Bundles.manifest(Paths.get(Bundles.path("top_down"))).contains(digest));
+            assertArrayEquals(new String[] {"nose", "left_eye", "right_eye"}, session.keypointNames());
+            assertArrayEquals(new int[] {0, 1, 0, 2}, session.skeleton());
+            assertEquals(0.3F, session.keypointThreshold());
+            session.keypointNames()[0] = "mine";
+            session.skeleton()[0] = 9;
+            assertEquals("nose", session.keypointNames()[0]);
+            assertEquals(0, session.skeleton()[0]);
         }
     }
 
     @Test
-    void aQuarterTurnSwapsTheSides() {
-        try (PoseSession session = PoseSession.open(Bundles.path("pose"), 1)) {
-            CameraFrame picture = Bundles.bgrNoise(64, 48, 1);
-            float[] plain = values(session.process(picture));
-            PoseFrame turned = session.process(picture.rotation(90));
-            assertEquals(48, turned.widthPx());
-            assertEquals(64, turned.heightPx());
-            assertNotEquals(plain[6], values(turned)[6]);
-            assertArrayEquals(plain, values(session.process(picture.rotation(0))));
-            assertFalse(java.util.Arrays.equals(plain, values(session.process(picture.mirrored(true)))));
+    void aBundleThatGivesOtherResultsThanItShouldIsNotVerified(@TempDir Path folder) throws Exception {
+        // Poses of another box, that is; checksums and all else are right.
+        Path bundle = Bundles.edited("pose", folder, text -> text.replaceFirst("4\\.0,(\\s+)2\\.0,", "7.0,$12.0,"));
+        try (PoseSession session = PoseSession.open(bundle.toString(), 1)) {
+            assertFalse(session.verify());
+        }
+    }
+
+    @Test
+    void timesAreMillisecondsOfTheStagesThatRan() {
+        for (String name : new String[] {"detect", "pose"}) {
+            try (PoseSession session = PoseSession.open(Bundles.path(name), 1)) {
+                long start = System.nanoTime();
+                PoseFrame frame = session.process(Bundles.bgrNoise(640, 480, 1));
+                double aroundMs = (System.nanoTime() - start) * 1e-6;
+                float sumMs = 0;
+                for (PoseFrame.Stage stage : PoseFrame.Stage.values()) {
+                    boolean total = stage == PoseFrame.Stage.TOTAL;
+                    boolean ran = total || stage.name().startsWith("DETECTOR") == name.equals("detect");
+                    assertEquals(ran, frame.stageMs(stage) > 0, name + ": " + stage);
+                    sumMs += total ? 0 : frame.stageMs(stage);
+                }
+                float totalMs = frame.stageMs(PoseFrame.Stage.TOTAL);
+                assertTrue(sumMs <= totalMs * 1.001 && totalMs <= aroundMs, sumMs + ", " + totalMs + ", " + aroundMs);
+            }
         }
     }
 
@@ -129,6 +107,19 @@ class PoseSessionTest {
             assertArrayEquals(before, values(kept));
             assertThrows(IndexOutOfBoundsException.class, () -> kept.xPx(1, 0));
             assertThrows(IndexOutOfBoundsException.class, () -> kept.xPx(0, 999));
+        }
+    }
+
+    @Test
+    void whatLiesBesideAPersonsNumbersIsNotRead() {
+        try (PoseSession session = PoseSession.open(Bundles.path("top_down"), 1)) {
+            PoseFrame frame = session.process(Bundles.bgrNoise(64, 48, 1));
+            assertTrue(frame.personCount() > 1);
+            int points = frame.keypointCount();
+            assertThrows(IndexOutOfBoundsException.class, () -> frame.xPx(0, points)); // the next person's box
+            assertThrows(IndexOutOfBoundsException.class, () -> frame.xPx(1, -1));
+            assertThrows(IndexOutOfBoundsException.class, () -> frame.boxX1Px(-1));
+            assertThrows(IndexOutOfBoundsException.class, () -> frame.boxX1Px(frame.personCount()));
         }
     }
 
@@ -182,40 +173,10 @@ class PoseSessionTest {
         assertFalse(error.hint().isEmpty());
         assertFails(Code.INVALID_ARGUMENT, session::reset);
         assertFails(Code.INVALID_ARGUMENT, session::verify);
-    }
-
-    @Test
-    void picturesThatCannotBeReadAreRefused() {
-        ByteBuffer y = Bundles.noise(64 * 48, 1);
-        ByteBuffer u = Bundles.noise(32 * 24, 2);
-        try (PoseSession session = PoseSession.open(Bundles.path("pose"), 1)) {
-            CameraFrame[] wrong = {
-                new CameraFrame(),
-                new CameraFrame().bgr(null, 64, 48, 192),
-                new CameraFrame().bgr(ByteBuffer.allocate(64 * 48 * 3), 64, 48, 192),
-                new CameraFrame().bgr(ByteBuffer.allocateDirect(0), 64, 48, 192),
-                new CameraFrame().bgr(y, 64, 48, 192),
-                new CameraFrame().rgba(y, 0, 48, 192),
-                new CameraFrame().rgba(y, 8, -48, 192),
-                new CameraFrame().rgba(y, 8, 8, -32),
-                new CameraFrame().yuv420(y, u, null, 64, 48, 64, 32, 1),
-                new CameraFrame().yuv420(y, u, u, 64, 50, 64, 32, 1),
-                new CameraFrame().yuv420(y, u, u, 64, 48, -64, 32, 1),
-                new CameraFrame().yuv420(y, u, u, 64, 48, 64, -32, 1),
-                new CameraFrame().yuv420(y, u, u, 64, 48, 64, 64, 2),
-                new CameraFrame().yuv420(y, u, u, 64, 48, 64, 32, 0),
-                new CameraFrame().yuv420(y, u, u, 64, 48, Integer.MAX_VALUE, 32, 1),
-                new CameraFrame().nv12(y, u, 64, 48, 64, 64),
-                new CameraFrame().nv21(y, null, 64, 48, 64, 64),
-                new CameraFrame().yuv420(y, u, u, 64, 48, 64, 32, 1).rotation(45),
-            };
-            for (int i = 0; i < wrong.length; i++) {
-                CameraFrame picture = wrong[i];
-                EdgePoseException error = assertFails(Code.INVALID_ARGUMENT, () -> session.process(picture));
-                assertFalse(error.hint().isEmpty(), i + ": " + error.getMessage());
-            }
-            session.process(new CameraFrame().yuv420(y, u, u, 64, 48, 64, 32, 1));
-        }
+        long handle = Native.open(Bundles.path("pose"), 1, "CPU", false, false, 1, 0);
+        Native.facts(handle);
+        Native.close(handle);
+        assertFails(Code.INVALID_ARGUMENT, () -> Native.facts(handle)); // the library has let go of it, too
     }
 
     @Test
@@ -225,16 +186,14 @@ class PoseSessionTest {
         assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(Bundles.path("pose"), 0));
         SessionOptions[] wrong = {
             new SessionOptions().maxPersons(0),
+            new SessionOptions().maxPersons(1025),
             new SessionOptions().device(null),
-            new SessionOptions().smooth(true),
-            new SessionOptions().detectEvery(5),
-            new SessionOptions().track(true).detectEvery(0),
-            new SessionOptions().detectDelay(1),
-            new SessionOptions().track(true).detectDelay(2),
         };
         for (SessionOptions options : wrong) {
             assertFails(Code.INVALID_ARGUMENT, () -> PoseSession.open(Bundles.path("top_down"), options));
         }
+        SessionOptions elsewhere = new SessionOptions().device("NO_SUCH_DEVICE");
+        assertFails(Code.UNSUPPORTED, () -> PoseSession.open(Bundles.path("top_down"), elsewhere));
         EdgePoseException absent = assertThrows(
                 EdgePoseException.class, () -> PoseSession.open(folder + "/\uD83D\uDE00 caf\u00E9", 1));
         assertTrue(absent.getMessage().contains("\uD83D\uDE00 caf\u00E9"), absent.getMessage());
@@ -278,6 +237,42 @@ class PoseSessionTest {
             thread.join();
         }
         assertEquals(0, unexpected.get());
+    }
+
+    @Test
+    void aSecondThreadDoesNotWaitForTheFirst() throws InterruptedException {
+        AtomicBoolean done = new AtomicBoolean();
+        try (PoseSession session = PoseSession.open(Bundles.path("one_stage"), 1)) {
+            Runnable work = () -> {
+                CameraFrame picture = Bundles.bgrNoise(640, 480, 1);
+                while (!done.get()) {
+                    try {
+                        session.process(picture);
+                    } catch (EdgePoseException error) {
+                        done.set(error.getMessage().contains("the session is in use by another thread"));
+                    }
+                }
+            };
+            Thread[] threads = {new Thread(work), new Thread(work)};
+            for (Thread thread : threads) {
+                thread.start();
+            }
+            for (Thread thread : threads) {
+                thread.join(20_000); // a part of a second, where nothing is wrong
+            }
+            assertTrue(done.getAndSet(true), "both threads worked, none was refused");
+        }
+    }
+
+    @Test
+    void aFailureWithoutACodeIsInternal() {
+        int codes = Code.values().length;
+        assertSame(Code.IO, new EdgePoseException(Code.IO.number(), "full", "").code());
+        for (int number : new int[] {-1, codes, Integer.MAX_VALUE}) {
+            EdgePoseException error = new EdgePoseException(number, "unheard of", null);
+            assertSame(Code.INTERNAL, error.code());
+            assertEquals("", error.hint());
+        }
     }
 
     @Test

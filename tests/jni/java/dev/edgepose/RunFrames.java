@@ -6,7 +6,10 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.util.Arrays;
 
-/** Runs a bundle on a file of I420 frames: RunFrames BUNDLE FILE WIDTH HEIGHT; one line of numbers a person. */
+/**
+ * Runs a bundle on a file of I420 frames: RunFrames BUNDLE FILE WIDTH HEIGHT [DETECT_EVERY]; a line of numbers a
+ * person, and one with the number of its track and the depths of its points. DETECT_EVERY asks for smooth tracks.
+ */
 public final class RunFrames {
     private RunFrames() {}
 
@@ -22,7 +25,12 @@ public final class RunFrames {
                 .yuv420(y, u, v, width, height, width, width / 2, 1)
                 .colour(CameraFrame.Colour.BT601_LIMITED);
         double[] overheadMs = new double[0];
-        try (PoseSession session = PoseSession.open(args[0], 1);
+        SessionOptions options = new SessionOptions();
+        if (args.length > 4) {
+            int every = Integer.parseInt(args[4]);
+            options.track(true).smooth(true).detectEvery(every).detectDelay(every - 1);
+        }
+        try (PoseSession session = PoseSession.open(args[0], options);
                 FileInputStream in = new FileInputStream(args[1]);
                 FileChannel channel = in.getChannel()) {
             for (int index = 0; ; index++) {
@@ -58,6 +66,11 @@ public final class RunFrames {
                 line.append(' ').append(frame.score(p, k));
             }
             System.out.println(line);
+            StringBuilder more = new StringBuilder("track ").append(frame.trackId(p));
+            for (int k = 0; k < frame.keypointCount(); k++) {
+                more.append(' ').append(frame.z(p, k));
+            }
+            System.out.println(more);
         }
     }
 
