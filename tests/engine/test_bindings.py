@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgepose import _core
+from edgepose.bundle.manifest import encode
 from edgepose.errors import CORE_CODES
 
 BUNDLES = Path(__file__).resolve().parents[1] / "bundles" / "v1"
@@ -54,6 +57,46 @@ def test_a_bundle_is_opened_and_verified(kind: str) -> None:
     report = pipeline.verify_golden()
     assert report["passed"] is True
     assert report["detections_matched"] + report["keypoints_compared"] > 0
+
+
+def _report(kind: str, folder: Path, golden: Any = None, **members: Any) -> dict[str, Any]:
+    """Return what a bundle reports that expects other results."""
+    shutil.copytree(BUNDLES / kind, folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["golden"].update(members)
+    if golden is not None:
+        text = json.dumps(golden).encode()
+        (folder / "golden.json").write_bytes(text)
+        digest = hashlib.sha256(text).hexdigest()
+        manifest["files"]["golden.json"] = {"bytes": len(text), "sha256": digest}
+    (folder / "bundle.json").write_bytes(encode(manifest))
+    report: dict[str, Any] = _core.Pipeline(str(folder), threads=1).verify_golden()
+    assert report["passed"] is False and report["tolerance_px"] == pytest.approx(0.01)
+    return report
+
+
+def test_a_report_says_how_far_the_results_are(tmp_path: Path) -> None:
+    report = _report("pose", tmp_path / "pose", boxes_xyxy=[[4.0, 2.0, 24.0, 28.0], [7.5, 1.25, 39.0, 29.5]])
+    assert report["keypoints_compared"] > 0 and report["detections_expected"] == 0
+    assert 0 < report["keypoint_mean_px"] < report["keypoint_max_px"]
+    golden = json.loads((BUNDLES / "detect" / "golden.json").read_text())
+    golden["detections"][0][0] -= 0.25
+    golden["detections"][1][:4] = [0.0, 0.0, 0.5, 0.5]  # where nothing is; and one of another class:
+    golden["detections"][2][5] = 1 - golden["detections"][2][5]
+    report = _report("detect", tmp_path / "detect", golden)
+    assert report["detections_expected"] == report["detections_matched"] + 2 > 3
+    assert report["detections_unexpected"] == 2 and report["keypoints_compared"] == 0
+    assert report["box_max_px"] == pytest.approx(0.25, abs=1e-5)
+    assert report["box_mean_px"] == pytest.approx(0.25 / 4 / report["detections_matched"], abs=1e-5)
+
+
+def test_times_are_those_of_the_stages_that_ran() -> None:
+    for kind in ("detect", "pose"):
+        timings = _open(kind).process(_picture(), 0)[-1]
+        total = timings.pop("total_ns")
+        for stage, spent in timings.items():
+            assert (spent > 0) == (stage.startswith("detector") == (kind == "detect")), (kind, stage)
+        assert sum(timings.values()) <= total
 
 
 @pytest.mark.parametrize("kind", KINDS)
