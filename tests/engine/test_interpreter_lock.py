@@ -80,17 +80,8 @@ def undivided() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-@pytest.mark.usefixtures("undivided")
-@pytest.mark.parametrize(
-    "name",
-    [
-        "preprocess", "preprocess_camera", "decode_simcc", "decode_boxes", "decode_rtmo", "nms",
-        "Bundle.open", "Engine", "Engine.run", "Pipeline", "Pipeline.process", "Pipeline.detect",
-        "Pipeline.reset", "Pipeline.verify_golden",
-    ],
-)  # fmt: skip
-def test_another_thread_runs_during_a_call(name: str, calls: dict[str, Callable[[], Any]]) -> None:
-    call = calls[name]
+def _runs_during(call: Callable[[], Any], again: Callable[[], bool]) -> bool:
+    """Tell whether another thread gets the interpreter in one of the calls."""
     gate = threading.Lock()
     gate.acquire()
     ran = []
@@ -103,9 +94,28 @@ def test_another_thread_runs_during_a_call(name: str, calls: dict[str, Callable[
     thread.start()
     time.sleep(0.01)  # it waits at the gate
     gate.release()  # from here on it wants the interpreter, which it gets during a call or not at all
-    end = time.monotonic() + MOST_S
-    while not ran and time.monotonic() < end:
+    while not ran and again():
         call()
     during = bool(ran)
     thread.join()
-    assert during
+    return during
+
+
+@pytest.mark.usefixtures("undivided")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "preprocess", "preprocess_camera", "decode_simcc", "decode_boxes", "decode_rtmo", "nms",
+        "Bundle.open", "Engine", "Engine.run", "Pipeline", "Pipeline.process", "Pipeline.detect",
+        "Pipeline.reset", "Pipeline.verify_golden",
+    ],
+)  # fmt: skip
+def test_another_thread_runs_during_a_call(name: str, calls: dict[str, Callable[[], Any]]) -> None:
+    end = time.monotonic() + MOST_S
+    assert _runs_during(calls[name], lambda: time.monotonic() < end)
+
+
+@pytest.mark.usefixtures("undivided")
+def test_another_thread_runs_while_a_pipeline_ends() -> None:
+    pipelines = [_core.Pipeline(str(BUNDLES / "top_down"), threads=2) for _ in range(200)]
+    assert _runs_during(pipelines.pop, lambda: bool(pipelines))

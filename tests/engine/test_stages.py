@@ -173,8 +173,14 @@ def test_planes_of_a_camera_frame_are_taken_as_they_are() -> None:
     luma, chroma = pixels[: WIDTH_PX * HEIGHT_PX], pixels[: WIDTH_PX * HEIGHT_PX // 2]
     strides = {"chroma_row_stride_bytes": WIDTH_PX}
     _core.preprocess_camera([luma, chroma], nv12, *size, WIDTH_PX, None, spec, **strides)
-    for planes in ([luma, chroma, chroma, chroma], [luma.reshape(HEIGHT_PX, -1), chroma], [luma, chroma[:0]]):
+    for planes in ([luma.reshape(HEIGHT_PX, -1), chroma], [luma, chroma[:0]]):
         assert _code(_core.preprocess_camera, planes, nv12, *size, WIDTH_PX, None, spec, **strides) == 1
+    quarter = chroma[: chroma.size // 2]
+    halves = {"chroma_row_stride_bytes": WIDTH_PX // 2, "chroma_pixel_stride_bytes": 1}
+    yuv420 = (6, *size, WIDTH_PX, None, spec)
+    _core.preprocess_camera([luma, quarter, quarter], *yuv420, **halves)
+    with pytest.raises(_core.CoreError, match="1 to 3 planes"):
+        _core.preprocess_camera([luma, quarter, quarter, quarter], *yuv420, **halves)
     for other in (np.repeat(chroma, 2)[::2], chroma > 127, chroma.astype(np.int64)):
         with pytest.raises(TypeError):
             _core.preprocess_camera([luma, other], nv12, *size, WIDTH_PX, None, spec, **strides)
