@@ -184,3 +184,20 @@ def test_planes_of_a_camera_frame_are_taken_as_they_are() -> None:
     for other in (np.repeat(chroma, 2)[::2], chroma > 127, chroma.astype(np.int64)):
         with pytest.raises(TypeError):
             _core.preprocess_camera([luma, other], nv12, *size, WIDTH_PX, None, spec, **strides)
+
+
+def test_interleaved_planes_are_those_of_nv12_in_the_colours_of_a_phone() -> None:
+    spec = _member("detect", "detector", "preprocess")
+    pixels = _picture().ravel()
+    luma, chroma = pixels[: WIDTH_PX * HEIGHT_PX], pixels[: WIDTH_PX * HEIGHT_PX // 2]
+    size, nv12, yuv420, bt601_full, bt601_limited = (WIDTH_PX, HEIGHT_PX, WIDTH_PX), 4, 6, 0, 1
+    rows = {"chroma_row_stride_bytes": WIDTH_PX}
+    found, _ = _core.preprocess_camera([luma, chroma], nv12, *size, None, spec, **rows)
+    planes = [luma, chroma[:-1], chroma[1:]]
+    step = {"chroma_pixel_stride_bytes": 2, **rows}
+    np.testing.assert_array_equal(
+        _core.preprocess_camera(planes, yuv420, *size, None, spec, **step)[0], found
+    )
+    for colour in (bt601_full, bt601_limited):
+        other, _ = _core.preprocess_camera(planes, yuv420, *size, None, spec, colour=colour, **step)
+        assert np.array_equal(other, found) == (colour == bt601_full)
