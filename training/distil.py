@@ -61,22 +61,19 @@ def _inner_and_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return inner, union
 
 
-def assured(
-    answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor, exact: Tensor | None = None
-) -> tuple[Tensor, ...]:
-    """Return a teacher's answers, surer of the labelled persons: the best of a person's cells gets SURE.
+def assured(answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor, exact: Tensor) -> tuple[Tensor, ...]:
+    """Return a teacher's answers, surer of the labelled persons whom it sees.
 
-    answers: as for `distil_loss`. numbers (M): canvases; boxes (M, 4): x1 y1 x2 y2 px; exact (M): whether the
-    box is exactly the person's, False for all where left out. Then it replaces the teacher's boxes of this
-    person, and one cell is told of a person whom the teacher does not see. The other cells' scores are raised
-    in proportion; where the box is not exact, only of persons whom the teacher sees.
+    The best of a person's cells gets the score SURE, the others as much more as this one. answers: as for
+    `distil_loss`. numbers (M): canvases; boxes (M, 4): x1 y1 x2 y2 px; exact (M): whether the box is exactly
+    the person's. Then it replaces the teacher's boxes of this person, and one cell is told of a person whom
+    the teacher does not see.
     """
     told = [logits.float().sigmoid() for logits in answers[:LEVELS]]
     raised = [scores.clone() for scores in told]
     sides = [distances.float().clone() for distances in answers[LEVELS:]]
     overlaps = [torch.zeros_like(scores[:, 0]) for scores in told]
-    known = [False] * len(boxes) if exact is None else exact.tolist()
-    for number, box, is_exact in zip(numbers.tolist(), boxes, known, strict=True):
+    for number, box, is_exact in zip(numbers.tolist(), boxes, exact.tolist(), strict=True):
         cells = []
         for level in range(LEVELS):
             own = answers[LEVELS + level][number : number + 1].float()

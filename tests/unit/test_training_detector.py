@@ -152,7 +152,7 @@ def test_a_teacher_becomes_sure_of_labelled_persons_that_it_sees(training: Any) 
     at, near, far = (0, 0, 4, 4), (0, 1, 2, 2), (0, 0, 1, 1)
     told = answers({at: 0.2, near: 0.1, far: 0.3, (1, 0, 4, 4): 0.2})
     numbers, boxes = torch.tensor([0]), torch.tensor([[16.0, 16.0, 48.0, 48.0]])
-    found = training("distil").assured(told, numbers, boxes)
+    found = training("distil").assured(told, numbers, boxes, torch.tensor([False]))
     for cell, wanted in ((at, 0.7), (near, 0.35), (far, 0.3), ((1, 0, 4, 4), 0.2)):
         canvas, level, row, column = cell
         assert float(found[level][canvas, 0, row, column].sigmoid()) == pytest.approx(wanted, abs=1e-3), cell
@@ -162,7 +162,7 @@ def test_a_teacher_becomes_sure_of_labelled_persons_that_it_sees(training: Any) 
 def test_a_box_of_two_persons_at_once_is_nobody_s(training: Any) -> None:
     told = answers({(0, 0, 4, 4): 0.2})
     half = torch.tensor([[16.0, 16.0, 34.0, 48.0]])  # 0.56 of the cell's box
-    found = training("distil").assured(told, torch.tensor([0]), half)
+    found = training("distil").assured(told, torch.tensor([0]), half, torch.tensor([False]))
     assert float(found[0][0, 0, 4, 4].sigmoid()) == pytest.approx(0.2, abs=1e-3)
 
 
@@ -206,7 +206,7 @@ def test_exact_labels_tell_of_persons_whom_the_teacher_does_not_see(
 def test_who_is_not_seen_or_is_sure_stays_as_is(training: Any, score: float) -> None:
     told = answers({(0, 0, 4, 4): score})
     boxes = torch.tensor([[16.0, 16.0, 48.0, 48.0]])
-    found = training("distil").assured(told, torch.tensor([0]), boxes)
+    found = training("distil").assured(told, torch.tensor([0]), boxes, torch.tensor([False]))
     for a, b in zip(found, told, strict=True):
         torch.testing.assert_close(a.sigmoid(), b.sigmoid())
 
