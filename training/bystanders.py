@@ -29,9 +29,9 @@ MIN_SIDE_PX, MIN_SCORE = 36.0, 0.4
 SAME_IOU, WITHIN = 0.45, 0.75
 VIEWS = 12
 # A keypoint has a label where the network is this sure of it, and the views differ by less than this share of
-# COCO's tolerance for it.
-SURE, AGREED = 0.35, 0.6
-MIN_LABELS, LABEL_WEIGHT = 3, 0.5
+# COCO's tolerance for it: a firm one, or one at less weight where they differ more.
+SURE, AGREED, NEARLY_AGREED = 0.35, 0.6, 1.2
+MIN_LABELS, LABEL_WEIGHT, FAINT_WEIGHT = 3, 0.5, 0.25
 # The deviation of each keypoint at a person's size of 1, as OKS has it.
 TOLERANCES = 2 * np.array(KEYPOINT_SETS["coco17"].sigmas)
 
@@ -86,18 +86,24 @@ def answers(network: nn.Module, picture: Picture, views: list[View]) -> Floats:
     return np.asarray(found, dtype=np.float32)
 
 
+def distances(found: Floats, keypoints: Floats, box_xywh: Floats) -> Floats:
+    """Return how far answers (views, 17, 3) are from keypoints (17, 3), (views, 17), in COCO's tolerances."""
+    size_px = np.sqrt(0.5 * float(np.prod(box_xywh[2:])))  # about half of a box is the person
+    offsets = np.linalg.norm(found[..., :2] - keypoints[:, :2], axis=2)
+    return np.asarray(offsets / (TOLERANCES * size_px), dtype=np.float32)
+
+
 def agreed(found: Floats, box_xywh: Floats) -> Floats:
     """Return the median of the views' answers, (17, 3: x px, y px, weight); no weight where they differ."""
     labels = np.median(found, axis=0)
-    size_px = np.sqrt(0.5 * float(np.prod(box_xywh[2:])))  # about half of a box is the person
-    distances = np.linalg.norm(found[..., :2] - labels[:, :2], axis=2) / (TOLERANCES * size_px)
-    sure = (labels[:, 2] > SURE) & (np.quantile(distances, 0.8, axis=0) < AGREED)
-    labels[:, 2] = np.where(sure, LABEL_WEIGHT, 0.0)
+    spread = np.quantile(distances(found, labels, box_xywh), 0.8, axis=0)
+    weights = np.select([spread < AGREED, spread < NEARLY_AGREED], [LABEL_WEIGHT, FAINT_WEIGHT], 0.0)
+    labels[:, 2] = np.where(labels[:, 2] > SURE, weights, 0.0)
     return np.asarray(labels, dtype=np.float32)
 
 
 def label(photographs: Source, folder: Path, network: nn.Module) -> Iterator[Person]:
-    """Give the bystanders that get at least MIN_LABELS labels; `folder` holds labels.npz."""
+    """Give the bystanders that get at least MIN_LABELS firm labels; `folder` holds labels.npz."""
     random = np.random.default_rng(1)
     with np.load(folder / "labels.npz") as labels:
         boxes = np.split(labels["det_boxes_xyxys"], np.cumsum(labels["det_counts"])[:-1])
@@ -105,7 +111,7 @@ def label(photographs: Source, folder: Path, network: nn.Module) -> Iterator[Per
     for number, picture in enumerate(photographs.pictures):
         for box in others(boxes[number], main[number]):
             keypoints = agreed(answers(network, picture, views_of(random, box)), box)
-            if np.count_nonzero(keypoints[:, 2]) >= MIN_LABELS:
+            if np.count_nonzero(keypoints[:, 2] == LABEL_WEIGHT) >= MIN_LABELS:
                 yield Person(number, keypoints, box)
 
 

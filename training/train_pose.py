@@ -22,6 +22,8 @@ from training.frozen import freeze
 from training.loop import Training, add_options, normalise
 from training.neighbours import beside
 from training.partial import MIN_POINTS, partly_seen
+from training.second_look import read as read_labels
+from training.second_look import relabelled
 from training.simcc import MEAN, STD, simcc_loss
 from training.sources import Source, read_photographs, read_synthetic
 from training.upright import stand_up
@@ -139,6 +141,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--synthetic-share", type=float, default=0.4)
     parser.add_argument("--bystanders", type=Path, help="file made by training.bystanders")
+    parser.add_argument("--labels", type=Path, help="file made by training.second_look")
     parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
     parser.add_argument("--synthetic-outlines", type=Path, help="file made by training.scenes")
     parser.add_argument(
@@ -154,6 +157,8 @@ def main() -> None:
     options = parser.parse_args()
     training = Training(prepare(options.start, options.frozen), options, clip=5.0)
     photographs = read_photographs(options.data)
+    if options.labels is not None:
+        photographs.persons[:] = relabelled(photographs.persons, read_labels(options.labels))
     if options.outlines is not None:
         photographs.persons[:] = outlined(photographs.persons, read_outlines(options.outlines))
     if options.bystanders is not None:
