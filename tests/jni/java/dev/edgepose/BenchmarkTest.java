@@ -87,18 +87,42 @@ class BenchmarkTest {
                     () -> Benchmark.run(Bundles.path("pose"), 1, true, untitled, result, null));
             assertTrue(error.getMessage().contains("no title"), error.getMessage());
         }
-        Map<String, String> holed = device();
-        holed.put("android", null);
-        assertFails(Code.INVALID_ARGUMENT, () -> Benchmark.run(
-                Bundles.path("pose"), 1, true, holed, result, (phase, frames) -> fail("it measured before it looked")));
         assertFails(Code.IO, () -> Benchmark.run(folder + "/absent", 1, true, device(), result, null));
         assertFalse(result.exists());
+    }
+
+    @Test
+    void whatCannotBeWrittenIsToldBeforeTheMeasurement() throws IOException {
+        Benchmark.Listener never = (phase, frames) -> fail("it measured before it looked");
+        File result = folder.resolve("r.json").toFile();
+        for (String text : new String[] {null, "a\0b"}) {
+            Map<String, String> valued = device();
+            valued.put("android", text);
+            Map<String, String> keyed = device();
+            keyed.put(text, "none");
+            for (Map<String, String> facts : Arrays.asList(valued, keyed)) {
+                assertFails(
+                        Code.INVALID_ARGUMENT,
+                        () -> Benchmark.run(Bundles.path("pose"), 1, true, facts, result, never));
+            }
+        }
+        assertArrayEquals(new String[0], folder.toFile().list());
         File below = new File(Files.createFile(folder.resolve("file")).toFile(), "r.json");
-        assertFails(Code.IO, () -> Benchmark.run(Bundles.path("pose"), 1, true, device(), below, null));
+        assertFails(Code.IO, () -> Benchmark.run(Bundles.path("pose"), 1, true, device(), below, never));
         File taken = Files.createDirectories(folder.resolve("taken/r.json/more")).getParent().toFile();
-        assertFails(Code.IO, () -> Benchmark.run(
-                Bundles.path("pose"), 1, true, device(), taken, (phase, frames) -> false));
+        assertFails(Code.IO, () -> Benchmark.run(Bundles.path("pose"), 1, true, device(), taken, never));
         assertArrayEquals(new String[] {"r.json"}, taken.getParentFile().list());
+    }
+
+    @Test
+    void aResultThatCanNoLongerBeWrittenLeavesNothing() throws IOException {
+        File taken = folder.resolve("r.json").toFile();
+        assertFails(Code.IO, () -> Benchmark.run(Bundles.path("pose"), 1, true, device(), taken, (phase, frames) -> {
+            assertTrue(new File(taken, "more").mkdirs() || taken.isDirectory());
+            return false;
+        }));
+        assertArrayEquals(new String[] {"r.json"}, folder.toFile().list());
+        assertArrayEquals(new String[] {"more"}, taken.list());
     }
 
     @Test

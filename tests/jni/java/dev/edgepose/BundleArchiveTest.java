@@ -213,6 +213,17 @@ class BundleArchiveTest {
     }
 
     @Test
+    void theOldBundleThatAKilledProcessMovedAwayComesBack() throws IOException {
+        byte[] archive = zip();
+        BundleArchive.unpack(new ByteArrayInputStream(archive), target);
+        assertTrue(target.renameTo(new File(target.getParentFile(), ".pose.old")));
+        byte[] part = Arrays.copyOf(archive, archive.length / 2);
+        assertFails(Code.INVALID_BUNDLE, () -> BundleArchive.unpack(new ByteArrayInputStream(part), target));
+        assertArrayEquals(new String[] {"pose"}, target.getParentFile().list());
+        PoseSession.open(target.getPath(), 1).close();
+    }
+
+    @Test
     void aNameThatIsThereTwiceIsRefused() throws IOException {
         files.put("pose/bundle.jsox", new byte[] {1});
         String twice = new String(zip(), StandardCharsets.ISO_8859_1).replace("pose/bundle.jsox", "pose/bundle.json");

@@ -42,7 +42,7 @@ public final class Benchmark {
      * @param result the file to write; complete or not at all
      * @return the result in a few lines of text
      * @throws EdgePoseException as {@link PoseSession#open}; INVALID_ARGUMENT (no name of the device, a fact that is
-     *     null), IO
+     *     null or holds a NUL), IO (told before the measurement where the file cannot be written)
      */
     @NonNull
     public static String run(
@@ -61,26 +61,45 @@ public final class Benchmark {
         }
         List<String> pairs = new ArrayList<>();
         for (Map.Entry<String, String> fact : device.entrySet()) {
-            if (fact.getKey() == null || fact.getValue() == null) {
-                // The library would say so, too, but after minutes of measuring.
-                throw new EdgePoseException(EdgePoseException.Code.INVALID_ARGUMENT,
-                        "the device has the fact \"" + fact.getKey() + "\" as null", "leave out what is not known",
-                        null);
-            }
+            // The library would say so, too, but after minutes of measuring.
+            requireText(fact.getKey(), fact.getKey());
+            requireText(fact.getKey(), fact.getValue());
             pairs.add(fact.getKey());
             pairs.add(fact.getValue());
         }
         Native.require();
+        requireWritable(result.getAbsoluteFile());
         String plan = Native.benchPlan(bundleFolder, threads, quick);
         String journal = Native.benchRun(bundleFolder, plan, listener);
         String[] texts = Native.benchResult(bundleFolder, plan, journal, pairs.toArray(new String[0]));
-        write(result, texts[0] + "\n");
+        write(result.getAbsoluteFile(), texts[0] + "\n");
         return texts[1];
     }
 
-    private static void write(File file, String text) {
-        File whole = file.getAbsoluteFile();
-        File part = new File(whole.getParentFile(), "." + whole.getName() + ".part");
+    private static void requireText(String fact, String text) {
+        if (text == null || text.indexOf('\0') >= 0) {
+            throw new EdgePoseException(EdgePoseException.Code.INVALID_ARGUMENT,
+                    "the device has the fact \"" + fact + "\" as " + (text == null ? "null" : "a text with a NUL"),
+                    "leave out what is not known", null);
+        }
+    }
+
+    private static void requireWritable(File whole) {
+        File part = part(whole);
+        try {
+            Folders.make(whole.getParentFile());
+            if (whole.isDirectory()) {
+                throw new IOException(whole + " is a folder");
+            }
+            new FileOutputStream(part).close();
+            Folders.delete(part);
+        } catch (IOException error) {
+            throw notWritten(error);
+        }
+    }
+
+    private static void write(File whole, String text) {
+        File part = part(whole);
         try {
             Folders.make(whole.getParentFile());
             try (OutputStream out = new FileOutputStream(part)) {
@@ -89,8 +108,16 @@ public final class Benchmark {
             Folders.rename(part, whole);
         } catch (IOException error) {
             Folders.deleteQuietly(part);
-            throw new EdgePoseException(EdgePoseException.Code.IO, "the result cannot be written: "
-                    + error.getMessage(), "check the free space of the device", error);
+            throw notWritten(error);
         }
+    }
+
+    private static File part(File whole) {
+        return new File(whole.getParentFile(), "." + whole.getName() + ".part");
+    }
+
+    private static EdgePoseException notWritten(IOException error) {
+        return new EdgePoseException(EdgePoseException.Code.IO, "the result cannot be written: "
+                + error.getMessage(), "check the folder and the free space of the device", error);
     }
 }

@@ -42,13 +42,14 @@ public final class BundleArchive {
         }
         Native.require();
         File whole = target.getAbsoluteFile();
+        // Names with a dot in front are no bundles, whatever is left of them.
+        File part = new File(whole.getParentFile(), "." + whole.getName() + ".part");
+        File old = new File(whole.getParentFile(), "." + whole.getName() + ".old");
+        putBack(old, whole); // of a process that was killed between the two renames below
         if (whole.exists() && !new File(whole, "bundle.json").isFile()) {
             throw failure(EdgePoseException.Code.INVALID_ARGUMENT, target + " exists and is no bundle",
                     "name a folder that does not exist yet", null);
         }
-        // Names with a dot in front are no bundles, whatever is left of them.
-        File part = new File(whole.getParentFile(), "." + whole.getName() + ".part");
-        File old = new File(whole.getParentFile(), "." + whole.getName() + ".old");
         try {
             Folders.delete(part);
             Folders.delete(old);
@@ -65,11 +66,15 @@ public final class BundleArchive {
                     + error.getMessage(), "check the free space of the device", error);
         } finally {
             Folders.deleteQuietly(part);
-            if (old.exists() && !whole.exists() && !old.renameTo(whole)) {
-                Folders.deleteQuietly(old);
-            }
+            putBack(old, whole);
         }
         return target;
+    }
+
+    private static void putBack(File old, File whole) {
+        if (!whole.exists() && new File(old, "bundle.json").isFile()) {
+            old.renameTo(whole); // where that fails, the next unpack tries again
+        }
     }
 
     /**
