@@ -102,11 +102,19 @@ def cut(picture: Picture, view: View) -> Picture:
 
 
 def recolour(random: np.random.Generator, crop: Picture) -> Picture:
-    """Change contrast, brightness, colour balance and sharpness, now and then to grey."""
+    """Change contrast, brightness, colour balance and sharpness, now and then to grey or to poor light."""
     if random.random() < 0.7:
         gain = np.exp(random.normal(0, 0.2)) * np.exp(random.normal(0, 0.07, 3))
         table = np.clip(np.arange(256)[:, None] * gain + random.normal(0, 14), 0, 255)
+        table[0] = 0  # what is beyond the picture stays black
         crop = np.asarray(cv2.LUT(crop, table.astype(np.uint8)[None]), dtype=np.uint8)
+    if random.random() < 0.25:
+        # Dim rooms, back light, haze: what is left between a black that is grey and a white that is dark.
+        black = float(random.uniform(0, 80)) if random.random() < 0.5 else 0.0
+        span = float(random.uniform(60, 255 - black))
+        curve = black + span * (np.arange(256) / 255) ** float(np.exp(random.normal(0, 0.45)))
+        curve[0] = 0
+        crop = np.asarray(cv2.LUT(crop, curve.astype(np.uint8)), dtype=np.uint8)
     if random.random() < 0.1:
         crop = np.repeat(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)[:, :, None], 3, axis=2)
     if random.random() < 0.15:

@@ -139,12 +139,20 @@ def write(file: Path, outlines: dict[int, Picture]) -> None:
     )
 
 
-def read(file: Path) -> dict[int, Picture]:
-    """Return the outlines that main stored, by the number of their picture."""
-    with np.load(file) as stored:
-        png, numbers, offsets = stored["png"], stored["pictures"].tolist(), stored["offsets"].tolist()
-    pieces = (cv2.imdecode(png[a:b], cv2.IMREAD_GRAYSCALE) for a, b in pairwise(offsets))
-    return {number: np.asarray(piece, dtype=np.uint8) for number, piece in zip(numbers, pieces, strict=True)}
+def read(*files: Path) -> dict[int, Picture]:
+    """Return the outlines that write stored, by the number of their picture.
+
+    Of several files each holds one for every picture of its folder; the pictures are numbered through.
+    """
+    outlines: dict[int, Picture] = {}
+    for file in files:
+        with np.load(file) as stored:
+            png, numbers, offsets = stored["png"], stored["pictures"].tolist(), stored["offsets"].tolist()
+        first = len(outlines)
+        for number, (a, b) in zip(numbers, pairwise(offsets), strict=True):
+            inside = cv2.imdecode(png[a:b], cv2.IMREAD_GRAYSCALE)
+            outlines[first + number] = np.asarray(inside, dtype=np.uint8)
+    return outlines
 
 
 def outlined(persons: list[Person], outlines: dict[int, Picture]) -> list[Person]:

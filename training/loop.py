@@ -33,7 +33,9 @@ SHOWN_EVERY = 50
 def add_options(parser: argparse.ArgumentParser, *, batch: int, rate: float) -> None:
     """Add the options of every training, with a network's own batch size and peak learning rate."""
     parser.add_argument("--data", type=Path, required=True, help="folder with images.bin and labels.npz")
-    parser.add_argument("--synthetic", type=Path, required=True, help="folder made by edgepose synth")
+    parser.add_argument(
+        "--synthetic", type=Path, nargs="+", required=True, metavar="DIR", help="made by edgepose synth"
+    )
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--batch", type=int, default=batch)

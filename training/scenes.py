@@ -18,13 +18,14 @@ from edgepose.synth.scene import render_scene
 from training.crop import Picture
 from training.cutouts import write
 
-Scene = tuple[int, tuple[int, int], tuple[int, int]]
+# Seed, size h and w, fewest and most persons, shot.
+Scene = tuple[int, tuple[int, int], tuple[int, int], str | None]
 
 
 def people(scene: Scene) -> Picture:
-    """Return where a scene (seed, size h and w, fewest and most persons) shows people, (H, W) 0 to 255."""
-    seed, size_hw, persons = scene
-    inside = render_scene(seed, size_hw=size_hw, persons=persons, clean=True).owners != 255
+    """Return where a scene shows people, (H, W) 0 to 255."""
+    seed, size_hw, persons, shot = scene
+    inside = render_scene(seed, size_hw=size_hw, persons=persons, shot=shot, clean=True).owners != 255
     return np.asarray(cv2.GaussianBlur(np.where(inside, np.uint8(255), np.uint8(0)), (3, 3), 0), np.uint8)
 
 
@@ -32,7 +33,10 @@ def scenes(folder: Path) -> list[Scene]:
     """Return the scenes of a folder made by `edgepose synth`, in the order of its pictures."""
     document = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
     low, high = document["info"]["persons"]
-    return [(image["seed"], (image["height"], image["width"]), (low, high)) for image in document["images"]]
+    shot = document["info"].get("shot")
+    return [
+        (image["seed"], (image["height"], image["width"]), (low, high), shot) for image in document["images"]
+    ]
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -73,22 +74,24 @@ def read_photographs(folder: Path) -> Source:
     return Source(pictures, persons)
 
 
-def read_synthetic(folder: Path, *, min_side_px: float = 24.0, min_visible: int = 5) -> Source:
-    """Read a folder made by `edgepose synth`. Persons that are small or hardly to be seen carry no labels.
+def read_synthetic(folders: Sequence[Path], *, min_side_px: float = 24.0, min_visible: int = 5) -> Source:
+    """Read folders made by `edgepose synth`. Persons that are small or hardly to be seen carry no labels.
 
     A hidden joint (COCO's flag 1) has the weight 0.5.
     """
-    document = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
-    numbers, source = {}, Source([], [])
-    for number, image in enumerate(document["images"]):
-        numbers[image["id"]] = number
-        source.pictures.append(read_picture(folder / image["file_name"]))
-    for person in document["annotations"]:
-        points = np.array(person["keypoints"], dtype=np.float32).reshape(-1, 3)
-        points[:, 2] /= 2
-        box = np.array(person["bbox"], dtype=np.float32)
-        if min(box[2:]) >= min_side_px and np.count_nonzero(points[:, 2] == 1.0) >= min_visible:
-            source.persons.append(Person(numbers[person["image_id"]], points, box))
+    source = Source([], [])
+    for folder in folders:
+        document = json.loads((folder / "annotations.json").read_text(encoding="utf-8"))
+        numbers = {}
+        for image in document["images"]:
+            numbers[image["id"]] = len(source.pictures)
+            source.pictures.append(read_picture(folder / image["file_name"]))
+        for person in document["annotations"]:
+            points = np.array(person["keypoints"], dtype=np.float32).reshape(-1, 3)
+            points[:, 2] /= 2
+            box = np.array(person["bbox"], dtype=np.float32)
+            if min(box[2:]) >= min_side_px and np.count_nonzero(points[:, 2] == 1.0) >= min_visible:
+                source.persons.append(Person(numbers[person["image_id"]], points, box))
     return source
 
 

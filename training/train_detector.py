@@ -117,7 +117,9 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights to begin with; without, random ones")
     parser.add_argument("--sides", type=int, nargs="+", default=SIDES_PX, metavar="PX")
     parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
-    parser.add_argument("--synthetic-outlines", type=Path, help="file made by training.scenes")
+    parser.add_argument(
+        "--synthetic-outlines", type=Path, nargs="+", help="made by training.scenes, one for each folder"
+    )
     parser.add_argument(
         "--frozen", nargs="+", default=(), metavar="PART", help="parts that keep their weights"
     )
@@ -132,9 +134,10 @@ def main() -> None:
     training = Training(network, options, clip=10.0)
     teacher = teacher.to(training.device, memory_format=torch.channels_last)
     photographs, synthetic = read_photographs(options.data), read_synthetic(options.synthetic)
-    for source, outlines in ((photographs, options.outlines), (synthetic, options.synthetic_outlines)):
-        if outlines is not None:
-            source.persons[:] = outlined(source.persons, read_outlines(outlines))
+    if options.outlines is not None:
+        photographs.persons[:] = outlined(photographs.persons, read_outlines(options.outlines))
+    if options.synthetic_outlines is not None:
+        synthetic.persons[:] = outlined(synthetic.persons, read_outlines(*options.synthetic_outlines))
     batches = training.batches(
         Canvases(
             photographs,

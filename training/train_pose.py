@@ -143,7 +143,9 @@ def main() -> None:
     parser.add_argument("--bystanders", type=Path, help="file made by training.bystanders")
     parser.add_argument("--labels", type=Path, help="file made by training.second_look")
     parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
-    parser.add_argument("--synthetic-outlines", type=Path, help="file made by training.scenes")
+    parser.add_argument(
+        "--synthetic-outlines", type=Path, nargs="+", help="made by training.scenes, one for each folder"
+    )
     parser.add_argument(
         "--float32", action="store_true", help="not bfloat16, which is slower on a CPU without AVX512-BF16"
     )
@@ -165,7 +167,7 @@ def main() -> None:
         photographs.persons.extend(BYSTANDER_TIMES * read_bystanders(options.bystanders))
     synthetic = read_synthetic(options.synthetic, min_visible=MIN_POINTS)
     if options.synthetic_outlines is not None:
-        synthetic.persons[:] = outlined(synthetic.persons, read_outlines(options.synthetic_outlines))
+        synthetic.persons[:] = outlined(synthetic.persons, read_outlines(*options.synthetic_outlines))
     print(
         f"{len(photographs.persons)} persons in photographs, {len(synthetic.persons)} synthetic", flush=True
     )

@@ -13,6 +13,8 @@ from edgepose.errors import UsageError
 
 _MIN_SIDE_PX, _MAX_SIDE_PX = 64, 4096
 _MAX_VIDEO_S = 3600.0
+# edgepose.synth.scene.SHOTS, which this file does not import for --help's sake
+_SHOTS = ("group", "close", "wide", "high", "crowd", "portrait")
 
 
 @click.command(short_help="Render people with exact COCO labels.")
@@ -42,6 +44,10 @@ _MAX_VIDEO_S = 3600.0
     "--format", "picture_format", type=click.Choice(["png", "jpg"]), default="png", show_default=True,
     help="Pictures: png is lossless; jpg is smaller, and its pixels depend on the decoder.",
 )  # fmt: skip
+@click.option(
+    "--shot", type=click.Choice(_SHOTS), metavar="NAME",
+    help=f"How all pictures show people: {', '.join(_SHOTS)}. Without it each draws one of the first four.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def synth(
     output: Path,
@@ -51,6 +57,7 @@ def synth(
     size: str,
     persons: str,
     picture_format: str,
+    shot: str | None,
     as_json: bool,
 ) -> None:
     """Render people: DIR/images with DIR/annotations.json, and a video DIR/video.mp4 with DIR/video.json.
@@ -60,6 +67,8 @@ def synth(
     """
     if not images and not video_s:
         raise UsageError("nothing to render", hint="give --images N, --video SECONDS, or both")
+    if shot and not images:
+        raise UsageError("--shot is for pictures, a video draws its own", hint="give --images N")
     # NaN fails both comparisons.
     if video_s and not 1 / 30 <= video_s <= _MAX_VIDEO_S:
         raise UsageError(f"--video {video_s:g}: not between 1/30 and {_MAX_VIDEO_S:g} seconds")
@@ -68,7 +77,7 @@ def synth(
 
     from edgepose.synth.dataset import DatasetRequest, write_dataset
 
-    request = DatasetRequest(images, video_s, seed, size_hw, count, f".{picture_format}")
+    request = DatasetRequest(images, video_s, seed, size_hw, count, f".{picture_format}", shot)
     made = write_dataset(output, request)
     files = [str(path) for path in (made.annotations, made.video, made.video_annotations) if path]
     if as_json:

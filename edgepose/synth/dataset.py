@@ -27,7 +27,10 @@ VIDEO_FPS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class DatasetRequest:
-    """What to render: pictures, seconds of video, and for both the size, range of persons and seed."""
+    """What to render: pictures, seconds of video, and for both the size, range of persons and seed.
+
+    shot: one of edgepose.synth.scene.SHOTS for all pictures; None draws one for each.
+    """
 
     images: int
     video_s: float
@@ -35,6 +38,7 @@ class DatasetRequest:
     size_hw: tuple[int, int]
     persons: tuple[int, int]
     picture_suffix: str = ".png"
+    shot: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,14 @@ def picture_seed(seed: int, index: int) -> int:
 
 def _write_pictures(folder: Path, request: DatasetRequest, progress: Progress) -> dict[str, Any]:
     (folder / "images").mkdir()
-    document = coco_document([], [], request.seed, {"persons": list(request.persons)})
+    asked = {"persons": list(request.persons)} | ({"shot": request.shot} if request.shot else {})
+    document = coco_document([], [], request.seed, asked)
     for index in range(request.images):
         picture = render_scene(
-            picture_seed(request.seed, index), size_hw=request.size_hw, persons=request.persons
+            picture_seed(request.seed, index),
+            size_hw=request.size_hw,
+            persons=request.persons,
+            shot=request.shot,
         )
         name = f"images/{index:06d}{request.picture_suffix}"
         write_picture(folder / name, picture.image, jpeg_quality=95)

@@ -21,6 +21,7 @@ from edgepose.synth.shading import Light, sample_light
 from edgepose.synth.textures import Textures, paint
 
 MAX_PERSONS = 40
+SHOTS = ("group", "close", "wide", "high", "crowd", "portrait")
 _FINGERS_PX_PER_M = 110.0  # below, a finger is thinner than two pixels
 
 
@@ -64,15 +65,17 @@ def make_character(random: Random, *, fingers: bool = True) -> Character:
 
 
 def sample_view(random: Random, size_hw: tuple[int, int], shot: str | None = None) -> View:
-    """Draw the camera and the surroundings; `shot` is one of group, close, wide, high, crowd."""
+    """Draw the camera and the surroundings; `shot` is one of SHOTS; all but portrait and crowd are drawn."""
     height = size_hw[0]
     kind = shot or random.choice(("group", "close", "wide", "high"), (5.0, 2.2, 1.8, 1.0))
     short_px, long_px = min(size_hw), max(size_hw)
     focal = random.uniform(0.75, 1.7) * (0.5 * short_px + 0.5 * long_px)
     tall = {
         "group": (0.45, 0.95), "close": (1.0, 2.4), "wide": (0.14, 0.42), "high": (0.30, 0.60),
-        "crowd": (0.35, 0.60),
+        "crowd": (0.35, 0.60), "portrait": (2.0, 5.0),
     }[kind]  # fmt: skip
+    if kind == "portrait":
+        focal *= 2
     share = random.uniform(*tall)
     depth = max(focal * 1.68 / (share * height), 0.9)
     pitch = random.uniform(0.35, 0.75) if kind == "high" else random.normal(0.06, 0.09)
@@ -91,7 +94,7 @@ def sample_view(random: Random, size_hw: tuple[int, int], shot: str | None = Non
         place=sample_surroundings(random.child("place"), depth * 1.5 if kind == "wide" else depth * 1.25),
         faults=sample_faults(random.child("faults")),
         depth_m=depth,
-        spread={"group": 0.5, "close": 0.45, "wide": 0.9, "high": 0.5, "crowd": 1.1}[kind],
+        spread={"group": 0.5, "close": 0.45, "wide": 0.9, "high": 0.5, "crowd": 1.1, "portrait": 0.4}[kind],
     )
 
 
@@ -148,6 +151,13 @@ def carried_props(character: Character, posture: Posture) -> tuple[Prop, ...]:
     return (prop.moved(matrix, posture.origins[bone]),)
 
 
+def raised_to(camera: Camera, posture: Posture, share: float) -> Camera:
+    """Return the camera higher or lower, so that it sees the head at this share of the picture from above."""
+    (_, y_px), depth = camera.project(posture.origins[BONE["head"]])
+    rise_m = (share * camera.size_hw[0] - float(y_px)) * float(depth) / camera.focal_px
+    return replace(camera, height_m=camera.height_m + rise_m)
+
+
 def seat_under(random: Random, posture: Posture, turn: float, scale: float) -> list[Prop]:
     """Return a seat under a sitting person."""
     pelvis = posture.origins[BONE["pelvis"]]
@@ -168,9 +178,8 @@ def render_scene(
 ) -> SyntheticImage:
     """Render the picture of a seed: the same pixels on every machine.
 
-    persons is a number or an inclusive range; more than six make a crowd. shot (group, close, wide, high,
-    crowd) and pose (a name in edgepose.synth.pose.POSES) fix what is otherwise drawn. clean leaves out the
-    camera's faults.
+    persons is a number or an inclusive range; more than six make a crowd. shot (one of SHOTS) and pose (a
+    name in edgepose.synth.pose.POSES) fix what is otherwise drawn. clean leaves out the camera's faults.
     """
     random = Random(seed, "scene")
     low, high = (persons, persons) if isinstance(persons, int) else persons
@@ -197,6 +206,9 @@ def render_scene(
         if kind == "sit":
             props += seat_under(own.child("seat"), posture, turn, skeleton.scale)
     props += scatter_props(random.child("props"), view, spots)
+    if shot == "portrait" and actors:
+        camera = raised_to(view.camera, actors[0].posture, random.child("portrait").uniform(0.2, 0.6))
+        view = replace(view, camera=camera)
     background = paint_background(random.child("background"), view.place, view.camera)
     rendering = render(actors, props, view.camera, view.light, background)
     image = rendering.image if clean else degrade(rendering.image, view.faults, random.child("noise"))

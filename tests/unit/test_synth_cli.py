@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from edgepose.cli.main import main
+from edgepose.cli.synth import synth
 from edgepose.media import load_cv2, open_source, read_picture
 from edgepose.synth import dataset, render_scene, render_video
 from edgepose.synth.dataset import picture_seed
+from edgepose.synth.scene import SHOTS
 
 _SMALL = ["--size", "96x64", "--persons", "1-2"]
 
@@ -100,6 +102,21 @@ def test_jpeg_pictures(tmp_path: Path) -> None:
     assert (tmp_path / "x" / "images" / "000000.jpg").read_bytes()[:2] == b"\xff\xd8"
 
 
+def test_a_shot_for_all_pictures(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    assert main(["synth", "--images", "2", "-o", str(out), "--shot", "portrait", *_SMALL]) == 0
+    document = json.loads((out / "annotations.json").read_text())
+    assert document["info"]["shot"] == "portrait"
+    for index, image in enumerate(document["images"]):
+        expected = render_scene(picture_seed(0, index), size_hw=(64, 96), persons=(1, 2), shot="portrait")
+        assert np.array_equal(read_picture(out / image["file_name"]), expected.image)
+
+
+def test_every_shot_can_be_asked_for() -> None:
+    (option,) = (p for p in synth.params if p.name == "shot")
+    assert tuple(option.type.choices) == SHOTS
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -117,6 +134,8 @@ def test_jpeg_pictures(tmp_path: Path) -> None:
         (["--images", "1", "--persons", "1-99"], "1-99"),
         (["--images", "1", "--seed", "-1"], "-1"),
         (["--images", "1", "--format", "gif"], "gif"),
+        (["--images", "1", "--shot", "far"], "far"),
+        (["--video", "1", "--shot", "wide"], "--shot"),
     ],
 )
 def test_wrong_options_end_with_one_line(

@@ -238,6 +238,16 @@ def test_most_scenes_show_the_persons_asked_for() -> None:
     assert np.mean(shown) > 2.6
 
 
+def test_portraits_show_the_head_large() -> None:
+    shown = 0
+    for seed in range(12):
+        for person in render_scene(seed, size_hw=(96, 128), persons=1, shot="portrait").annotations:
+            x, y, _ = person.keypoints[:5].T  # nose, eyes, ears
+            in_view = (y >= 0) & (y < 96) & (person.keypoints[:5, 2] > 0)
+            shown += bool(in_view.any() and np.ptp(x[in_view]) > 8)
+    assert shown >= 8
+
+
 def test_nobody_and_crowds() -> None:
     assert render_scene(1, size_hw=(96, 128), persons=0).annotations == ()
     crowd = render_scene(2, size_hw=(240, 320), persons=14)

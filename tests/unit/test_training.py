@@ -101,6 +101,13 @@ class TestCrop:
         assert all(look.shape == picture.shape and look.dtype == np.uint8 for look in looks)
         assert len({look.tobytes() for look in looks}) > 3
 
+    def test_beyond_the_picture_it_stays_black_in_any_light(self, training: Any) -> None:
+        picture = np.zeros((256, 192, 3), dtype=np.uint8)
+        picture[:, 60:] = 120
+        for seed in range(60):
+            look = training("crop").recolour(np.random.default_rng(seed), picture)
+            assert not look[:, :59].any() and look[:, 62:].any()
+
 
 class TestPartlySeen:
     def test_the_box_is_of_a_part_and_hidden_keypoints_have_no_weight(self, training: Any) -> None:
@@ -246,14 +253,14 @@ class TestLabels:
     def test_synthetic_people_are_in_their_pictures(self, training: Any, tmp_path: Path) -> None:
         request = DatasetRequest(2, 0.0, 3, (120, 160), (1, 3))
         write_dataset(tmp_path / "people", request)
-        source = training("sources").read_synthetic(tmp_path / "people", min_side_px=8)
+        source = training("sources").read_synthetic([tmp_path / "people"], min_side_px=8)
         assert len(source.pictures) == 2 and source.persons
         for someone in source.persons:
             height, width = source.pictures[someone.picture].shape[:2]
             assert set(someone.keypoints[:, 2].tolist()) <= {0.0, 0.5, 1.0}
             seen = someone.keypoints[someone.keypoints[:, 2] == 1.0]
             assert (seen[:, :2] >= 0).all() and (seen[:, :2] <= [width, height]).all()
-        assert not training("sources").read_synthetic(tmp_path / "people", min_side_px=500).persons
+        assert not training("sources").read_synthetic([tmp_path / "people"], min_side_px=500).persons
 
     def test_a_batch_is_normalised_and_labelled(self, training: Any) -> None:
         sources, train_pose = training("sources"), training("train_pose")

@@ -156,13 +156,16 @@ def test_people_of_synthetic_pictures_are_found_again(
     training: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenes, cutouts, sources = training("scenes"), training("cutouts"), training("sources")
-    folder, stored = tmp_path / "people", tmp_path / "outlines.npz"
-    write_dataset(folder, DatasetRequest(3, 0.0, 7, (120, 160), (1, 3)))
-    monkeypatch.setattr("sys.argv", ["scenes", "--synthetic", str(folder), "-o", str(stored)])
-    scenes.main()
-    outlines = cutouts.read(stored)
-    assert set(outlines) == {0, 1, 2}
-    people = cutouts.outlined(sources.read_synthetic(folder, min_side_px=8, min_visible=2).persons, outlines)
+    folders, stored = [tmp_path / "people", tmp_path / "faces"], [tmp_path / "a.npz", tmp_path / "b.npz"]
+    write_dataset(folders[0], DatasetRequest(3, 0.0, 7, (120, 160), (1, 3)))
+    write_dataset(folders[1], DatasetRequest(2, 0.0, 8, (120, 160), (1, 2), shot="portrait"))
+    for folder, file in zip(folders, stored, strict=True):
+        monkeypatch.setattr("sys.argv", ["scenes", "--synthetic", str(folder), "-o", str(file)])
+        scenes.main()
+    outlines = cutouts.read(*stored)
+    assert set(outlines) == {0, 1, 2, 3, 4}
+    people = cutouts.outlined(sources.read_synthetic(folders, min_side_px=8, min_visible=2).persons, outlines)
+    assert {person.picture for person in people} == set(outlines)
     seen = 0
     for person in people:
         assert person.outline.shape == (120, 160)
