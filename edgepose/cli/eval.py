@@ -30,6 +30,11 @@ import click
     type=click.Choice(["labelled", "detected"]),
     help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
 )
+@click.option(
+    "--flip-test",
+    is_flag=True,
+    help="Show each person mirrored, too, and take the mean, as most published AP does.",
+)
 @click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
 @click.option(
     "--processes", type=click.IntRange(1, 256), help="Processes, one picture each.  [default: all, up to 8]"
@@ -45,6 +50,7 @@ def eval_command(
     data: Path | None,
     reference: Path | None,
     boxes: str | None,
+    flip_test: bool,
     device: str,
     processes: int | None,
     max_images: int | None,
@@ -66,6 +72,7 @@ def eval_command(
         data=data,
         reference=reference,
         boxes="labelled" if boxes == "labelled" else "detected" if boxes else None,
+        flip_test=flip_test,
         device=device,
         processes=processes,
         max_images=max_images,

@@ -17,6 +17,7 @@ from edgepose.verify.coco_library import average_precision
 from edgepose.verify.compared import Compared, with_labels, with_reference
 from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
 from edgepose.verify.figures import drift_member, errors_member, number, worst_member
+from edgepose.verify.flip_test import require_flip_test
 from edgepose.verify.oks import match
 from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, require_boxes
@@ -41,7 +42,8 @@ EVAL_VERSION = 1
 class EvalRequest:
     """What to evaluate on what. data None: every picture of the folder, without labels.
 
-    boxes None: the labelled ones, or the bundle's own where it takes no boxes or there are none.
+    boxes None: the labelled ones, or the bundle's own where it takes no boxes or there are none. flip_test:
+    of the reference, too.
     """
 
     bundle: Path
@@ -49,6 +51,7 @@ class EvalRequest:
     data: Path | None = None
     reference: Path | None = None
     boxes: BoxSource | None = None
+    flip_test: bool = False
     device: str = "CPU"
     processes: int | None = None
     max_images: int | None = None
@@ -127,7 +130,10 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
     boxes = box_source(subject, data, request.boxes)
     if reference is not None:
         require_boxes(reference.path, reference.member["pipeline"], boxes)
-    recipe = Recipe(boxes=boxes, device=request.device)
+    if request.flip_test:
+        for path in (subject.path, *([reference.path] if reference else [])):
+            require_flip_test(path, read_manifest(path))
+    recipe = Recipe(boxes=boxes, device=request.device, flip_test=request.flip_test)
     if not len(data.labelled) and reference is None:
         raise UsageError(
             f"{data.path}: has no labelled keypoints, so there is nothing to measure",
@@ -167,7 +173,7 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
         "bundle": subject.member,
         "data": data_member(data, found),
         "settings": {
-            "boxes": boxes, "flip_test": False, "device": request.device,
+            "boxes": boxes, "flip_test": request.flip_test, "device": request.device,
             "confidence": request.confidence, "samples": request.samples, "seed": request.seed,
         },
         "skeleton": skeleton_member(subject.points),

@@ -20,6 +20,7 @@ from edgepose.media import read_picture
 from edgepose.pipeline import PosePipeline, default_threads
 from edgepose.progress import Progress
 from edgepose.verify.dataset import Dataset
+from edgepose.verify.flip_test import FlipTest
 from edgepose.verify.run_info import constants_of, gives_depth
 from edgepose.verify.runtime import runtime_digest
 
@@ -41,11 +42,13 @@ _RECIPE = 2
 class Recipe:
     """How to run: the boxes' source, and changes that tell what is wrong with a network.
 
-    swap_channels exchanges red and blue; box_scale grows boxes about their centre.
+    flip_test: show every person mirrored, too. swap_channels exchanges red and blue; box_scale grows boxes
+    about their centre.
     """
 
     boxes: BoxSource = "labelled"
     device: str = "CPU"
+    flip_test: bool = False
     swap_channels: bool = False
     box_scale: float = 1.0
 
@@ -232,6 +235,7 @@ class _Runner:
                 f"{bundle}: finds boxes, not keypoints", hint="give a bundle with a pose network or RTMO"
             )
         require_boxes(bundle, self.pipeline.pipeline_type, recipe.boxes)
+        self._flipped = FlipTest(bundle, self.pipeline, device=recipe.device) if recipe.flip_test else None
         self._recipe = recipe
         self._rescored = self.pipeline.pipeline_type != "one_stage"
         self._deep = gives_depth(constants_of(self.pipeline.manifest))
@@ -250,6 +254,7 @@ class _Runner:
                 "bundle": self.pipeline.digest,
                 "boxes": None if chunk.boxes is None else [[list(b) for b in row] for row in chunk.boxes],
                 "device": self._recipe.device,
+                "flip_test": self._recipe.flip_test,
                 "swap_channels": self._recipe.swap_channels,
                 "pictures": digests,
             }
@@ -283,10 +288,13 @@ class _Runner:
         if self._recipe.swap_channels:
             image = np.ascontiguousarray(image[..., ::-1])
         frame = self.pipeline(image, boxes=None if boxes is None else np.asarray(boxes, np.float32))
+        keypoints = frame.keypoints
+        if self._flipped is not None:
+            keypoints = self._flipped.keypoints(image, frame.boxes)
         scale = input_scales(self.pipeline.manifest, frame.boxes, (image.shape[0], image.shape[1]))
         found = {
             "boxes": frame.boxes.astype(np.float64),
-            "keypoints": frame.keypoints.astype(np.float64),
+            "keypoints": keypoints.astype(np.float64),
             "input_scale": scale,
         }
         if self._deep:

@@ -11,9 +11,10 @@ _WORST_JOINTS = 6
 def eval_text(document: Mapping[str, Any]) -> str:
     """Return what `edgepose eval` prints."""
     data, speed, accuracy = document["data"], document["speed"], document["accuracy"]
+    flipped = ", flip test" if document["settings"].get("flip_test") else ""
     lines = [
         f"{describe(document['bundle'])}: {data['images']} pictures, {speed['persons']} persons "
-        f"({document['settings']['boxes']} boxes)"
+        f"({document['settings']['boxes']} boxes{flipped})"
     ]
     if accuracy:
         lines += ["", *accuracy_lines(accuracy)]

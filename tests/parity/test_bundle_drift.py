@@ -15,7 +15,9 @@ from edgepose.artifact import Precision
 from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.converters.limits import LIMITS
 from edgepose.core import load_core
+from edgepose.pipeline import PosePipeline
 from edgepose.verify.compared import confident
+from edgepose.verify.flip_test import FlipTest
 
 torch = pytest.importorskip("torch", reason="optional: the extra convert is not installed")
 onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
@@ -153,3 +155,43 @@ def test_onnx_bundles_compute_no_sizes(bundles: dict[tuple[str, str], Path]) -> 
     assert len(files) == 4
     for path in files:
         assert not {node.op_type for node in onnx.load(path).graph.node} & {"Shape", "Gather"}, path
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_flip_test_decodes_the_mean_of_both_answers_of_torch(
+    bundles: dict[tuple[str, str], Path],
+    shared_dir: Path,
+    pictures: list[tuple[NDArray[np.uint8], Array]],
+    target: str,
+) -> None:
+    from edgepose.bundle.manifest import preprocess_member
+    from edgepose.models import load_model
+
+    loaded = load_model(shared_dir / "weights" / "rtmpose-t-demo.pth")
+    spec_json = json.dumps(preprocess_member(loaded.spec.preprocess))
+    names = loaded.spec.head.points.keypoints
+    sides = {"left": "right", "right": "left"}
+    other = [names.index("_".join([sides.get(part, part) for part in name.split("_")])) for name in names]
+    assert other[:3] == [0, 2, 1] and other[15:] == [16, 15]
+    bundle, distances, plain = bundles[target, "fp32"], [], []
+    with PosePipeline(bundle, threads=1) as pipeline:
+        flip_test = FlipTest(bundle, pipeline, device="CPU")
+        for image, boxes in pictures[:8]:
+            found = flip_test.keypoints(image, boxes)
+            plain += [np.abs(found - pipeline(image, boxes=boxes).keypoints).max()]
+            for box, keypoints in zip(boxes.tolist(), found, strict=True):
+                tensor, (scale_x, scale_y, offset_x, offset_y) = load_core().preprocess(image, box, spec_json)
+                inputs = torch.from_numpy(tensor[None])
+                with torch.inference_mode():
+                    (x, y), (mirrored_x, mirrored_y) = loaded.network(inputs), loaded.network(inputs.flip(3))
+                x = (x + mirrored_x[:, other].flip(2))[0].numpy() / 2
+                y = (y + mirrored_y[:, other])[0].numpy() / 2
+                place = np.stack(
+                    [x.argmax(1) / 2 * scale_x + offset_x, y.argmax(1) / 2 * scale_y + offset_y], axis=1
+                )
+                distances += (np.linalg.norm(keypoints[:, :2] - place, axis=1) / scale_x).tolist()
+                scores = np.minimum(x.max(1), y.max(1))
+                np.testing.assert_allclose(keypoints[:, 2], scores, atol=2e-4)
+    assert len(distances) > 200 and np.mean(distances) < DRIFT_MEAN_PX["fp32"]
+    assert np.quantile(distances, 0.98) < 0.1
+    assert max(plain) > 5  # a mirrored look changes something

@@ -20,6 +20,8 @@ from edgepose.errors import UsageError
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import baseline_job, evaluation, gate, predictions, runtime
 from edgepose.verify.dataset import read_dataset
+from edgepose.verify.flip_test import require_flip_test
+from edgepose.verify.predictions import Recipe, predict
 from edgepose.verify.text import accuracy_lines
 
 MakeBundle = Callable[..., Path]
@@ -87,8 +89,6 @@ def test_figures_and_document(
 def test_several_processes_give_the_same(
     labelled: Path, bundles_v1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgepose.verify.predictions import Recipe, predict
-
     monkeypatch.setattr(predictions, "_CHUNK_PICTURES", 1)  # else there is work for one process only
     data = read_dataset(labelled, labelled.parent / "images", POINTS)
     one = predict(bundles_v1 / "pose", data, Recipe(), processes=1)
@@ -105,8 +105,6 @@ def test_several_processes_give_the_same(
 def test_an_earlier_run_counts_for_the_same_engine_alone(
     labelled: Path, bundles_v1: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgepose.verify.predictions import predict
-
     data = read_dataset(labelled, labelled.parent / "images", POINTS)
     bundle = bundles_v1 / "pose"
     assert predict(bundle, data, processes=1).from_cache == 0
@@ -124,9 +122,39 @@ def test_another_opencv_is_another_runtime(monkeypatch: pytest.MonkeyPatch) -> N
     assert digest() != before
 
 
-def test_persons_of_one_stage_networks_are_ranked_by_their_boxes(labelled: Path, bundles_v1: Path) -> None:
-    from edgepose.verify.predictions import Recipe, predict
+def test_a_flip_test_shows_every_person_twice(
+    labelled: Path, bundles_v1: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = read_dataset(labelled, labelled.parent / "images", POINTS)
+    bundle, out = bundles_v1 / "pose", labelled.parent / "eval.json"
+    once, twice, again = (
+        predict(bundle, data, Recipe(flip_test=flip_test), processes=1) for flip_test in (False, True, True)
+    )
+    assert (once.from_cache, twice.from_cache, again.from_cache) == (0, 0, 3)
+    assert np.array_equal(once.boxes, twice.boxes) and np.array_equal(twice.keypoints, again.keypoints)
+    assert not np.array_equal(once.keypoints, twice.keypoints)
+    images = str(labelled.parent / "images")
+    command = ["eval", str(bundle), "--images", images, "--reference", str(bundle), "--json", str(out)]
+    assert main([*command, "--flip-test"]) == 0
+    assert "3 persons (detected boxes, flip test)" in capsys.readouterr().out
+    assert json.loads(out.read_text())["settings"]["flip_test"] is True
+    assert main(command) == 0
+    assert "3 persons (detected boxes)" in capsys.readouterr().out
 
+
+def test_networks_that_are_published_without_a_flip_test_have_none(
+    labelled: Path, bundles_v1: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one_stage, images = str(bundles_v1 / "one_stage"), str(labelled.parent / "images")
+    assert main(["eval", one_stage, "--images", images, "--reference", one_stage, "--flip-test"]) == 2
+    assert "one_stage: a one-stage network has no flip test" in capsys.readouterr().err
+    manifest = json.loads((bundles_v1 / "pose" / "bundle.json").read_text())
+    manifest["models"]["pose"]["head"]["z_range"] = 2.0
+    with pytest.raises(UsageError, match="a 3-D network has no flip test"):
+        require_flip_test(Path("deep"), manifest)
+
+
+def test_persons_of_one_stage_networks_are_ranked_by_their_boxes(labelled: Path, bundles_v1: Path) -> None:
     data = read_dataset(labelled, labelled.parent / "images", POINTS)
     found = predict(bundles_v1 / "one_stage", data, Recipe(boxes="detected"), processes=1)
     assert len(found.boxes) and np.array_equal(found.scores(), found.boxes[:, 4])

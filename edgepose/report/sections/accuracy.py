@@ -36,11 +36,12 @@ def accuracy(report: Report) -> Markup | None:
             intervals.append((subject, [_finite(value) for value in (low, ap, high)]))
             error, pck = found["error_px"], found["pck"]
             data, settings = content["data"], content["settings"]
+            flipped = ", flip test" if settings.get("flip_test") else ""
             errors.append(
                 [
                     subject.badge(),
                     f"{data['annotations']}: {data['images']} pictures, {data['persons']} persons, "
-                    f"{settings['boxes']} boxes",
+                    f"{settings['boxes']} boxes{flipped}",
                     *(number(pck[share], 1) for share in ("0.05", "0.1", "0.2")),
                     *(number(error[name], 2) for name in ("mean", "p95", "max")),
                     error["compared"],
