@@ -23,7 +23,7 @@ from edgepose.calibration.pictures import CalibrationPicture, digests, read_pict
 from edgepose.calibration.plan import load_plan
 from edgepose.calibration.samples import Samples, make_samples
 from edgepose.converters.assemble import check_bundle
-from edgepose.converters.base import require
+from edgepose.converters.base import SOC_TARGETS, require
 from edgepose.converters.limits import LIMITS
 from edgepose.errors import BundleError, CalibrationError, ConversionError, UsageError
 from edgepose.person_boxes import Box
@@ -80,6 +80,12 @@ def calibrate(
     """
     check_request(request)
     manifest = read_manifest(bundle_dir)
+    if maker is None and manifest["backend"] in SOC_TARGETS:
+        target = manifest["backend"]
+        raise UsageError(
+            f"{bundle_dir} is for {target}, whose int8 networks are made from another bundle",
+            hint=f"convert the checkpoint with --to {target} --soc CHIP --precision {request.mode}",
+        )
     maker = maker or calibrator(manifest["backend"])
     if maker.source != manifest["backend"]:
         raise UsageError(
@@ -92,10 +98,7 @@ def calibrate(
             f"{bundle_dir} is {manifest['precision']}; only fp32 bundles are calibrated",
             hint="convert the checkpoint with --precision fp32 first",
         )
-    if "one_stage" in manifest["models"]:
-        raise CalibrationError(
-            f"{bundle_dir}: one-stage networks are not calibrated yet", hint="use --precision fp16"
-        )
+    refuse_one_stage(str(bundle_dir), manifest)
     require(maker.tools, purpose=f"calibrate {maker.format} networks")
     target = target_folder(out_dir, manifest["name"], maker, request)
     refuse_existing(target, force=force)
@@ -156,6 +159,14 @@ def target_folder(out_dir: Path, name: str, maker: Calibrator, request: Calibrat
     return out_dir / f"{name}.{maker.label}.{request.mode}"
 
 
+def refuse_one_stage(name: str, manifest: Mapping[str, Any]) -> None:
+    """Refuse a bundle whose network is not calibrated. Errors: CalibrationError with the name."""
+    if "one_stage" in manifest["models"]:
+        raise CalibrationError(
+            f"{name}: one-stage networks are not calibrated yet", hint="use --precision fp16"
+        )
+
+
 def check_request(request: CalibrationRequest) -> None:
     """Refuse what cannot work before anything is done. Errors: UsageError."""
     if request.mode not in MODES:
@@ -166,6 +177,8 @@ def check_request(request: CalibrationRequest) -> None:
         raise UsageError(f"the seed {request.seed} is not from 0 to {MAX_SEED}", hint="give a smaller --seed")
     load_plan(request.plan)
     read_pictures(request.source)
+    if request.evaluation:
+        read_pictures(request.evaluation)
 
 
 def _needs_detector(role: str, pictures: list[CalibrationPicture]) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgepose.bundle.folder import read_manifest
 from edgepose.bundle.pack import refuse_existing
 from edgepose.calibration.base import calibrator
 from edgepose.calibration.calibrate import (
@@ -15,11 +16,12 @@ from edgepose.calibration.calibrate import (
     CalibrationRequest,
     calibrate,
     check_request,
+    refuse_one_stage,
     target_folder,
 )
 from edgepose.converters import ConvertedBundle, convert
 from edgepose.converters.base import SOC_TARGETS, require
-from edgepose.errors import UsageError
+from edgepose.errors import CalibrationError, UsageError
 
 if TYPE_CHECKING:
     from edgepose.progress import Progress
@@ -46,7 +48,7 @@ def convert_calibrated(
 ) -> list[CalibratedConversion]:
     """Convert to float32, then calibrate; soc and options are those of convert().
 
-    A bundle is out_dir/NAME.TARGET.MODE; each appears when it is finished.
+    A bundle is out_dir/NAME.TARGET.MODE; each appears when it is finished, and stays if a later one fails.
     Errors: those of convert() and calibrate().
     """
     check_request(request)
@@ -68,13 +70,23 @@ def convert_calibrated(
         by_backend = {bundle.backend: bundle for bundle in floats}
         # All before the first: a calibration takes minutes, and its bundle would be in the way next time.
         for maker in makers:
-            name = by_backend[maker.source].name
-            refuse_existing(target_folder(out_dir, name, maker, request), force=force)
-        made = []
+            bundle = by_backend[maker.source]
+            refuse_one_stage(bundle.name, read_manifest(bundle.path))
+            refuse_existing(target_folder(out_dir, bundle.name, maker, request), force=force)
+        made: list[CalibratedConversion] = []
         for maker in makers:
             bundle = by_backend[maker.source]
-            calibrated = calibrate(
-                bundle.path, request, out_dir=out_dir, maker=maker, force=force, progress=progress
-            )
+            try:
+                calibrated = calibrate(
+                    bundle.path, request, out_dir=out_dir, maker=maker, force=force, progress=progress
+                )
+            except CalibrationError as error:
+                if not made:
+                    raise
+                kept = ", ".join(str(item.calibrated.path) for item in made)
+                hint = (
+                    f"{error.hint}; {kept} was written before" if error.hint else f"{kept} was written before"
+                )
+                raise CalibrationError(f"{maker.format}: {error.message}", hint=hint) from error
             made.append(CalibratedConversion(bundle, calibrated))
         return made

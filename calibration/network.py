@@ -178,7 +178,7 @@ def _checked(
 def other_way(mode: Mode) -> str:
     """Say what to do where a network that was quantised in a mode is refused."""
     other = "convert with --precision fp16 (or fp32, where the target has it)"
-    return f"{other if mode == 'auto' else 'use --precision auto'}; no bundle was written"
+    return other if mode == "auto" else "use --precision auto"
 
 
 def _times(

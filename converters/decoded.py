@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgepose.artifact import BoxHead, ModelSpec, OneStageHead, SimccHead
 from edgepose.bundle.manifest import head_member, preprocess_member
@@ -190,24 +190,33 @@ def _is_tie(reference: Array, candidate: Array, tie: float) -> bool:
     return peak - float(reference[int(candidate.argmax())]) <= tie * span
 
 
-def unsuppressed(spec: ModelSpec, score: float | None = None) -> ModelSpec:
-    """Return a specification whose decoder gives every box above the score threshold, and above `score`.
+def unsuppressed(spec: ModelSpec, score: float) -> ModelSpec:
+    """Return a specification whose decoder gives every box above a score.
 
     Which of two overlapping boxes survives suppression may hang on the last bit of their scores; where the
     network has boxes does not.
     """
     head = spec.head
-    if score is not None and not isinstance(head, SimccHead):
-        head = dataclasses.replace(head, score_threshold=score)
+    everything: dict[str, Any] = {
+        "score_threshold": score,
+        "nms_iou_threshold": 1.0,
+        "max_detections": _ALL_BOXES,
+    }
     if isinstance(head, BoxHead):
-        head = dataclasses.replace(
-            head, nms_iou_threshold=1.0, max_candidates_per_level=_ALL_BOXES, max_detections=_ALL_BOXES
-        )
+        head = dataclasses.replace(head, max_candidates_per_level=_ALL_BOXES, **everything)
     elif isinstance(head, OneStageHead):
-        head = dataclasses.replace(
-            head, nms_iou_threshold=1.0, max_candidates=_ALL_BOXES, max_detections=_ALL_BOXES
-        )
+        head = dataclasses.replace(head, max_candidates=_ALL_BOXES, **everything)
     return dataclasses.replace(spec, head=head)
+
+
+def findable(spec: ModelSpec, margin: float) -> ModelSpec:
+    """Return the specification for boxes among which those of a reference are looked for.
+
+    A checkpoint may state a score threshold of BOX_SCORE or more: its boxes would hang on a last bit, too.
+    """
+    head = spec.head
+    stated = BOX_SCORE if isinstance(head, SimccHead) else head.score_threshold
+    return unsuppressed(spec, min(stated, BOX_SCORE - margin))
 
 
 def count_false_boxes(
@@ -243,7 +252,7 @@ def _compare_boxes(
     for reference, candidate in zip(references, candidates, strict=True):
         wanted = decode_boxes(spec, reference, IDENTITY, input_hw)
         wanted = wanted[wanted[:, 4] > BOX_SCORE]
-        got = decode_boxes(unsuppressed(spec), candidate, IDENTITY, input_hw)
+        got = decode_boxes(findable(spec, limits.score_margin), candidate, IDENTITY, input_hw)
         wanted_count += len(wanted)
         for box, found in match_boxes(wanted, got):
             shifts.append(float(np.abs(wanted[box, :4] - got[found, :4]).max()))
@@ -273,7 +282,7 @@ def _compare_persons(
         sure = boxes[:, 4] > BOX_SCORE
         boxes, points = boxes[sure], points[sure]
         found_boxes, found_points = decode_persons(
-            unsuppressed(spec), candidate, IDENTITY, input_hw, dcc_file
+            findable(spec, margin), candidate, IDENTITY, input_hw, dcc_file
         )
         wanted_count += len(boxes)
         pairs += [(points[a], found_points[b]) for a, b in match_boxes(boxes, found_boxes)]

@@ -19,7 +19,7 @@ from typing import Any
 
 from edgepose import log
 from edgepose.hashing import sha256_file, sha256_json
-from edgepose.paths import cache_dir
+from edgepose.paths import cache_dir, usual_mode
 
 _INDEX = "entry.json"
 _STALE_SECONDS = 24 * 3600
@@ -50,6 +50,8 @@ class Cache:
         try:
             text = (folder / _INDEX).read_text(encoding="ascii")
         except FileNotFoundError:
+            if folder.is_dir():  # its removal was broken off
+                self._drop(folder, f"{_INDEX} is missing")
             return None
         except (OSError, ValueError) as error:
             self._drop(folder, f"{_INDEX}: {error}")
@@ -91,12 +93,16 @@ class Cache:
             body = {"key": key, "files": digests, "data": data}
             text = json.dumps({**body, "sha256": sha256_json(body)}, allow_nan=False)
             (temporary / _INDEX).write_text(text, encoding="ascii")
+            temporary.chmod(usual_mode())  # others may share the cache
             try:
                 temporary.rename(folder)
             except OSError as error:
-                # Another process stored the same result first; both are right.
                 if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                     raise
+                stored = self.get(key)
+                if stored is not None:  # another process was first
+                    return stored
+                temporary.rename(folder)  # what was there is dropped
         except OSError as error:
             log.warning(f"the result is not cached: {error}")
             return None

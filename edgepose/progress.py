@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import threading
 import time
+import unicodedata
 from types import TracebackType
 from typing import TextIO
 
@@ -115,7 +117,7 @@ class Progress:
             parts.append(f"{_clock((self._total - self._done) * elapsed_s / self._done)} left")
         else:
             parts.append(_clock(now - self._started_s))
-        return "  ".join(parts)[: max(0, columns - 1)]
+        return _fitted("  ".join(parts), columns - 1)
 
     def _redraw(self) -> None:
         while not self._stop.wait(_REDRAW_SECONDS):
@@ -123,8 +125,7 @@ class Progress:
                 self._draw()
 
     def _draw(self) -> None:
-        columns = shutil.get_terminal_size().columns
-        self._put(f"\r\x1b[2K{self.line(columns)}")
+        self._put(f"\r\x1b[2K{self.line(_columns(self._stream))}")
 
     def _clear(self) -> None:
         self._put("\r\x1b[2K")
@@ -137,9 +138,27 @@ class Progress:
             self._stop.set()  # the terminal went away: the work goes on without a bar
 
 
-def _is_terminal(stream: TextIO) -> bool:
+def _columns(stream: TextIO) -> int:
+    """Return the width of the terminal that shows the stream, which need not be that of stdout."""
     try:
-        return stream.isatty()
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return shutil.get_terminal_size().columns
+
+
+def _fitted(text: str, columns: int) -> str:
+    """Return the beginning of a text that fits; East Asian characters take two columns."""
+    for end, character in enumerate(text):
+        columns -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns < 0:
+            return text[:end]
+    return text
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """Tell whether the stream is a terminal that can clear a line."""
+    try:
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
     except ValueError:
         return False
 

@@ -80,7 +80,7 @@ def describe_comparison(comparison: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {name:<20} {stage['ratio']:.3f}  {stage['low']:.3f}-{stage['high']:.3f}  {stage['verdict']}"
         )
-    lines.append(f"B is {comparison['verdict']} (margin {comparison['margin']:.0%})")
+    lines.append(f"B is {comparison['verdict']} (margin {100 * comparison['margin']:g}%)")
     return lines + [f"note: {note}" for note in comparison["notes"]]
 
 

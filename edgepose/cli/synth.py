@@ -46,7 +46,8 @@ _SHOTS = ("group", "close", "wide", "high", "crowd", "portrait")
 )  # fmt: skip
 @click.option(
     "--shot", type=click.Choice(_SHOTS), metavar="NAME",
-    help=f"How all pictures show people: {', '.join(_SHOTS)}. Without it each draws one of the first four.",
+    help=f"How all pictures show people: {', '.join(_SHOTS)}. Without it each draws one of the first "
+    "four, or a crowd for more than six persons.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 def synth(

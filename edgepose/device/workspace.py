@@ -25,7 +25,8 @@ class Workspace:
 
     def make(self) -> None:
         """Make the folder, for this user alone, and learn its full path: a relative one begins at home."""
-        script = 'umask 077; mkdir -p "$1" && cd "$1" && pwd'
+        # cd says where it went if the user's CDPATH led it there.
+        script = 'umask 077; mkdir -p "$1" && cd "$1" >/dev/null && pwd'
         self._root = PurePosixPath(self._transport.run(["sh", "-c", script, "sh", self.root]).strip())
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ZIP_MAGIC = b"PK\x03\x04"
-_PICKLE_MAGIC = b"\x80\x02"  # torch's format before 1.6 writes with protocol 2
+# torch's format before 1.6 is a bare pickle: of protocol 2, unless another was asked for.
+_PICKLE_MAGICS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 # The counters of averaged models: mmengine 0.10.7, model/averaged_model.py; torch's optim/swa_utils.py.
 _AVERAGE_COUNTERS = frozenset({"steps", "n_averaged"})
 _RESAVE_HINT = "load it where it was trained and save the weights alone: torch.save(model.state_dict(), FILE)"
@@ -83,7 +85,7 @@ def _check_file(path: Path) -> None:
         raise CheckpointError(
             f"{path.name} is a Git LFS pointer, not the file itself", hint="run: git lfs pull"
         )
-    if not head.startswith((_ZIP_MAGIC, _PICKLE_MAGIC)):
+    if not head.startswith((_ZIP_MAGIC, *_PICKLE_MAGICS)):
         raise CheckpointError(
             f"{path.name} is not a PyTorch checkpoint (it begins with {head[:8]!r})",
             hint="give the .pth file that training wrote or that the model zoo offers",
@@ -118,13 +120,21 @@ def _unpickle(path: Path) -> Any:
     import torch
 
     try:
-        with torch.serialization.safe_globals(_plain_data_globals()):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_plain_data_globals()):
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except pickle.UnpicklingError as error:
         asked = re.search(r"GLOBAL ([\w.]+)|for unrecognized function", str(error))
         if asked is None:
+            protocol = _pickle_protocol(path)
+            if protocol > 2 and "Unsupported operand" in str(error):
+                raise CheckpointError(
+                    f"{path.name} is written with pickle protocol {protocol}, "
+                    "of which torch's safe reader knows a part",
+                    hint=_RESAVE_HINT,
+                ) from error
             raise _damaged(path, error) from error
         wanted = repr(asked.group(1)) if asked.group(1) else "a call"
         raise CheckpointError(
@@ -132,6 +142,17 @@ def _unpickle(path: Path) -> Any:
         ) from error
     except Exception as error:  # torch's readers meet hostile bytes with any exception type
         raise _damaged(path, error) from error
+
+
+def _pickle_protocol(path: Path) -> int:
+    """Return the protocol that a checkpoint, whose archive was checked, begins its pickle with; else 0."""
+    with path.open("rb") as stream:
+        head = stream.read(4)
+    if head == _ZIP_MAGIC:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+            head = archive.read(pickles[0])[:2] if pickles else b""
+    return head[1] if len(head) > 1 and head[0] == pickle.PROTO[0] else 0
 
 
 def _damaged(path: Path, error: BaseException) -> CheckpointError:

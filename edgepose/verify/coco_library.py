@@ -103,8 +103,8 @@ def _evaluate(
     except ModuleNotFoundError as error:
         raise missing_package("faster_coco_eval", purpose="compute AP") from error
     if not results:
-        labelled = any(a["num_keypoints"] and not a.get("iscrowd") for a in labels["annotations"])
-        return dict.fromkeys(STATISTICS, 0.0 if labelled else -1.0)
+        areas = [a["area"] for a in labels["annotations"] if a["num_keypoints"] and not a["iscrowd"]]
+        return {name: 0.0 if _any_within(areas, name) else -1.0 for name in STATISTICS}
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(labels)
         evaluation = COCOeval_faster(truth, truth.loadRes(results), "keypoints", print_function=_silent)
@@ -114,6 +114,13 @@ def _evaluate(
         evaluation.summarize()
     values = [float(value) for value in evaluation.stats[: len(STATISTICS)]]
     return {name: 100 * value if value >= 0 else -1.0 for name, value in zip(STATISTICS, values, strict=True)}
+
+
+def _any_within(areas: Sequence[float], name: str) -> bool:
+    """Tell whether a figure has a label to find: M is of areas of 32 to 96 px squared, L of larger ones."""
+    if name.endswith("M"):
+        return any(32**2 <= area <= 96**2 for area in areas)
+    return any(area >= (96**2 if name.endswith("L") else 0) for area in areas)
 
 
 def _silent(*_: Any) -> None:

@@ -12,22 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
-from edgepose.pipeline import PosePipeline
+from edgepose.pipeline import PosePipeline, keypoint_set_of
+from edgepose.skeletons import KEYPOINT_SETS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
 
-def require_flip_test(bundle: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse networks whose published figures have no flip test. Errors: UsageError."""
+def require_flip_test(bundle: Path, manifest: dict[str, Any]) -> None:
+    """Refuse networks whose published figures have no flip test, or whose pairs are not known.
+
+    Errors: UsageError.
+    """
     pose = manifest["models"].get("pose")
     kind = "a one-stage network" if pose is None else "a 3-D network"
     if pose is None or pose["head"].get("z_range") is not None:
         raise UsageError(
             f"{bundle}: {kind} has no flip test", hint="its published figures have none either: leave it out"
+        )
+    points = keypoint_set_of(manifest)
+    assert points is not None
+    known = KEYPOINT_SETS.get(points.name)
+    # A hand has no sides, which its set says. Of other sets without pairs nobody said what changes places.
+    if not points.flip_pairs and (known is None or known.flip_pairs or known.keypoints != points.keypoints):
+        raise UsageError(
+            f"{bundle}: its keypoint set {points.name} does not say which points change places in a mirror",
+            hint='convert with --keypoints FILE that has "flip_pairs" (docs/add-a-model.md)',
         )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -25,6 +28,8 @@ from edgepose.verify.run_info import constants_of, gives_depth
 from edgepose.verify.runtime import runtime_digest
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -190,14 +195,17 @@ def _run_all(
     import multiprocessing
 
     _Runner(bundle, recipe, use_cache).pipeline.close()  # its errors belong to this process
+    context = multiprocessing.get_context("spawn")
+    ended, alive = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
         processes,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=context,
         initializer=_start_worker,
-        initargs=(bundle, recipe, use_cache),
+        initargs=(bundle, recipe, use_cache, ended),
     )
     try:
-        futures = [pool.submit(_work, chunk) for chunk in chunks]
+        with _no_interrupts():
+            futures = [pool.submit(_work, chunk) for chunk in chunks]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -205,17 +213,40 @@ def _run_all(
             f"{bundle}: a process that ran the bundle died",
             hint="is there enough memory? --processes 1 shows more; what is done is kept, run it again",
         ) from error
+    except BaseException:
+        alive.close()  # whoever still works on a chunk, after Ctrl-C, ends now
+        raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        alive.close()
+        ended.close()
+
+
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Let processes that start here inherit that Ctrl-C, which is their parent's to handle, is held back."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _worker: _Runner | None = None
 
 
-def _start_worker(bundle: Path, recipe: Recipe, use_cache: bool) -> None:
+def _start_worker(bundle: Path, recipe: Recipe, use_cache: bool, ended: Connection) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     _worker = _Runner(bundle, recipe, use_cache)
+
+
+def _end_with_parent(ended: Connection) -> None:
+    """End this process when its parent gives up, or is no more: nothing is ever sent."""
+    with contextlib.suppress(EOFError, OSError):
+        ended.recv()
+    os._exit(1)
 
 
 def _work(chunk: _Chunk) -> _Result:

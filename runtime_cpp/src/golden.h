@@ -12,9 +12,8 @@ namespace edgepose {
 // Reads the golden picture's bytes. Error: kIo.
 Result<std::vector<uint8_t>> read_golden_picture(const GoldenSpec& golden);
 
-// Compares what a pipeline gave for the golden picture with what it should give.
-GoldenReport compare_with_golden(const GoldenSpec& golden, const PipelineSettings& settings,
-                                 const std::vector<Detection>& detections,
+// Compares what a bundle's pipeline gave for the golden picture with what it should give.
+GoldenReport compare_with_golden(const Bundle& bundle, const std::vector<Detection>& detections,
                                  const std::vector<Pose>& poses);
 
 }  // namespace edgepose

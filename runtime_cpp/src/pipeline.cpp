@@ -145,7 +145,7 @@ class Pipeline::Impl {
     } else if (golden.has_poses) {
       EDGEPOSE_RETURN_IF_ERROR(find_in(image, golden.boxes, &poses, &unused));
     }
-    return compare_with_golden(golden, bundle_.pipeline(), detections, poses);
+    return compare_with_golden(bundle_, detections, poses);
   }
 
  private:

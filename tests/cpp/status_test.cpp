@@ -41,6 +41,14 @@ TEST(StatusTest, WhatIsWrongWithABundleNamesIt) {
     EXPECT_EQ(about_bundle("a/b", Status(code, "x")).message(), "a/b: x");
   }
   EXPECT_EQ(about_bundle("a/b", named).message(), named.message());
+  for (const char* has_it : {"\"a/b\" has no bundle.json", "/tmp/a/b/pose.xml is cut off",
+                             "the engine cannot read \"a/b/pose.xml\""}) {
+    EXPECT_EQ(about_bundle("a/b/", Status(Code::kInvalidBundle, has_it)).message(), has_it);
+  }
+  for (const char* has_another : {"files[\"b\"].bytes is 3", "web/x is cut off", "a bad number"}) {
+    const Status status = about_bundle("b", Status(Code::kInvalidBundle, has_another));
+    EXPECT_EQ(status.message(), std::string("b: ") + has_another);
+  }
   for (const Code code : {Code::kInvalidArgument, Code::kIo, Code::kInternal}) {
     EXPECT_EQ(about_bundle("a/b", Status(code, "x")).message(), "x");
   }

@@ -85,6 +85,22 @@ def _report(kind: str, folder: Path, golden: Any = None, **members: Any) -> dict
     return report
 
 
+def test_detections_about_the_decoder_s_threshold_may_come_and_go(tmp_path: Path) -> None:
+    folder = tmp_path / "detect"
+    shutil.copytree(BUNDLES / "detect", folder)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["models"]["detector"]["head"]["score_threshold"] = 0.8
+    golden = json.loads((folder / "golden.json").read_text())
+    golden["detections"].append([0.0, 0.0, 0.5, 0.5, 0.81, 0])  # lost by a last bit
+    text = json.dumps(golden).encode()
+    (folder / "golden.json").write_bytes(text)
+    manifest["files"]["golden.json"] = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    (folder / "bundle.json").write_bytes(encode(manifest))
+    report = _core.Pipeline(str(folder), threads=1).verify_golden()
+    assert report["passed"] is True
+    assert report["detections_expected"] == sum(row[4] >= 0.9 for row in golden["detections"]) > 1
+
+
 def test_a_report_says_how_far_the_results_are(tmp_path: Path) -> None:
     report = _report("pose", tmp_path / "pose", boxes_xyxy=[[4.0, 2.0, 24.0, 28.0], [7.5, 1.25, 39.0, 29.5]])
     assert report["keypoints_compared"] > 0 and report["detections_expected"] == 0

@@ -88,6 +88,14 @@ def test_a_lost_box_overlaps_with_nothing() -> None:
     assert figures_json(nothing)["p95_px"] is None and not default_budget(DETECTOR).allows(nothing)
 
 
+@pytest.mark.parametrize("stated", [0.05, 0.3, 0.5])
+def test_a_box_about_the_threshold_that_a_checkpoint_states_is_not_lost(stated: float) -> None:
+    spec = dataclasses.replace(DETECTOR, head=dataclasses.replace(DETECTOR.head, score_threshold=stated))
+    above = max(stated, 0.3) + 0.001
+    found = compare(spec, [boxes((1, 1, above))], [boxes((1, 1, above - 0.002))])
+    assert (found.similarity, found.false_boxes, found.compared) == pytest.approx((1, 0, 1))
+
+
 def test_persons_everywhere_are_not_allowed() -> None:
     everywhere = [[a + np.float32(10) if a.shape[1] == 1 else a for a in outputs] for outputs in PERSONS]
     found = compare(DETECTOR, PERSONS, everywhere)

@@ -86,6 +86,32 @@ def test_a_missing_file_makes_an_entry_absent(cache: Cache, source: Path) -> Non
     assert cache.get(KEY) is None
 
 
+@pytest.mark.parametrize("asked_first", [True, False])
+def test_an_entry_whose_removal_was_broken_off_is_made_again(
+    cache: Cache, source: Path, asked_first: bool
+) -> None:
+    cache.put(KEY, {"model.bin": source, "other": source}, {"n": 1})
+    folder = _entry_folder(cache)
+    (folder / "entry.json").unlink()
+    (folder / "other").unlink()
+    (folder / "model.bin").write_bytes(b"cut off")
+    if asked_first:
+        assert cache.get(KEY) is None and not folder.exists()
+    stored = cache.put(KEY, {"model.bin": source, "other": source}, {"n": 1})
+    assert stored is not None and {path.name for path in folder.iterdir()} == {*stored.files, "entry.json"}
+    assert all(path.read_bytes() == source.read_bytes() for path in stored.files.values())
+    assert cache.get(KEY) is not None
+
+
+def test_whoever_may_read_the_cache_may_read_its_entries(cache: Cache, source: Path) -> None:
+    before = os.umask(0o002)
+    try:
+        cache.put(KEY, {"model.bin": source}, {})
+    finally:
+        os.umask(before)
+    assert _entry_folder(cache).stat().st_mode & 0o777 == 0o775
+
+
 def test_the_second_to_store_the_same_result_changes_nothing(cache: Cache, source: Path) -> None:
     cache.put(KEY, {"model.bin": source}, {"n": 1})
     again = cache.put(KEY, {"model.bin": source}, {"n": 1})

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact, BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
-from edgepose.calibration import agreement, network
+from edgepose.calibration import agreement, calibrate, network
 from edgepose.calibration.agreement import telling_samples
 from edgepose.calibration.calibrate import CalibrationRequest, check_request, target_folder
 from edgepose.calibration.samples import Half, Samples
@@ -143,7 +143,7 @@ def test_a_network_that_is_off_is_refused_with_what_to_do(mode: Any, advice: str
     made, simulated = dataclasses.replace(detector(), precision="int8"), SimpleNamespace(simulator="toy")
     with pytest.raises(CalibrationError) as caught:
         network._checked(made, [outputs], [[wrong(a) for a in outputs]], mode, simulated)  # type: ignore[arg-type]
-    assert caught.value.hint == f"{advice}; no bundle was written"
+    assert caught.value.hint == advice
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "a/b", "..", "", ".a"])
@@ -163,9 +163,22 @@ def test_a_request_that_cannot_work_is_refused(tmp_path: Path) -> None:
         ({"mode": "int4"}, "unknown precision 'int4'"),
         ({"plan": "best"}, "unknown plan 'best'"),
         ({"source": tmp_path / "none"}, "none: no such file or folder"),
+        ({"evaluation": tmp_path / "typo"}, "typo: no such file or folder"),
     ):
         with pytest.raises(UsageError, match=message):
             check_request(CalibrationRequest(**{"source": tmp_path, **change}))  # type: ignore[arg-type]
+
+
+def test_what_a_bundle_for_a_chip_is_calibrated_from_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(calibrate, "read_manifest", lambda path: {"backend": "rknn"})
+    with pytest.raises(
+        UsageError, match="board is for rknn, whose int8 networks are made from another"
+    ) as error:
+        calibrate.calibrate(Path("board"), CalibrationRequest(tmp_path), out_dir=tmp_path)
+    assert error.value.hint == "convert the checkpoint with --to rknn --soc CHIP --precision auto"
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 2**200])

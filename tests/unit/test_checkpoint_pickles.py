@@ -48,6 +48,20 @@ def history_buffer(module: str) -> type:
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_pickle_protocols(legacy: bool, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """torch writes with protocol 2, unless it is told otherwise; its safe reader knows little of 4 and 5."""
+    document, path = {"meta": {}, "state_dict": small_state()}, tmp_path / "a.pth"
+    for protocol in (2, 3, 4, 5):
+        options = {"pickle_protocol": protocol, "_use_new_zipfile_serialization": not legacy}
+        torch.save(document, path, **options)
+        if protocol < 4:
+            assert read_checkpoint(path).tensors.keys() <= small_state().keys()
+        else:
+            refused(path, f"is written with pickle protocol {protocol}")
+    assert not [warning for warning in recwarn if "protocol" in str(warning.message)]
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_training_log_is_not_needed(legacy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A training checkpoint holds objects of mmengine's log; they load without mmengine."""
     module = types.ModuleType("mmengine.logging.history_buffer")

@@ -11,7 +11,7 @@ import pytest
 
 from edgepose.calibration import from_checkpoints
 from edgepose.calibration.calibrate import CalibrationRequest
-from edgepose.errors import UsageError
+from edgepose.errors import CalibrationError, UsageError
 from edgepose.writers import write_picture
 
 
@@ -27,6 +27,7 @@ def test_what_exists_is_refused_before_the_first_calibration(
         return [SimpleNamespace(backend=source, name="net", path=tmp_path) for source in sources]
 
     monkeypatch.setattr(from_checkpoints, "convert", convert)
+    monkeypatch.setattr(from_checkpoints, "read_manifest", lambda path: {"models": {"pose": {}}})
     monkeypatch.setattr(from_checkpoints, "require", lambda tools, **_: None)
     monkeypatch.setattr(from_checkpoints, "calibrate", lambda *_, **__: calibrated.append(1))
     request = CalibrationRequest(tmp_path)
@@ -36,3 +37,44 @@ def test_what_exists_is_refused_before_the_first_calibration(
     assert calibrated == []
     from_checkpoints.convert_calibrated([tmp_path / "a.pth"], ["ncnn"], request, out_dir=out)
     assert calibrated == [1]
+
+
+@pytest.fixture
+def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Stand in for the conversion to float32; returns the manifest of its bundles."""
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    manifest: dict[str, Any] = {"models": {"pose": {}}}
+
+    def convert(checkpoints: Any, sources: list[str], **_: Any) -> list[Any]:
+        return [SimpleNamespace(backend=source, name="net", path=tmp_path) for source in sources]
+
+    monkeypatch.setattr(from_checkpoints, "convert", convert)
+    monkeypatch.setattr(from_checkpoints, "read_manifest", lambda path: manifest)
+    monkeypatch.setattr(from_checkpoints, "require", lambda tools, **_: None)
+    return manifest
+
+
+def test_what_was_written_before_a_failure_is_told(
+    tmp_path: Path, converted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def calibrate(bundle: Path, request: Any, *, maker: Any, out_dir: Path, **_: Any) -> Any:
+        if maker.format == "openvino":
+            raise CalibrationError("int8 is no faster here", hint="use fp16")
+        return SimpleNamespace(path=out_dir / f"net.{maker.format}.auto")
+
+    monkeypatch.setattr(from_checkpoints, "calibrate", calibrate)
+    request, out = CalibrationRequest(tmp_path), tmp_path / "out"
+    with pytest.raises(CalibrationError, match=r"^openvino: int8 is no faster here$") as second:
+        from_checkpoints.convert_calibrated([tmp_path / "a.pth"], ["ncnn", "openvino"], request, out_dir=out)
+    assert second.value.hint == f"use fp16; {out / 'net.ncnn.auto'} was written before"
+    with pytest.raises(CalibrationError, match=r"^int8 is no faster here$") as first:
+        from_checkpoints.convert_calibrated([tmp_path / "a.pth"], ["openvino", "ncnn"], request, out_dir=out)
+    assert first.value.hint == "use fp16"
+
+
+def test_one_stage_networks_are_refused_by_their_name(tmp_path: Path, converted: dict[str, Any]) -> None:
+    converted["models"] = {"one_stage": {}}
+    with pytest.raises(CalibrationError, match=r"^net: one-stage networks are not calibrated"):
+        from_checkpoints.convert_calibrated(
+            [tmp_path / "a.pth"], ["ncnn"], CalibrationRequest(tmp_path), out_dir=tmp_path / "out"
+        )

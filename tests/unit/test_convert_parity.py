@@ -369,6 +369,16 @@ def test_a_box_about_the_threshold_is_not_false(before: float, after: float) -> 
     assert (result.recall, result.false_boxes) == (1, 0)
 
 
+@pytest.mark.parametrize("stated", [0.05, 0.3, 0.45])
+def test_a_box_about_the_threshold_that_a_checkpoint_states_is_not_lost(stated: float) -> None:
+    spec = dataclasses.replace(DETECTOR, head=dataclasses.replace(DETECTOR.head, score_threshold=stated))
+    above = max(stated, decoded.BOX_SCORE) + 0.001
+    references, candidates = ([_maps(i, other=score) for i in range(5)] for score in (above, above - 0.002))
+    result = decoded.compare_decoded(spec, references, candidates, LIMITS["fp16"])
+    assert (result.recall, result.false_boxes) == (1, 0)
+    assert len(result.shifts_px) == 5 * 4
+
+
 def test_which_of_two_that_overlap_is_kept_does_not_matter() -> None:
     """Suppression keeps the surer one; that is another one where scores differ by a last bit."""
     references, candidates = [_maps(i) for i in range(3)], [_maps(i) for i in range(3)]

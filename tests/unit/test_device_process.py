@@ -117,6 +117,21 @@ def test_the_login_shell_may_be_any(ssh: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "it's here").iterdir()) == []
 
 
+def test_cd_may_say_where_it_went(ssh: Path, tmp_path: Path) -> None:
+    """It does where the board's user has a CDPATH, and the folder of a profile is a relative one."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (ssh / "ssh").write_text(
+        f'#!/bin/sh\ncd "{home}"\nfor command; do :; done\nCDPATH=.:/ exec sh -c "$command"\n'
+    )
+    transport = SshTransport("board")
+    transport.connect()
+    workspace = Workspace(transport, ".")
+    workspace.make()
+    assert workspace.root == f"{home}/edgepose-workspace"
+    assert [path.name for path in home.iterdir()] == ["edgepose-workspace"]
+
+
 def test_a_device_speaks_english(ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it says is read here: ssh takes the language of its user along."""
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")

@@ -154,6 +154,18 @@ def test_networks_that_are_published_without_a_flip_test_have_none(
         require_flip_test(Path("deep"), manifest)
 
 
+def test_a_flip_test_needs_pairs(bundles_v1: Path) -> None:
+    manifest = json.loads((bundles_v1 / "pose" / "bundle.json").read_text())
+    points = manifest["models"]["pose"]["head"]["points"]
+    require_flip_test(Path("faces"), manifest)
+    points["flip_pairs"] = []
+    with pytest.raises(UsageError, match="keypoint set three does not say which points"):
+        require_flip_test(Path("faces"), manifest)
+    hand = KEYPOINT_SETS["hand21"]
+    points.update(name="hand21", keypoints=list(hand.keypoints), sigmas=list(hand.sigmas), skeleton=[])
+    require_flip_test(Path("hands"), manifest)  # a hand has no sides
+
+
 def test_persons_of_one_stage_networks_are_ranked_by_their_boxes(labelled: Path, bundles_v1: Path) -> None:
     data = read_dataset(labelled, labelled.parent / "images", POINTS)
     found = predict(bundles_v1 / "one_stage", data, Recipe(boxes="detected"), processes=1)

@@ -13,7 +13,7 @@ import pytest
 
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import bootstrap
-from edgepose.verify.coco_library import STATISTICS, average_precision
+from edgepose.verify.coco_library import STATISTICS, _evaluate, average_precision
 from edgepose.verify.compared import with_labels
 from edgepose.verify.dataset import Dataset, read_dataset
 from edgepose.verify.figures import errors_member
@@ -107,6 +107,17 @@ def test_ap_of_weights_equals_the_library(coco_dev: Dataset, seed: int) -> None:
     ap = bootstrap.ApOfWeights(match(coco_dev, found, POINTS.sigmas))
     ones = np.ones((1, len(coco_dev.pictures)), np.uint8)
     assert abs(ap.of(ones)[0] - average_precision(coco_dev, found, POINTS)["body"]["AP"]) <= 1e-7
+
+
+def test_where_nobody_is_found_only_sizes_that_have_labels_count() -> None:
+    point = {"image_id": 1, "num_keypoints": 1, "iscrowd": 0}
+    labels = {"annotations": [{**point, "area": 96.0**2 + 1}, {**point, "area": 50.0**2, "num_keypoints": 0}]}
+    figures = _evaluate(labels, [], [0.1])
+    assert {name for name, value in figures.items() if value == -1} == {"APM", "ARM"}
+    assert set(figures.values()) == {0, -1}
+    labels["annotations"].append({**point, "area": 50.0**2})
+    assert set(_evaluate(labels, [], [0.1]).values()) == {0}
+    assert set(_evaluate({"annotations": []}, [], [0.1]).values()) == {-1}
 
 
 def test_labels_may_have_any_ids(coco_dev: Dataset) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import os
+import struct
+import termios
 import time
 from collections.abc import Iterator
 
@@ -18,7 +22,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture(autouse=True)
-def normal_level() -> Iterator[None]:
+def normal_level(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TERM", "xterm")
     yield
     log.set_level(log.NORMAL)
 
@@ -51,6 +56,30 @@ def test_a_terminal_gets_a_bar_that_vanishes() -> None:
             time.sleep(0.02)
     assert "work" in stream.getvalue() and "1/4" in stream.getvalue()
     assert stream.getvalue().endswith("\r\x1b[2K")
+
+
+def test_the_bar_is_as_wide_as_the_terminal_that_shows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # stdout's, which may be a file
+    reader, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 30, 0, 0))
+    with os.fdopen(terminal, "w") as stream, Progress("a long title of the work", total=4, stream=stream):
+        line = os.read(reader, 1000).decode().removeprefix("\r\x1b[2K").partition("\r")[0]
+    os.close(reader)
+    assert line.startswith("a long title") and len(line) == 29
+
+
+def test_wide_characters_take_two_columns() -> None:
+    progress = Progress("歩行者の動画", total=4)
+    assert progress.line(11) == "歩行者の動"
+    assert progress.line(12) == "歩行者の動" and progress.line(13) == "歩行者の動画"
+
+
+def test_a_terminal_that_clears_no_line_has_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    with Progress("work", total=4, stream=stream):
+        time.sleep(0.15)
+    assert stream.getvalue() == ""
 
 
 def test_quiet_has_no_bar() -> None:

@@ -29,14 +29,15 @@ def accuracy(report: Report) -> Markup | None:
     for subject, document in labelled:
         with reading("eval", document):
             content, found = document.content, document.content["accuracy"]
-            for part, figures in found["parts"].items():
-                rows.append([subject.badge(), part, *(number(figures[name], 2) for name in _FIGURES)])
-            low, high = found["AP_interval"]
-            ap = next(iter(found["parts"].values()))["AP"]
-            intervals.append((subject, [_finite(value) for value in (low, ap, high)]))
-            error, pck = found["error_px"], found["pck"]
             data, settings = content["data"], content["settings"]
             flipped = ", flip test" if settings.get("flip_test") else ""
+            for part, figures in found["parts"].items():
+                values = (number(figures[name], 2) for name in _FIGURES)
+                rows.append([subject.badge(), f"{part}{flipped}", *values])
+            low, high = found["AP_interval"]
+            ap = next(iter(found["parts"].values()))["AP"]
+            intervals.append((subject, [_finite(value) for value in (low, ap, high)], flipped))
+            error, pck = found["error_px"], found["pck"]
             errors.append(
                 [
                     subject.badge(),
@@ -70,19 +71,20 @@ def _finite(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _intervals(rows: Sequence[tuple[Subject, Sequence[float | None]]]) -> Markup:
-    ends = [value for _, values in rows for value in values if value is not None]
+def _intervals(rows: Sequence[tuple[Subject, Sequence[float | None], str]]) -> Markup:
+    ends = [value for _, values, _ in rows for value in values if value is not None]
     if not ends:
         return el("p", "No AP could be measured.", class_="note")
     margin = max(0.5, 0.08 * (max(ends) - min(ends)))
     axis = (math.floor(min(ends) - margin), math.ceil(max(ends) + margin))
     body: list[list[Child]] = []
-    for subject, (low, ap, high) in rows:
+    for subject, (low, ap, high), flipped in rows:
+        figure = f"{number(ap, 2)}{flipped}"
         if ap is None or low is None or high is None:
-            body.append([subject.badge(), number(ap, 2), DASH, None])
+            body.append([subject.badge(), figure, DASH, None])
         else:
             plot = charts.interval(low, ap, high, axis=axis, kind=subject.key)
-            body.append([subject.badge(), number(ap, 2), f"{number(low, 2)} to {number(high, 2)}", plot])
+            body.append([subject.badge(), figure, f"{number(low, 2)} to {number(high, 2)}", plot])
     return table(["", "AP", "interval", f"from {axis[0]} to {axis[1]}"], body, class_="plot")
 
 

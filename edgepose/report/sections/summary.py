@@ -91,7 +91,8 @@ def _ap(subject: Subject) -> Child:
             if accuracy:
                 part, figures = next(iter(accuracy["parts"].items()))
                 low, high = accuracy["AP_interval"]
-                return f"{number(figures['AP'], 2)} ({part}; {number(low, 2)} to {number(high, 2)})"
+                flipped = "; flip test" if document.content["settings"].get("flip_test") else ""
+                return f"{number(figures['AP'], 2)} ({part}{flipped}; {number(low, 2)} to {number(high, 2)})"
     return None
 
 

@@ -6,9 +6,9 @@ import java.io.FileDescriptor;
 
 /**
  * A bundle in use. One thread at a time: a second one that enters gets an exception with INVALID_ARGUMENT, and
- * close() is safe at any time from any thread and returns at once; a call that it meets in another thread goes on
- * to its end, with the buffers of its picture. After the first frames nothing is allocated per frame, neither here
- * nor in the native library.
+ * close() is safe at any time from any thread and returns at once, with a detect delay after the detection that is
+ * under way; a call that it meets in another thread goes on to its end, with the buffers of its picture. After the
+ * first frames nothing is allocated per frame, neither here nor in the native library.
  */
 public final class PoseSession implements AutoCloseable {
     private static final int MOST_PERSONS = 1024;
@@ -162,7 +162,7 @@ public final class PoseSession implements AutoCloseable {
 
     /**
      * Releases the networks, at once or, where another thread is inside a call, when that call has ended; later calls
-     * throw. This method does not wait for it: process() reads its picture's buffers until it has returned, so keep
+     * throw. This method does not wait for that call, only for a detection beside the poses: process() reads its picture's buffers until it has returned, so keep
      * them valid (do not close their {@code Image}) until then.
      */
     @Override
