@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -16,7 +17,11 @@ from edgepose.errors import MissingDependencyError, from_core
 def load_core() -> Any:
     """Import the compiled runtime. Errors: MissingDependencyError (not built, or a library is absent)."""
     try:
-        from edgepose import _core
+        try:
+            from edgepose import _core
+        except ImportError:
+            _load_openvino()
+            from edgepose import _core
     except ImportError as error:
         raise MissingDependencyError(
             f"the compiled runtime edgepose._core cannot be loaded ({error})",
@@ -24,6 +29,22 @@ def load_core() -> Any:
         ) from error
     offer_onnxruntime()
     return _core
+
+
+def _load_openvino() -> None:
+    """Load OpenVINO where it lies in other site-packages than EdgePose: those of the system, or the user's.
+
+    The programs that are started from here find it, too. Errors: ImportError.
+    """
+    package = importlib.util.find_spec("openvino")
+    libraries = Path(package.origin).parent / "libs" if package and package.origin else Path()
+    for library in sorted(libraries.glob("libopenvino.so.*")):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            raise ImportError(str(error)) from error
+        paths = [str(libraries), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+        os.environ["LD_LIBRARY_PATH"] = ":".join(paths)
 
 
 @cache

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib import metadata
+
 from edgepose.errors import MissingDependencyError
 
 # Import name -> (distribution, extra); an empty extra is a plain dependency of EdgePose.
@@ -21,9 +24,13 @@ PACKAGES: dict[str, tuple[str, str]] = {
 }
 
 
-def install_command(extra: str) -> str:
-    """Return the pip command that brings an extra."""
-    return f"pip install 'edgepose[{extra}]'" if extra else "pip install --upgrade --force-reinstall edgepose"
+def install_command(extra: str, distribution: str = "") -> str:
+    """Return the pip command that brings an extra, or without one a distribution that EdgePose needs."""
+    if extra:
+        return f"pip install 'edgepose[{extra}]'"
+    needed = metadata.requires("edgepose") or []
+    wanted = (text for text in needed if re.match(rf"{re.escape(distribution)}\b(?!-)", text, re.IGNORECASE))
+    return f"pip install '{next(wanted, distribution)}'"
 
 
 def missing_package(import_name: str, *, purpose: str = "") -> MissingDependencyError:
@@ -31,5 +38,5 @@ def missing_package(import_name: str, *, purpose: str = "") -> MissingDependency
     distribution, extra = PACKAGES[import_name]
     wanted = f" (needed to {purpose})" if purpose else ""
     return MissingDependencyError(
-        f"the package {distribution} is not installed{wanted}", hint=install_command(extra)
+        f"the package {distribution} is not installed{wanted}", hint=install_command(extra, distribution)
     )

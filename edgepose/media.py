@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
-from urllib.parse import urlsplit
 
 from edgepose import log
 from edgepose.errors import ConfigurationError, UsageError
@@ -31,6 +30,7 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 _CAMERA_DIGITS = 3
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
 _STREAM_TIMEOUT_MS = 10_000
+_STREAM_NAME = 100  # characters of a stream's name, which files get
 MAX_SIDE_PX = 32767  # what the runtime takes: image.cpp
 _END_S = 2.0  # how long the end of a command waits for a reader
 _READ_AHEAD_FRAMES = 4
@@ -86,7 +86,18 @@ def open_source(target: str) -> Source:
         )
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource([path], name=path.stem)
+    if _is_heif(path):
+        # FFmpeg takes each tile of such a picture for a stream of its own: a part would be read as the whole.
+        raise UsageError(f"{path}: HEIC and AVIF pictures are not read", hint="convert it to JPEG or PNG")
     return VideoSource(path)
+
+
+def _is_heif(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
 
 
 def require_utf8(path: Path) -> None:
@@ -186,8 +197,9 @@ class VideoSource:
 
     def __init__(self, path: Path) -> None:
         cv2 = load_cv2()
-        with path.open("rb"):
-            pass  # a permission problem becomes an OSError that names the file
+        if path.is_file():  # whoever writes into a pipe would see it closed
+            with path.open("rb"):
+                pass  # a permission problem becomes an OSError that names the file
         require_utf8(path.absolute())
         self._path = path
         # Absolute: of a relative 12:30.avi ffmpeg takes "12" for a protocol.
@@ -221,7 +233,12 @@ class VideoSource:
             yield Frame(image, index, f"{self._path.name}#{index}", time_ns)
             index += 1
         if index == 0:
-            raise UsageError(f"{self._path}: not one frame can be decoded", hint="the video is damaged")
+            codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+            raise UsageError(
+                f"{self._path}: not one frame can be decoded (codec {codec!r})",
+                hint="the video is damaged, or OpenCV has not its codec, as of AV1: "
+                "ffmpeg -i IN -c:v libx264 OUT.mp4 brings it to another one",
+            )
         if self.frame_count and index < self.frame_count - max(2, self.frame_count // 50):
             log.warning(f"{self._path}: ends after {index} of {self.frame_count} frames: it may be cut short")
 
@@ -362,11 +379,19 @@ def load_cv2() -> Any:
 
 
 def _name_of_stream(url: str) -> tuple[str, str]:
-    """Return a name for files, and the address as it may be shown: without user, password and tokens."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    name = re.sub(r"[^\w.]+", "-", host + parts.path).strip("-.")
-    return name or "stream", f"{parts.scheme}://{host}{parts.path}"
+    """Return a name for files, and the address as it may be shown: without user, password and tokens.
+
+    A password may hold all that parts an address elsewhere: rather too much is left out than too little.
+    """
+    scheme, _, rest = url.partition("://")
+    host, path = re.split(r"[/?#]", rest, maxsplit=1)[0], re.split(r"[?#]", rest, maxsplit=1)[0]
+    if "@" in path:
+        rest = path.rpartition("@")[2]
+    elif ":" in host:
+        rest = rest.rpartition("@")[2]
+    shown = re.split(r"[?#]", rest, maxsplit=1)[0]
+    name = re.sub(r"[^\w.]+", "-", shown).strip("-.")[:_STREAM_NAME]
+    return name or "stream", f"{scheme}://{shown}"
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
+from edgepose.paths import usual_mode
 from edgepose.writers import atomic_path
 
 if TYPE_CHECKING:
@@ -217,9 +218,9 @@ class _Folder:
 @contextmanager
 def _atomic_files(folder: Path) -> Iterator[Path]:
     """Give a temporary folder whose files move to `folder` at the end, or vanish after an error."""
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    temporary.mkdir()
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
     try:
+        temporary.chmod(usual_mode())
         yield temporary
         if not folder.exists():
             temporary.rename(folder)

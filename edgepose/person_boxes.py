@@ -36,7 +36,9 @@ class PersonBoxes:
         """Return the boxes of a frame; none where the file does not name it."""
         if not self._by_frame:
             return list(self._for_all)
-        for key in (name, PurePath(name).stem, str(index)):
+        stem = PurePath(name).stem
+        # A number is that of a frame: 2.jpg need not be the third picture.
+        for key in (name, *([] if stem.isdecimal() else [stem]), str(index)):
             if key in self._by_frame:
                 self._found += 1
                 return list(self._by_frame[key])

@@ -116,13 +116,14 @@ class VideoWriter:
     def write(self, image: Image, *, time_s: float | None = None) -> None:
         """Append a BGR frame; all have the size of the first.
 
-        time_s: when it came; the frame before is repeated until then, so that the video keeps the time of a
-        source that delivers fewer frames than fps.
+        time_s: when it came; the frame before is repeated until then, and one that comes too early is left
+        out, so that the video keeps the time of a source that delivers fewer frames than fps, or more.
         """
         if time_s is not None and self._last is not None:
             while self.frames < round(time_s * self._fps):
                 self._append(self._last)
-        self._append(image)
+        if time_s is None or self.frames <= round(time_s * self._fps):
+            self._append(image)
         self._last = image if time_s is not None else None
 
     def _append(self, image: Image) -> None:

@@ -6,6 +6,7 @@
 #   EDGEPOSE_ASSETS           the assets, where they are not in the sources: edgepose android install --assets
 # android.jar and dx are packages of Debian 11; they are fetched with apt, into build/android.
 set -euo pipefail
+given_assets=${EDGEPOSE_ASSETS:+$(realpath -- "$EDGEPOSE_ASSETS")}
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 app=android_demo/app
@@ -15,6 +16,7 @@ target_sdk=34
 
 fail() { echo "build-apk: $1" >&2; exit 1; }
 
+[[ -z $given_assets || -d $given_assets ]] || fail "EDGEPOSE_ASSETS=$EDGEPOSE_ASSETS is no folder"
 release=false
 for argument in "$@"; do
   [[ "$argument" == --release ]] || fail "unknown argument $argument (build-apk.sh [--release])"
@@ -47,7 +49,7 @@ aapt2 compile --dir $app/src/main/res -o "$work/res.zip"
 sed -e 's/<manifest /<manifest package="dev.edgepose.demo.android" /' -e 's/<application/& android:extractNativeLibs="true"/' \
   $app/src/main/AndroidManifest.xml >"$work/AndroidManifest.xml"
 assets=()
-assets_folder=${EDGEPOSE_ASSETS:-$app/src/main/assets}
+assets_folder=${given_assets:-$app/src/main/assets}
 [[ -d $assets_folder ]] && assets=(-A "$assets_folder")
 debuggable=(--debug-mode)
 $release && debuggable=()

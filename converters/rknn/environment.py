@@ -173,7 +173,11 @@ def _fill(work: Path, python: tuple[str, str], progress: Progress | None) -> Non
     options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
     failed = _run([*pip, *options, "-r", str(lock_file())], pip_log, _INSTALL_TIMEOUT_S)
     if failed:
-        raise MissingDependencyError(f"pip cannot install {TOOLKIT}: {failed}", hint=f"its log: {pip_log}")
+        hint = f"its log: {pip_log}"
+        if "no such option: --python" in failed or "No module named pip" in failed:
+            ours = sys.executable
+            hint = f"pip 22.3 or newer is needed: {ours} -m ensurepip; {ours} -m pip install --upgrade pip"
+        raise MissingDependencyError(f"pip cannot install {TOOLKIT}: {failed}", hint=hint)
     packages = work / "lib" / f"python{version}" / "site-packages"
     for name, text in _TORCH_STUB.items():
         path = packages / name

@@ -39,12 +39,7 @@ def compare_results(
         if not samples(document, phase):
             have = ", ".join(entry["name"] for entry in document["phases"]) or "none"
             raise UsageError(f"{name}: has no phase {phase!r}", hint=f"it has: {have}")
-    persons = [_persons(document, phase) for document in (first, second)]
-    if persons[0] != persons[1]:
-        raise UsageError(
-            f"{names[0]} has {persons[0]} persons in {phase}, {names[1]} has {persons[1]}",
-            hint="measure both with the same --persons",
-        )
+    require_same_persons(first, second, phase, names)
     stages = {}
     for column in first["columns"]:
         a, b = samples(first, phase, column), samples(second, phase, column)
@@ -67,6 +62,17 @@ def compare_results(
         "verdict": stages["total"]["verdict"],
         "notes": _notes(first, second, names),
     }
+
+
+def require_same_persons(first: Document, second: Document, phase: str, names: tuple[str, str]) -> None:
+    """Refuse to compare the work for other numbers of persons. Errors: UsageError."""
+    persons = [_persons(document, phase) for document in (first, second)]
+    if persons[0] != persons[1]:
+        in_words = [f"{count} persons" if count else "persons as found" for count in persons]
+        raise UsageError(
+            f"{names[0]} has {in_words[0]} in {phase}, {names[1]} has {in_words[1]}",
+            hint="measure both with the same --persons; a one-stage network takes those that it finds",
+        )
 
 
 def describe_comparison(comparison: dict[str, Any]) -> list[str]:
@@ -119,6 +125,7 @@ def other_settings(first: Document, second: Document) -> list[str]:
     notes = []
     for what, values in {
         "device": [document["device"]["name"] for document in (first, second)],
+        "engine device": [document["engine"].get("device") for document in (first, second)],
         "threads": [document["engine"]["threads"] for document in (first, second)],
         "processors": [document["engine"]["affinity"] for document in (first, second)],
     }.items():

@@ -58,7 +58,8 @@ def describe_history(series: list[dict[str, Any]]) -> list[str]:
     lines: list[str] = []
     for one in series:
         threads = f"{one['threads']} thread{'s' * (one['threads'] != 1)}"
-        lines.append(f"{one['bundle']} on {one['device']}, {threads}, {one['persons']}")
+        engine = "" if one["engine_device"] in ("", "CPU") else f", {one['engine_device']}"
+        lines.append(f"{one['bundle']} on {one['device']}{engine}, {threads}, {one['persons']}")
         for entry in one["entries"]:
             words = [f"  {entry['created']}"]
             if entry["emulated"]:
@@ -103,6 +104,7 @@ def _about(document: Document, phase: str) -> dict[str, Any]:
         "bundle": f"{bundle['name']} ({bundle['backend']}, {bundle['precision']})",
         # A result that an app wrote has no address.
         "device": f"{device['name']} ({device['address']})" if "address" in device else device["name"],
+        "engine_device": document["engine"].get("device", ""),
         "threads": document["engine"]["threads"],
         "affinity": document["engine"]["affinity"],
         "phase": phase,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose import log
-from edgepose.bench.compare import identity, other_settings, ran, verdict
+from edgepose.bench.compare import identity, other_settings, ran, require_same_persons, verdict
 from edgepose.bench.result import Document, samples
 from edgepose.bench.session import BenchOptions, Session
 from edgepose.bench.statistics import MIN_FEW, median_of_few
@@ -54,6 +54,8 @@ def compare_in_turns(
                     if document["emulated"]:
                         raise UsageError("the processor is emulated", hint="its times cannot be compared")
                     documents[side].append(document)
+                if number == 0:
+                    require_same_persons(documents[0][0], documents[1][0], _PHASE, ("A", "B"))
         except DeviceLostError as error:
             # Its samples go with the folder here: turns that were interrupted cannot go on.
             raise DeviceLostError(error.message, hint="check the connection, then compare anew") from error

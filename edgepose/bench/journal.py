@@ -151,7 +151,8 @@ class Journal:
             self.cold_ns = int(entry["total_ns"])
 
     def _result(self, entry: dict[str, Any]) -> None:
-        if self.sessions == 1:
+        # Each session finds the persons of all pictures; the first may have ended before.
+        if all(result["picture"] != entry["picture"] for result in self.results):
             self.results.append({"picture": entry["picture"], "persons": entry["persons"]})
 
     def _golden(self, entry: dict[str, Any]) -> None:

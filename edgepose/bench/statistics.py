@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PERCENTILES = (50, 90, 95, 99)
 CONFIDENCE = 0.95
 MIN_FEW = 6
-# Draws, fewer for many samples: their intervals are narrow, and memory is finite.
+# Draws, fewer for many samples: their intervals are narrow, and time is finite.
 _RESAMPLES = 500
 _MIN_RESAMPLES = 100
 _MAX_DRAWN = 4_000_000
@@ -32,7 +32,7 @@ def summarise(values: Sequence[int] | Samples) -> dict[str, Any]:
     import numpy as np
 
     samples = np.asarray(values, np.float64)
-    draws = _percentiles(_resampled(samples))
+    draws = np.array([_percentiles(draw) for draw in _resampled(samples)])
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
     summary: dict[str, Any] = {
         "count": int(samples.size),
@@ -58,7 +58,10 @@ def median_ratio(
 
     above, below = np.asarray(candidate, np.float64), np.asarray(reference, np.float64)
     ratio = float(np.median(above) / np.median(below))
-    medians = [np.median(_resampled(v, seed=_SEED + i), axis=1) for i, v in enumerate((above, below))]
+    medians = [
+        np.array([np.median(draw) for draw in _resampled(v, seed=_SEED + i)])
+        for i, v in enumerate((above, below))
+    ]
     count = min(map(len, medians))
     draws = medians[0][:count] / medians[1][:count]
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
@@ -87,15 +90,15 @@ def _percentiles(samples: Samples) -> Samples:
     return result
 
 
-def _resampled(samples: Samples, *, seed: int = _SEED) -> Samples:
-    """Draw circular blocks of about the square root of n: (draws, n)."""
+def _resampled(samples: Samples, *, seed: int = _SEED) -> Iterator[Samples]:
+    """Draw circular blocks of about the square root of n, n samples each time."""
     import numpy as np
 
     count = samples.size
     block = max(1, round(count**0.5))
     blocks = -(-count // block)
     draws = max(_MIN_RESAMPLES, min(_RESAMPLES, _MAX_DRAWN // count))
-    starts = np.random.default_rng(seed).integers(0, count, (draws, blocks, 1))
-    places = ((starts + np.arange(block)) % count).reshape(draws, -1)[:, :count]
-    result: Samples = samples[places]
-    return result
+    random = np.random.default_rng(seed)
+    for _ in range(draws):  # one by one: a soak of an hour has millions of samples
+        starts = random.integers(0, count, (blocks, 1))
+        yield samples[((starts + np.arange(block)) % count).ravel()[:count]]

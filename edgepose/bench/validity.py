@@ -11,6 +11,7 @@ MAX_OTHERS_CPU = 0.25
 MAX_SLOWDOWN = 1.10
 MIN_CLOCK_SHARE = 0.90
 _MIN_QUARTER = 8
+_STEADY_FRAMES = 60  # three medians of 20 frames, which have to agree
 
 Finding = dict[str, str]
 
@@ -82,7 +83,13 @@ def _correctness(journal: Journal) -> list[Finding]:
 def _steadiness(journal: Journal, burst: PhaseSamples) -> list[Finding]:
     found: list[Finding] = []
     if not journal.warmup.get("stable"):
-        found += _finding("unstable", "the running median did not settle during the warm-up")
+        message = "the running median did not settle during the warm-up"
+        if journal.warmup.get("frames", _STEADY_FRAMES) < _STEADY_FRAMES:
+            message = (
+                f"the warm-up ended after {journal.warmup['frames']} frames, {_STEADY_FRAMES} are needed to "
+                "see whether the median settles: give --warmup-seconds"
+            )
+        found += _finding("unstable", message)
     quarter = len(burst.rows) // 4
     if quarter >= _MIN_QUARTER:
         first = sorted(row[1] for row in burst.rows[:quarter])[quarter // 2]

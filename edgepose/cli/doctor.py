@@ -73,7 +73,7 @@ def _packages() -> list[dict[str, Any]]:
             # Other distributions can bring the same module (opencv-python for cv2).
             entry["version"] = "unknown" if find_spec(import_name) else None
         if entry["version"] is None:
-            entry["fix"] = install_command(extra)
+            entry["fix"] = install_command(extra, distribution)
         packages.append(entry)
     return packages
 

@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -134,6 +135,7 @@ click.version_option(__version__, "--version", prog_name="edgepose", message="%(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; a failure ends as one line on stderr, with a hint."""
+    _open_closed_streams()
     try:
         with _patient_stdout(), interrupts.answered():
             code = _invoke(list(sys.argv[1:] if argv is None else argv))
@@ -143,6 +145,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report_interrupt(error)
     except Exception as error:
         return _report_interrupt(error) if interrupts.caught() else _report(error)
+
+
+def _open_closed_streams() -> None:
+    """Let /dev/null stand in for standard streams that are closed: a file would take their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _report_interrupt(error: BaseException) -> int:

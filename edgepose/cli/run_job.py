@@ -326,7 +326,13 @@ class _Job:
             pictures = {real_path(path) for path in self._source.paths}
             clash = any(real_path(self._folder / path.name) in pictures for path in self._source.paths)
         else:
-            clash = real_path(self._folder / f"{self._source.name}.mp4") == target
+            video = self._folder / f"{self._source.name}.mp4"
+            clash = real_path(video) == target
+            if not clash and video.exists() and real_path(self._folder) == target.parent:
+                raise UsageError(
+                    f"{video} lies beside the input and would be overwritten",
+                    hint="choose another folder with -o",
+                )
         if clash:
             raise UsageError(
                 f"{self._folder}: the results would overwrite the input", hint="choose another folder with -o"

@@ -15,6 +15,7 @@ constexpr double kMaxOthersCpu = 0.25;
 constexpr double kMaxSlowdown = 1.10;
 constexpr double kMinClockShare = 0.90;
 constexpr size_t kMinQuarter = 8;
+constexpr int64_t kSteadyFrames = 60;  // three medians of 20 frames, which have to agree
 
 template <typename... Values>
 std::string text(const char* format, Values... values) {
@@ -59,8 +60,15 @@ void check_burst(const BenchRecord& record, Json* invalid) {
             : "other persons are found in the bundle's golden picture on this device";
     add(invalid, "wrong result", message);
   }
-  if (!record.warmup.value("stable", false))
-    add(invalid, "unstable", "the running median did not settle during the warm-up");
+  if (!record.warmup.value("stable", false)) {
+    const int64_t frames = record.warmup.value("frames", kSteadyFrames);
+    add(invalid, "unstable",
+        frames < kSteadyFrames
+            ? "the warm-up ended after " + std::to_string(frames) + " frames, " +
+                  std::to_string(kSteadyFrames) +
+                  " are needed to see whether the median settles: give --warmup-seconds"
+            : "the running median did not settle during the warm-up");
+  }
   const size_t quarter = rows.size() / 4;
   if (quarter < kMinQuarter) return;
   std::vector<double> first;

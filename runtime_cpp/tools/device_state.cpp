@@ -243,7 +243,10 @@ bool set_affinity(const std::vector<int>& cpus) {
     if (cpu < 0 || cpu >= CPU_SETSIZE) return false;
     CPU_SET(static_cast<size_t>(cpu), &set);
   }
-  return sched_setaffinity(0, sizeof set, &set) == 0;
+  // What is asked for and not there is left out without an error, unless nothing is there.
+  cpu_set_t given;
+  return sched_setaffinity(0, sizeof set, &set) == 0 &&
+         sched_getaffinity(0, sizeof given, &given) == 0 && CPU_EQUAL(&set, &given);
 }
 
 int64_t rss_peak_bytes() {

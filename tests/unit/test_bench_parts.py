@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,13 @@ def test_a_journal_puts_two_sessions_together_without_a_gap_or_a_double() -> Non
     )
 
 
+def test_the_persons_of_each_picture_are_kept_once_whichever_session_told_them() -> None:
+    first, second = ({"event": "result", "picture": n, "persons": [n]} for n in range(2))
+    journal = _journal(_start(), first, _start(pid=2), first, second)
+    assert journal.sessions == 2
+    assert journal.results == [{"picture": 0, "persons": [0]}, {"picture": 1, "persons": [1]}]
+
+
 def test_a_phase_whose_end_was_not_heard_of_counts_with_all_its_samples() -> None:
     journal = _journal(_start(), _samples("burst", 0, [1, 2, 3]), _samples("paced", 0, [5, 5]))
     assert journal.done()["paced"] == (2, pytest.approx(15e-9), False)
@@ -191,6 +199,15 @@ def test_intervals_are_wider_where_frames_resemble_each_other() -> None:
     assert width[1] > 2 * width[0]
 
 
+def test_many_samples_are_not_drawn_at_once() -> None:
+    values = np.random.default_rng(5).normal(2e6, 1e5, 400_000)
+    tracemalloc.start()
+    summarise(values)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20 * values.nbytes
+
+
 def test_ratios_of_medians() -> None:
     rng = np.random.default_rng(4)
     a, b = rng.normal(100, 5, 500), rng.normal(110, 5, 500)
@@ -207,6 +224,17 @@ def test_each_session_has_its_own_process() -> None:
 
 def test_a_good_run_is_valid() -> None:
     assert _rules(*_good()) == []
+
+
+def test_a_warm_up_that_is_too_short_for_the_network_says_so() -> None:
+    slow = {"event": "warmup", "frames": 23, "stable": False, "duration_ns": 15 * 10**9}
+    for warmup, words in (
+        (slow, "after 23 frames, 60 are needed"),
+        ({**slow, "frames": 60}, "did not settle"),
+    ):
+        invalid, _ = check(_journal(*_good(), warmup))
+        assert [finding["rule"] for finding in invalid] == ["unstable"]
+        assert words in invalid[0]["message"]
 
 
 def test_what_does_not_count() -> None:
@@ -296,6 +324,10 @@ def test_two_results_are_compared_stage_by_stage() -> None:
     assert comparison["verdict"] == "SLOWER"
     assert comparison["stages"]["total"]["ratio"] == 2.0 and set(comparison["stages"]) == {"total", "pose"}
     assert comparison["notes"] == ["other threads: 1 and 2"]
+    engines = [{"threads": 1, "affinity": [0], "device": device} for device in ("CPU", "CUDA")]
+    cpu, cuda = (_document([1000] * 100, engine=engine) for engine in engines)
+    others = compare_results(cpu, cuda, phase="burst", margin=0.05)
+    assert others["notes"] == ["other engine device: CPU and CUDA"]
     lines = describe_comparison(comparison)
     assert any("B is SLOWER" in line for line in lines)
     assert "on host, 1 thread," in lines[0] and "on host, 2 threads," in lines[1]
@@ -417,6 +449,13 @@ def test_a_history_finds_the_change_also_where_it_creeps(
     assert sum("SLOWER" in line for line in lines) == 1 and "INVALID" in lines[-1]
     _dated(tmp_path, 7, [1200] * 50)
     assert slower(read_history(tmp_path, phase="burst", margin=0.05))
+    _dated(tmp_path, 8, [10] * 50, engine={"threads": 1, "affinity": [0], "device": "CUDA"})
+    both = read_history(tmp_path, phase="burst", margin=0.05)
+    assert sorted(len(one["entries"]) for one in both) == [
+        1,
+        7,
+    ]  # another device of the engine: another story
+    assert any("(this machine), CUDA, 1 thread" in line for line in describe_history(both))
     with pytest.raises(UsageError, match="no result with a phase"):
         read_history(tmp_path, phase="soak", margin=0.05)
     with pytest.raises(UsageError, match="no such folder"):

@@ -81,6 +81,21 @@ def test_the_order_changes_from_round_to_round() -> None:
     )
 
 
+def test_other_numbers_of_persons_are_told_after_the_first_round() -> None:
+    bench = Bench({"A": [1000] * 6, "B": [1000] * 6})
+    document = bench.document
+
+    def of(name: str, total: int) -> dict[str, Any]:
+        made = document(name, total)
+        made["phases"][0]["persons"] = 2 if name == "A" else 0
+        return made
+
+    bench.document = of  # type: ignore[method-assign]
+    with pytest.raises(UsageError, match="A has 2 persons in burst, B has persons as found"):
+        compared(bench)
+    assert bench.order == ["A", "B"] and bench.removed == 1
+
+
 def test_the_verdict_is_that_of_the_interval_over_the_rounds() -> None:
     times = {"A": [1000] * 6, "B": [900, 900, 900, 900, 900, 900]}
     assert compared(Bench(times))["verdict"] == "FASTER"

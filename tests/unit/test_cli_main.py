@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import json
 import os
 import signal
 import subprocess
@@ -175,6 +176,19 @@ def test_a_full_stdout_is_an_error() -> None:
         )
     assert outcome.returncode == 3
     assert "No space left on device" in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_failure(closed: str, tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m edgepose synth"
+    made = f"{command} --images 1 --size 64x64 -o {tmp_path}/made --json {closed}"
+    outcome = subprocess.run(["sh", "-c", made], capture_output=True, text=True)
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert (tmp_path / "made" / "annotations.json").is_file()
+    if closed in ("2>&-", "<&-"):
+        assert json.loads(outcome.stdout)["images"] == 1
+    outcome = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, text=True)
+    assert outcome.returncode == 2 and "Traceback" not in outcome.stdout + outcome.stderr
 
 
 def test_a_reader_that_leaves_is_no_failure() -> None:

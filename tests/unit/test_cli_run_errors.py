@@ -183,6 +183,18 @@ class TestBadInput:
         assert "would overwrite the input" in self.capsys.readouterr().err
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
+    def test_another_video_beside_the_input_is_not_overwritten(self) -> None:
+        folder = self.tmp_path / "in"
+        folder.mkdir()
+        video(folder / "v.mp4")
+        other = folder / "v.mkv"
+        other.write_bytes((folder / "v.mp4").read_bytes())
+        before = {path: path.read_bytes() for path in folder.iterdir()}
+        assert main(["run", str(self.bundle), str(other), "-o", str(folder)]) == 2
+        assert "v.mp4 lies beside the input and would be overwritten" in self.capsys.readouterr().err
+        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        assert main(["run", str(self.bundle), str(other), "-o", str(folder), "--no-draw"]) == 0
+
     def test_the_disk_is_full_for_pictures(self, monkeypatch: pytest.MonkeyPatch) -> None:
         source = picture(self.tmp_path / "a.jpg")
 

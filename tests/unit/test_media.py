@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import threading
@@ -221,6 +222,26 @@ def test_what_is_no_video_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         list(open_source(str(path)))
     assert str(path) in caught.value.message and caught.value.hint
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1", b"avif"])
+def test_pictures_that_look_like_videos_are_refused(brand: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "IMG_0001.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(900))
+    with pytest.raises(UsageError, match=r"IMG_0001\.HEIC: HEIC and AVIF pictures are not read") as refused:
+        open_source(str(path))
+    assert refused.value.hint == "convert it to JPEG or PNG"
+
+
+def test_a_video_without_a_frame_names_its_codec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source(str(write_video(tmp_path / "v.mp4", 2)))
+    assert isinstance(source, media.VideoSource)
+    with contextlib.suppress(StopIteration):
+        for _ in range(2):
+            source._capture.read()  # nothing is left, as where nothing can be decoded
+    with pytest.raises(UsageError, match=r"not one frame can be decoded \(codec 'FMP4'\)") as refused:
+        list(source)
+    assert refused.value.hint is not None and "AV1" in refused.value.hint
 
 
 def test_a_video_cut_short_tells_how_much_was_read(

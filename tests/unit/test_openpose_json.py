@@ -16,6 +16,7 @@ import pytest
 from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.openpose_json import OpenPoseWriter
+from edgepose.paths import usual_mode
 from edgepose.skeletons import KEYPOINT_SETS
 
 # doc/02_output.md of OpenPose 1.7, spelled out here a second time on purpose.
@@ -186,6 +187,14 @@ def test_nothing_half_written(tmp_path: Path, target: str, failure: BaseExceptio
     assert list(tmp_path.iterdir()) == []
     if isinstance(caught.value, OSError):
         assert caught.value.filename == str(tmp_path / target)
+
+
+def test_what_a_killed_run_left_is_no_hindrance(tmp_path: Path) -> None:
+    """In a container the next process often has the same number."""
+    (tmp_path / f".openpose.{os.getpid()}.part").mkdir()
+    with OpenPoseWriter(tmp_path / "openpose", points=KEYPOINT_SETS["coco17"], score_threshold=0.3):
+        pass
+    assert (tmp_path / "openpose").stat().st_mode & 0o777 == usual_mode()
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:

@@ -36,6 +36,11 @@ def test_names_stems_and_numbers(tmp_path: Path) -> None:
     boxes.check_used()
 
 
+def test_a_number_is_that_of_a_frame_whatever_the_picture_is_called(tmp_path: Path) -> None:
+    boxes = read(tmp_path, {"0": [BOX], "1": [OTHER], "7.jpg": []})
+    assert (boxes.of("1.jpg", 0), boxes.of("2.jpg", 1), boxes.of("7.jpg", 2)) == ([BOX], [OTHER], [])
+
+
 def test_coco_annotations(tmp_path: Path) -> None:
     data = {
         "images": [{"id": 3, "file_name": "x/a.jpg"}, {"id": 4, "file_name": "b.jpg"}],

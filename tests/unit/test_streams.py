@@ -91,6 +91,29 @@ def test_a_stream_that_is_not_there_is_named_without_the_password(url: str) -> N
     assert "secret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("cam/live?token=secret#secret", "cam/live"),
+        ("me:secret@cam:554/a/b", "cam:554/a/b"),
+        ("me:secr/secret@cam/live", "cam/live"),
+        ("me:secr#secret@cam/live", "cam/live"),
+        ("me:1?secret@cam/live?token=secret", "cam/live"),
+        ("me:[secret@cam/live", "cam/live"),
+        ("[::1/live", "[::1/live"),
+        ("cam/live?mail=secret@x", "cam/live"),
+    ],
+)
+def test_what_is_shown_of_an_address(address: str, shown: str) -> None:
+    name, text = media._name_of_stream(f"rtsp://{address}")
+    assert text == f"rtsp://{shown}" and "secret" not in name
+
+
+def test_a_long_address_gives_a_name_that_a_file_can_have() -> None:
+    name, text = media._name_of_stream("https://host/" + "a" * 400 + "/live.m3u8")
+    assert len(name) == 100 and text.endswith("a/live.m3u8")
+
+
 def test_a_device_file_is_a_camera() -> None:
     with pytest.raises(ConfigurationError, match="camera /dev/null cannot be opened"):
         open_source("/dev/null")

@@ -32,6 +32,15 @@ def test_frames_are_repeated_until_the_next_one_comes(tmp_path: Path) -> None:
     assert shown == [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3]
 
 
+def test_a_source_that_is_faster_than_it_says_loses_frames_not_time(tmp_path: Path) -> None:
+    path = tmp_path / "v.mp4"
+    with writers.open_video(path, fps=10) as video:
+        for number in range(21):  # 20 a second
+            video.write(np.full((48, 64, 3), 12 * number, np.uint8), time_s=number / 20)
+    shown = [round(float(frame.image.mean()) / 12) for frame in media.open_source(str(path))]
+    assert len(shown) == 11 and shown == sorted(shown) and max(np.diff(shown)) <= 3 and shown[-1] >= 19
+
+
 def test_an_odd_size_loses_its_last_row_and_column(tmp_path: Path) -> None:
     source = open_source(str(write_video(tmp_path / "v.mp4", 3, size=(65, 49))))
     assert next(iter(source)).image.shape == (48, 64, 3)
