@@ -39,6 +39,7 @@ bundles=("$folder"/bundles/*)
 
 options=(--reference "$REFERENCE" --images "$IMAGES")
 [[ -z "${DATA:-}" ]] || options+=(--data "$DATA")
+[[ -z "${BOXES:-}" ]] || options+=(--boxes "$BOXES")
 [[ -z "${VIDEO:-}" ]] || options+=(--video "$VIDEO")
 [[ -z "${LIMITS:-}" ]] || options+=(--limits "$LIMITS")
 for budget in "${budgets[@]}"; do options+=(--budget "$budget"); done

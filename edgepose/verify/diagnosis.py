@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgepose.verify.predictions import Recipe
+from edgepose.verify.predictions import BoxSource, Recipe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,13 +50,14 @@ def diagnose(
     split_ratio: float | None,
     precision: str,
     again: Callable[[Recipe], tuple[Compared, Compared]] | None,
+    boxes: BoxSource = "labelled",
 ) -> list[Cause]:
-    """Say what may be the cause of a drift, the most certain first.
+    """Say what may be the cause of a drift, or of lost persons, the most certain first.
 
     constants: the reference's and the candidate's. again: run the candidate in another way on some pictures,
     and return the drift there before and after; None where it cannot.
     """
-    causes = differing_constants(*constants)
+    causes = differing_constants(*constants, boxes=boxes)
     if not drift.counts.any():  # nobody in both runs, or no keypoint that the reference is sure of
         return causes
     causes += _dead(drift)
@@ -68,16 +69,29 @@ def diagnose(
         # Constants that differ explain themselves, and so does a shift: no need to run anything again.
         if again is not None and not known & _CERTAIN:
             causes += _experiments(again)
-    return causes or [_rounding(drift, names, precision)]
+    return causes or ([_rounding(drift, names, precision)] if _drifts(drift) else [])
 
 
-def differing_constants(reference: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[Cause]:
-    """Compare the constants of two bundles; colour order and padding have causes of their own."""
+def _drifts(drift: Compared) -> bool:
+    """Tell whether any keypoint moved or has another score: else persons were lost or added, no more."""
+    depths = drift.depth_mm is not None and (drift.depth_mm[drift.counts] > 0).any()
+    scores = (drift.other[..., 2] != drift.candidate[..., 2])[drift.counts].any()
+    return bool((drift.distance_input_px[drift.counts] > 0).any() or scores or depths)
+
+
+def differing_constants(
+    reference: Mapping[str, Any], candidate: Mapping[str, Any], *, boxes: BoxSource
+) -> list[Cause]:
+    """Compare the constants of two bundles, as far as they were used.
+
+    Labelled boxes need no detector, and nobody is chosen. Colour order and padding have causes of their own.
+    """
+    unused = ("detector.", "pipeline.") if boxes == "labelled" else ()
     special = {"color": "colour_order", "box_padding": "box_padding"}
     causes = []
     for name in sorted(set(reference) & set(candidate)):
         theirs, mine = reference[name], candidate[name]
-        if name.startswith("pipeline.") or theirs == mine:
+        if name.startswith(unused) or theirs == mine:
             continue
         if name.endswith(".keypoints"):
             causes.append(_renamed(name, theirs, mine))

@@ -150,7 +150,8 @@ def gate(request: GateRequest) -> dict[str, Any]:
         )
         video = video_member(request.video, tracks[0], motion)
         if any(check.may_exceed for check in judged):
-            causes += [cause.as_member() for cause in differing_constants(*(t.constants() for t in tracks))]
+            tracking = (tracked.constants() for tracked in tracks)
+            causes += [cause.as_member() for cause in differing_constants(*tracking, boxes="detected")]
     if any(check.may_exceed for check in decision.checks):
         found = diagnose(
             decision.drift,
@@ -161,18 +162,23 @@ def gate(request: GateRequest) -> dict[str, Any]:
             again=None
             if recipe.boxes != "labelled"
             else _experimenter(candidate.path, data, theirs, recipe, seen),
+            boxes=recipe.boxes,
         )
         causes += [cause.as_member() for cause in found]
     if video is not None:
         decision = dataclasses.replace(decision, checks=(*decision.checks, *judged))
     drift = drift_document(decision.drift, points.keypoints, decision.weights, request.confidence)
+    summary = summary_of(decision, data, points.keypoints, causes)
+    has_detector = candidate.member["pipeline"] == "top_down"
+    if decision.verdict == "PASS" and has_detector and recipe.boxes == "labelled":
+        summary += "; the detector was not run, which --boxes detected judges"
     return {
         "format": GATE_FORMAT,
         "format_version": GATE_VERSION,
         "created_by": CREATED_BY,
         "verdict": decision.verdict,
         "exit_code": EXIT_CODES[decision.verdict],
-        "summary": summary_of(decision, data, points.keypoints, causes),
+        "summary": summary,
         "candidate": candidate.member,
         "reference": {**reference.member, "kind": reference.kind},
         "data": data_member(data, mine),

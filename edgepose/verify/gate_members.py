@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,11 @@ def summary_of(
         return (
             f"{worst.title} is {worst.estimate:.3g} {worst.unit} ({worst.low:.3g} to {worst.high:.3g}), over "
             f"the limit {worst.limit:g}{rest}{cause}"
+        )
+    if not math.isfinite(worst.estimate):
+        return (
+            f"{_what_was_seen(worst, pictures)} do not decide: of {worst.title} there is nothing to "
+            f"compare{rest}; give ones that show people"
         )
     if worst.hides_much and worst.high <= worst.limit:
         return (

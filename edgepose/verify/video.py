@@ -226,8 +226,9 @@ def video_checks(
             limits.id_switches, weights, confidence, factor=1000.0, most=1 / motion.block_frames, video=True,
         ),
     ]  # fmt: skip
-    if motion.points.sum() >= _MIN_POINTS:
-        first, second = motion.jitter[:, 0], motion.jitter[:, 1]
+    first, second = motion.jitter[:, 0], motion.jitter[:, 1]
+    # Where nothing moves at all, in neither run, no jitter is added.
+    if motion.points.sum() >= _MIN_POINTS and motion.jitter.any():
         checks.append(
             check("jitter", "video: jitter added", "%", limits.jitter_increase, 100.0, second - first, first)
         )

@@ -160,7 +160,15 @@ def test_an_experiment_that_helps_little_explains_nothing() -> None:
     found = causes(before, again=lambda _: (before, drift_of(noise(2.4))))
     assert [cause for cause, _ in found] == ["unknown"]
     nothing = dataclasses.replace(before, candidate=before.other)
-    assert [cause for cause, _ in causes(nothing, again=lambda _: (nothing, nothing))] == ["unknown"]
+    assert causes(nothing, again=lambda _: (nothing, nothing)) == []  # persons were lost, no point moved
+
+
+def test_constants_count_as_far_as_they_were_used() -> None:
+    names = ("detector.head.score_threshold", "pipeline.box_score_threshold", "pose.head.split_ratio")
+    pair = tuple(dict(zip(names, values, strict=True)) for values in ((0.05, 0.3, 2), (0.5, 0.6, 4)))
+    for boxes, count in (("labelled", 1), ("detected", 3)):
+        found = [text for _, text in causes(drift_of(noise(4)), constants=pair, boxes=boxes)]
+        assert len(found) == count and found[-1].startswith("pose.head.split_ratio is 4")
 
 
 def test_constants_explain_themselves_without_an_experiment() -> None:

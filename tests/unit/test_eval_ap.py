@@ -15,7 +15,7 @@ from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import bootstrap
 from edgepose.verify.coco_library import STATISTICS, _evaluate, average_precision
 from edgepose.verify.compared import with_labels
-from edgepose.verify.dataset import Dataset, read_dataset
+from edgepose.verify.dataset import Dataset, Picture, read_dataset
 from edgepose.verify.figures import errors_member
 from edgepose.verify.oks import match
 from edgepose.verify.predictions import Predictions, subset
@@ -107,6 +107,32 @@ def test_ap_of_weights_equals_the_library(coco_dev: Dataset, seed: int) -> None:
     ap = bootstrap.ApOfWeights(match(coco_dev, found, POINTS.sigmas))
     ones = np.ones((1, len(coco_dev.pictures)), np.uint8)
     assert abs(ap.of(ones)[0] - average_precision(coco_dev, found, POINTS)["body"]["AP"]) <= 1e-7
+
+
+def test_each_part_of_the_body_has_its_own_points_and_tolerances() -> None:
+    points, count, area = KEYPOINT_SETS["wholebody133"], 6, 5000.0
+    labels = np.full((count, 133, 3), 2.0)
+    labels[..., :2] = np.random.default_rng(1).uniform(0, 100, (count, 133, 2))
+    boxes = np.tile([0.0, 0.0, 100.0, 100.0], (count, 1))
+    pictures = tuple(Picture(n + 1, f"{n}.png", Path(f"{n}.png")) for n in range(count))
+    nobody = np.zeros(count, bool)
+    data = Dataset(
+        Path("labels.json"), "d", pictures, np.arange(count), np.arange(count), boxes,
+        np.full(count, area), labels, nobody,
+    )  # fmt: skip
+    found = labels.copy()
+    found[..., 2] = 1.0
+    shift_px = 4.0
+    found[..., 0] += shift_px
+    scored = np.concatenate([boxes, np.ones((count, 1))], axis=1)
+    run = Predictions(np.arange(count), np.arange(count), scored, found, np.ones(count), ())
+    parts = average_precision(data, run, points)
+    chosen = {"body": range(17), "foot": range(17, 23), "face": range(23, 91), "right_hand": range(112, 133)}
+    for part, indices in chosen.items():
+        spread = 2 * area * np.square(2 * np.array(points.sigmas)[list(indices)])
+        oks = np.exp(-(shift_px**2) / spread).mean()
+        assert parts[part]["AP"] == pytest.approx(10 * np.count_nonzero(np.arange(0.5, 1, 0.05) <= oks))
+    assert len({parts[part]["AP"] for part in chosen}) > 2
 
 
 def test_where_nobody_is_found_only_sizes_that_have_labels_count() -> None:

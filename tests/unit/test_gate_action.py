@@ -64,6 +64,11 @@ def test_a_calibrated_candidate(tmp_path: Path) -> None:
     )
 
 
+def test_a_detector_is_judged_where_it_is_asked_for(tmp_path: Path) -> None:
+    _, _, calls = run_action(tmp_path, BOXES="detected")
+    assert "--data labels.json --boxes detected --budget" in calls.splitlines()[1]
+
+
 def test_calibration_installs_what_it_needs() -> None:
     action = (ROOT / "action.yml").read_text()
     assert "EXTRAS: ${{ inputs.calib != '' && 'convert,eval,calibrate' || 'convert,eval' }}" in action
@@ -116,7 +121,7 @@ def test_every_input_reaches_the_script() -> None:
     action, script = (ROOT / "action.yml").read_text(), (ROOT / "scripts" / "gate-action.sh").read_text()
     names = (
         "checkpoint", "target", "precision", "calib", "keypoints", "input-size", "reference", "images",
-        "data", "video", "limits", "budget",
+        "data", "boxes", "video", "limits", "budget",
     )  # fmt: skip
     for name in names:
         variable = name.upper().replace("-", "_")

@@ -118,6 +118,19 @@ def test_a_bias_is_the_length_of_the_mean_shift() -> None:
     assert found["j1"].estimate == pytest.approx(0) and found["j1"].verdict == "PASS"
 
 
+def test_many_joints_have_wider_intervals() -> None:
+    """One of six figures must fail by chance as seldom as one figure alone would."""
+    other = points(60)
+    candidate = other.copy()
+    candidate[..., 0] += np.random.default_rng(3).exponential(0.1, (60, 3))
+    found = {(check.name, check.keypoint): check for check in checks(drift_of(other, candidate))}
+    shift = (candidate - other)[:, 1, 0]
+    means = bootstrap.ratios(bootstrap.resample(60, 300, 0), shift[:, None], np.ones((60, 1)))[:, 0]
+    low, high = bootstrap.interval(means, 1 - 0.05 / 6)
+    assert (found["joint_mean", "j1"].low, found["joint_mean", "j1"].high) == pytest.approx((low, high))
+    assert high > bootstrap.interval(means, 0.95)[1]
+
+
 def test_scores_of_nought_have_no_diagnosis() -> None:
     silent = points(12, 17)
     silent[..., 2] = 0

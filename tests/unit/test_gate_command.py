@@ -14,9 +14,10 @@ import pytest
 
 from edgepose import writers
 from edgepose.cli.main import main
-from edgepose.hashing import sha256_json
+from edgepose.hashing import sha256_file, sha256_json
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import baseline_job
+from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.predictions import Predictions, predict
 
 MakeBundle = Callable[..., Path]
@@ -219,3 +220,53 @@ def test_other_bundles_data_and_schemas_are_refused(
     baseline.write_text(kept)
     writers.write_picture(labelled.parent / "images" / "3.png", np.zeros((60, 80, 3), np.uint8))
     refused("was recorded on other data")
+
+
+def decided(labelled: Path, *arguments: str | Path) -> dict[str, Any]:
+    out = labelled.parent / "decided.json"
+    assert command(labelled, "gate", *arguments, "--samples", "200", "--json", out) in (0, 10, 11)
+    document: dict[str, Any] = json.loads(out.read_text())
+    return document
+
+
+def test_a_bundle_that_was_calibrated_with_the_pictures_is_refused(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen = [{"sha256": sha256_file(labelled.parent / "images" / "3.png")}]
+    bundle = fake_bundle("pose", lineage=[{"step": "quantise", "arguments": {"calibration": seen}}])
+    assert command(labelled, "gate", bundle, "--reference", bundle) == 2
+    assert "calibrated with 1 of the 24 pictures, 3.png for example" in capsys.readouterr().err
+
+
+def test_the_limits_are_those_of_the_candidate_s_precision(fake_bundle: MakeBundle, labelled: Path) -> None:
+    for precision in ("fp32", "int8"):
+        bundle = fake_bundle("pose", precision=precision)
+        limits = decided(labelled, bundle, "--reference", bundle)["limits"]
+        assert limits == limits_for(precision).as_member()
+    asked = decided(labelled, bundle, "--reference", bundle, "--precision", "fp16")["limits"]
+    assert asked == limits_for("fp16").as_member() != limits
+    file = labelled.parent / "limits.json"
+    file.write_text('{"ap_loss": 0.125}')
+    own = decided(labelled, bundle, "--reference", bundle, "--limits", file)["limits"]
+    assert (own["name"], own["ap_loss"]) == ("file", 0.125)
+
+
+def test_the_boxes_are_those_that_the_baseline_was_recorded_with(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, recorded = fake_bundle("pose"), labelled.parent / "detected.json"
+    assert command(labelled, "baseline", "record", bundle, "-o", recorded, "--boxes", "detected") == 0
+    assert decided(labelled, bundle, "--reference", recorded)["settings"]["boxes"] == "detected"
+    capsys.readouterr()
+    assert command(labelled, "gate", bundle, "--reference", recorded, "--boxes", "labelled") == 7
+    assert "detected boxes" in capsys.readouterr().err
+
+
+def test_a_pass_says_that_the_detector_was_not_run(fake_bundle: MakeBundle, labelled: Path) -> None:
+    words = "the detector was not run, which --boxes detected judges"
+    for kind, said in (("top_down", True), ("pose", False)):
+        bundle = fake_bundle(kind)
+        found = decided(labelled, bundle, "--reference", bundle, "--confidence", "0.5")
+        assert found["verdict"] == "PASS" and (words in found["summary"]) == said
+    detected = decided(labelled, bundle, "--reference", bundle, "--confidence", "0.5", "--boxes", "detected")
+    assert words not in detected["summary"]

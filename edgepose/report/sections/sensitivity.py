@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,12 +70,13 @@ def _network(subject: Subject, stage: Mapping[str, Any]) -> list[Markup]:
 def _layers(record: Mapping[str, Any]) -> Markup:
     layers: Sequence[Mapping[str, Any]] = record["layers"]
     bad = set(record["bad_layers"])
-    errors = [float(layer["alone_int8"]["output_error"]) for layer in layers]
+    # Null is an error without bounds: the outputs overflow. It has no column.
     bars = [
         (error, "over" if layer["layer"] in bad else "", f"{layer['layer']} ({layer['kind']}): {error:.2e}")
-        for layer, error in zip(layers, errors, strict=True)
+        for layer in layers
+        if math.isfinite(error := _error(layer["alone_int8"]))
     ]
-    ordered = sorted(layers, key=lambda layer: -float(layer["alone_int8"]["output_error"]))
+    ordered = sorted(layers, key=lambda layer: -_error(layer["alone_int8"]))
     head = [
         "layer", "kind", "output error", "mean px", "p95 px", record["similarity"],
         "error with it left in float", "error of the layer itself",
@@ -82,7 +84,7 @@ def _layers(record: Mapping[str, Any]) -> Markup:
     rows = [_row(layer, bad) for layer in ordered]
     everything = record["all_int8"]
     caption = (
-        f"{record['samples']} samples; all layers in INT8: error {everything['output_error']:.2e}, "
+        f"{record['samples']} samples; all layers in INT8: error {_spelled(everything)}, "
         f"p95 {number(everything['p95_px'])} px. {len(bad)} layers stand out."
     )
     hidden = rows[_SHOWN:]
@@ -94,16 +96,26 @@ def _layers(record: Mapping[str, Any]) -> Markup:
     )
 
 
+def _error(agreement: Mapping[str, Any]) -> float:
+    value = agreement["output_error"]
+    return math.inf if value is None else float(value)
+
+
+def _spelled(agreement: Mapping[str, Any]) -> str:
+    error = _error(agreement)
+    return f"{error:.2e}" if math.isfinite(error) else "overflows"
+
+
 def _row(layer: Mapping[str, Any], bad: set[str]) -> list[Child]:
     alone, left, own = layer["alone_int8"], layer["left_float"], layer["layer_error"]
     name = layer["layer"]
     return [
         el("strong", verdict("fail", name)) if name in bad else name,
         layer["kind"],
-        f"{alone['output_error']:.2e}",
+        _spelled(alone),
         number(alone["mean_px"]),
         number(alone["p95_px"]),
         number(alone["similarity"], 4),
-        number(None) if left is None else f"{left['output_error']:.2e}",
+        number(None) if left is None else _spelled(left),
         number(None) if own is None else f"{own:.2e}",
     ]
