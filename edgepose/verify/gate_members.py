@@ -38,7 +38,8 @@ def summary_of(
         seldom = f"; too seldom seen to be judged: {', '.join(unjudged)}" if unjudged else ""
         seen = " and ".join(dict.fromkeys(_what_was_seen(check, pictures) for check in decision.checks))
         return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}"
-    worst = bad[0]
+    # What could not be compared explains the rest.
+    worst = next((check for check in bad if not math.isfinite(check.estimate)), bad[0])
     rest = f", and {len(bad) - 1} more check{'s' * (len(bad) > 2)}" if len(bad) > 1 else ""
     cause = f"; {causes[0]['message']}" if causes else ""
     if verdict == "FAIL":

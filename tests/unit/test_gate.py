@@ -196,7 +196,11 @@ def test_nothing_to_compare_is_inconclusive() -> None:
         keypoints[..., 2] = 0
 
     silent = moved(run, silence)
-    assert decision(data, silent, silent).verdict == "INCONCLUSIVE"
+    found = decision(data, silent, silent)
+    assert found.verdict == "INCONCLUSIVE"
+    summary = summary_of(found, data, POINTS.keypoints, [])
+    assert "there is nothing to compare" in summary and summary.endswith("give ones that show people")
+    assert "nan" not in summary
 
 
 def test_every_score_is_in_a_bin() -> None:

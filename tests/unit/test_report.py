@@ -399,6 +399,20 @@ def test_sensitivity_of_a_calibrated_network(tmp_path: Path) -> None:
     assert "64 samples; all layers in INT8: error 9.00e-01" in words
 
 
+def test_a_layer_that_overflows_has_no_column(tmp_path: Path) -> None:
+    figures = {"mean_px": None, "p95_px": None, "max_px": None, "similarity": None, "output_error": None}
+    layers = [
+        {"layer": name, "kind": "Convolution", "alone_int8": alone, "left_float": None, "layer_error": None}
+        for name, alone in (("good", {**figures, "output_error": 0.25}), ("bad", figures))
+    ]
+    bundle = calibrated(tmp_path / "b", layers=layers, all_int8=figures)
+    page = build_report(ReportRequest([bundle], run=False))
+    words = " ".join(" ".join(Parsed(page).words).split())
+    assert words.index("bad Convolution overflows") < words.index("good Convolution 2.50e-01")
+    assert "all layers in INT8: error overflows" in words
+    assert page.partition('class="flat columns-chart"')[2].partition("</svg>")[0].count("<rect") == 1
+
+
 def test_a_record_of_a_calibration_that_cannot_be_read(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
