@@ -26,6 +26,14 @@ if ((${#missing[@]})); then
   fi
 fi
 
+# An environment that is there keeps its Python.
+python=$PYTHON
+[[ -x "$VENV/bin/python" ]] && python=$VENV/bin/python
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "setup: $("$python" --version 2>&1 || echo "$python") is too old or missing, converting and the tests need Python 3.11: make setup PYTHON=python3.11" >&2
+  exit 1
+}
+
 # Made anew where an earlier attempt was interrupted or lacked python3-venv: then it has an interpreter, but no pip.
 "$VENV/bin/python" -m pip --version >/dev/null 2>&1 || "$PYTHON" -m venv --clear "$VENV"
 echo "setup: installing Python packages into $VENV (a few minutes the first time)"
