@@ -50,7 +50,8 @@ class Cache:
         try:
             text = (folder / _INDEX).read_text(encoding="ascii")
         except FileNotFoundError:
-            if folder.is_dir():  # its removal was broken off
+            # Its removal was broken off; what another process has just stored has an index.
+            if folder.is_dir() and not (folder / _INDEX).exists():
                 self._drop(folder, f"{_INDEX} is missing")
             return None
         except (OSError, ValueError) as error:

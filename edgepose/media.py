@@ -384,14 +384,14 @@ def _name_of_stream(url: str) -> tuple[str, str]:
     A password may hold all that parts an address elsewhere: rather too much is left out than too little.
     """
     scheme, _, rest = url.partition("://")
-    host, path = re.split(r"[/?#]", rest, maxsplit=1)[0], re.split(r"[?#]", rest, maxsplit=1)[0]
-    if "@" in path:
-        rest = path.rpartition("@")[2]
-    elif ":" in host:
-        rest = rest.rpartition("@")[2]
-    shown = re.split(r"[?#]", rest, maxsplit=1)[0]
-    name = re.sub(r"[^\w.]+", "-", shown).strip("-.")[:_STREAM_NAME]
-    return name or "stream", f"{scheme}://{shown}"
+    path = re.split(r"[?#]", rest, maxsplit=1)[0]
+    host = path.partition("/")[0]
+    # Where an @ may be a query's, only what is surely a host and its port stands before it.
+    sure = re.fullmatch(r"[^@:]*|(localhost|[^@:]*\.[^@:]*|\[[^@]*\])(:\d+)?", host)
+    if "@" in rest and (not sure or "@" in path):
+        path = re.split(r"[?#&=;]", rest.rpartition("@")[2], maxsplit=1)[0]
+    name = re.sub(r"[^\w.]+", "-", path).strip("-.")[:_STREAM_NAME]
+    return name or "stream", f"{scheme}://{path}"
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:

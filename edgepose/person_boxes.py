@@ -37,8 +37,9 @@ class PersonBoxes:
         if not self._by_frame:
             return list(self._for_all)
         stem = PurePath(name).stem
-        # A number is that of a frame: 2.jpg need not be the third picture.
-        for key in (name, *([] if stem.isdecimal() else [stem]), str(index)):
+        # A number is that of a frame: 2.jpg need not be the third picture. 000002 is none.
+        is_number = stem.isdecimal() and stem == str(int(stem))
+        for key in (name, *([] if is_number else [stem]), str(index)):
             if key in self._by_frame:
                 self._found += 1
                 return list(self._by_frame[key])

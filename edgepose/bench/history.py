@@ -16,7 +16,7 @@ _LEVELS = ("FASTER", "SLOWER")
 
 
 def read_history(folder: Path, *, phase: str, margin: float) -> list[dict[str, Any]]:
-    """Return the series of a folder's results: equal in bundle name, device, threads, processors and persons.
+    """Return the series of a folder's results: of equal bundle names, devices, threads, processors, persons.
 
     Each entry is compared with the first one since the last change, so that a creeping change is found too.
     INVALID and emulated results are listed and not compared. Errors: UsageError where there is no result.

@@ -328,7 +328,8 @@ class _Job:
         else:
             video = self._folder / f"{self._source.name}.mp4"
             clash = real_path(video) == target
-            if not clash and video.exists() and real_path(self._folder) == target.parent:
+            beside = video.exists() and real_path(self._folder) == target.parent
+            if not clash and beside and not self._is_from_before():
                 raise UsageError(
                     f"{video} lies beside the input and would be overwritten",
                     hint="choose another folder with -o",
@@ -337,6 +338,14 @@ class _Job:
             raise UsageError(
                 f"{self._folder}: the results would overwrite the input", hint="choose another folder with -o"
             )
+
+    def _is_from_before(self) -> bool:
+        """Tell whether the folder holds the results of an earlier run on this input."""
+        try:
+            results = json.loads((self._folder / RESULTS_NAME).read_text(encoding="utf-8"))
+            return bool(results["info"]["input"] == Path(self._options.target).name)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return False
 
     def _info(self) -> dict[str, Any]:
         manifest = self._pipeline.manifest

@@ -170,7 +170,7 @@ def gate(request: GateRequest) -> dict[str, Any]:
     drift = drift_document(decision.drift, points.keypoints, decision.weights, request.confidence)
     summary = summary_of(decision, data, points.keypoints, causes)
     has_detector = candidate.member["pipeline"] == "top_down"
-    if decision.verdict == "PASS" and has_detector and recipe.boxes == "labelled":
+    if decision.verdict == "PASS" and has_detector and recipe.boxes == "labelled" and video is None:
         summary += "; the detector was not run, which --boxes detected judges"
     return {
         "format": GATE_FORMAT,

@@ -193,7 +193,10 @@ class TestBadInput:
         assert main(["run", str(self.bundle), str(other), "-o", str(folder)]) == 2
         assert "v.mp4 lies beside the input and would be overwritten" in self.capsys.readouterr().err
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
-        assert main(["run", str(self.bundle), str(other), "-o", str(folder), "--no-draw"]) == 0
+        (folder / "v.mp4").rename(self.tmp_path / "v.mp4")
+        for _ in range(2):  # a second time over its own results
+            assert main(["run", str(self.bundle), str(other), "-o", str(folder)]) == 0
+        assert (folder / "v.mp4").read_bytes() != before[folder / "v.mp4"]
 
     def test_the_disk_is_full_for_pictures(self, monkeypatch: pytest.MonkeyPatch) -> None:
         source = picture(self.tmp_path / "a.jpg")

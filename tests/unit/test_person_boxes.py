@@ -37,6 +37,8 @@ def test_names_stems_and_numbers(tmp_path: Path) -> None:
 
 
 def test_a_number_is_that_of_a_frame_whatever_the_picture_is_called(tmp_path: Path) -> None:
+    padded = read(tmp_path, {"000139": [BOX]})
+    assert (padded.of("000139.jpg", 5), padded.of("139.jpg", 0)) == ([BOX], [])
     boxes = read(tmp_path, {"0": [BOX], "1": [OTHER], "7.jpg": []})
     assert (boxes.of("1.jpg", 0), boxes.of("2.jpg", 1), boxes.of("7.jpg", 2)) == ([BOX], [OTHER], [])
 

@@ -102,6 +102,12 @@ def test_a_stream_that_is_not_there_is_named_without_the_password(url: str) -> N
         ("me:[secret@cam/live", "cam/live"),
         ("[::1/live", "[::1/live"),
         ("cam/live?mail=secret@x", "cam/live"),
+        ("192.168.1.5:554/cam?user=me@home.org&password=secret", "192.168.1.5:554/cam"),
+        ("[::1]:80/x?m=a@b&token=secret", "[::1]:80/x"),
+        ("me:12?secret@cam:80/y", "cam:80/y"),
+        ("me:s@cret?secret@cam/y", "cam/y"),
+        ("me:1234/secret@cam/y?token=secret", "cam/y"),
+        ("me:secret@cam/live?mail=secret@x&token=secret", "x"),  # too much is left out
     ],
 )
 def test_what_is_shown_of_an_address(address: str, shown: str) -> None:
