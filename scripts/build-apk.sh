@@ -7,7 +7,7 @@
 # android.jar and dx are packages of Debian 11; they are fetched with apt, into build/android.
 set -euo pipefail
 given_assets=${EDGEPOSE_ASSETS:+$(realpath -- "$EDGEPOSE_ASSETS")}
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 app=android_demo/app
 out=build/android

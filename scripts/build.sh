@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Builds the C++ core and installs the package editable; quick when nothing changed.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 log=build/build.log
 mkdir -p build
-inputs=$(find CMakeLists.txt CMakePresets.json pyproject.toml runtime_cpp -type f -print0 | sort -z |
-  xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+# With the place: the environment of a copied clone leads to the first one.
+inputs=$({ pwd && find CMakeLists.txt CMakePresets.json pyproject.toml runtime_cpp -type f -print0 | sort -z |
+  xargs -0 sha256sum; } | sha256sum | cut -d' ' -f1)
 stamp="$VENV/.build-$inputs"
 [[ -e "$stamp" ]] && exit 0
 echo "build: compiling the C++ core (minutes the first time; log: $log)"

@@ -2,7 +2,7 @@
 # The main job on what the repository holds: checkpoints -> verified bundles at fp16 and int8 -> gate ->
 # annotated video -> report. With the name of a picture: that one in place of the portrait.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 edgepose=.venv/bin/edgepose
 out=demo-output
 SECONDS=0

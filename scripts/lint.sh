@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Style, types and layers of the Python code.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 bin=.venv/bin
 "$bin/ruff" check --quiet --output-format concise .
 "$bin/ruff" format --check --quiet .

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment and installs what building, converting and testing need.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 
 mapfile -t wanted < <(grep -v -e '^#' -e '^ci:' packages.txt)
 if [[ "${CI:-}" == true ]]; then
@@ -17,7 +17,7 @@ if ((${#missing[@]})); then
   if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
     echo "setup: installing Debian packages: ${missing[*]}"
     "${as_root[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq "${missing[@]}" >/dev/null
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
   elif [[ "${CI:-}" == true ]]; then
     echo "setup: CI needs these Debian packages and cannot install them: ${missing[*]}" >&2
     exit 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the C++ tests with ASan and UBSan and runs them; then those that use threads with TSan.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 source scripts/build-environment.sh
 if [[ ! -e /usr/include/gtest/gtest.h ]]; then
   [[ "${CI:-}" == true ]] && { echo "test-cpp: libgtest-dev is missing" >&2; exit 1; }

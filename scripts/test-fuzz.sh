@@ -3,7 +3,7 @@
 # default. They start from tests/fuzz/corpus; what they find anew stays in build/fuzz/corpus, an input that
 # fails in build/fuzz.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 source scripts/build-environment.sh
 seconds=${1:-12}
 library='lib/linux/libclang_rt.fuzzer-*.a'

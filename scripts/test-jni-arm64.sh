@@ -3,7 +3,7 @@
 # Not part of `make test`: it fetches a JVM, which takes minutes when it is emulated.
 # Without ncnn, whose kernels tests/device runs under the same emulator.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 fail() { echo "test-jni-arm64: $1" >&2; exit 1; }
 for tool in qemu-aarch64-static aarch64-linux-gnu-g++ javac; do

@@ -2,7 +2,7 @@
 # Builds the Java library with its native half and runs its tests on a desktop JVM: with -Xcheck:jni, then under
 # ASan and UBSan.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 source scripts/build-environment.sh
 if ! command -v javac >/dev/null || [[ ! -e /usr/share/java/junit-platform-console.jar ]]; then
   [[ "${CI:-}" == true ]] && { echo "test-jni: a JDK and junit5 are missing" >&2; exit 1; }

@@ -2,7 +2,9 @@
 # Runs the Python tests: with arguments those that they name, without in two processes at once, of which the second
 # shows its output when the first is done. What builds programs or talks to emulated devices is all in the second.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
+# Doubles of devices and programs write their paths into scripts and settings.
+[[ "${TMPDIR:-}" == *[[:space:]:,]* ]] && export TMPDIR=/tmp
 pytest=(.venv/bin/python -P -m pytest)
 if (($#)) || (($(nproc) < 2)); then
   exec "${pytest[@]}" "$@"

@@ -2,7 +2,7 @@
 # Builds libedgepose, checks what it exports, installs it, and builds the C example against the installed package;
 # tests/e2e/test_c_api.py runs them.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH= cd "$(dirname "$0")/.."
 source scripts/build-environment.sh
 sdk=$PWD/build/sdk
 log=build/sdk.log

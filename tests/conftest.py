@@ -23,6 +23,10 @@ sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT]
 settings.register_profile("edgepose", settings.default, deadline=None)
 settings.load_profile("edgepose")
 
+# Servers of tests are on this machine, which no proxy is asked for.
+for name in ("no_proxy", "NO_PROXY"):
+    os.environ[name] = ",".join(filter(None, [os.environ.get(name), "127.0.0.1,localhost"]))
+
 # A shell that starts the tests in the background lets them ignore Ctrl-C, and so would what they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

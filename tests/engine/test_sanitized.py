@@ -22,7 +22,7 @@ def test_the_whole_pipeline_is_clean(bundles: dict[tuple[str, str], Path]) -> No
     environment = {
         **os.environ,
         "EDGEPOSE_TEST_BUNDLES": ":".join(str(path) for path in bundles.values()),
-        "LSAN_OPTIONS": f"suppressions={ROOT / 'tests' / 'cpp' / 'lsan.supp'}",
+        "LSAN_OPTIONS": f"suppressions='{ROOT / 'tests' / 'cpp' / 'lsan.supp'}'",
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
     command = [str(PROGRAM), "--gtest_filter=RealBundleTest.*"]

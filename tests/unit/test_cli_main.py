@@ -6,6 +6,7 @@ import errno
 import importlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -180,8 +181,8 @@ def test_a_full_stdout_is_an_error() -> None:
 
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_failure(closed: str, tmp_path: Path) -> None:
-    command = f"exec {sys.executable} -m edgepose synth"
-    made = f"{command} --images 1 --size 64x64 -o {tmp_path}/made --json {closed}"
+    command = f"exec {shlex.quote(sys.executable)} -m edgepose synth"
+    made = f"{command} --images 1 --size 64x64 -o {shlex.quote(str(tmp_path))}/made --json {closed}"
     outcome = subprocess.run(["sh", "-c", made], capture_output=True, text=True)
     assert (outcome.returncode, outcome.stderr) == (0, "")
     assert (tmp_path / "made" / "annotations.json").is_file()

@@ -141,13 +141,14 @@ def test_a_toolkit_whose_run_is_interrupted_is_ended(run: Any, tmp_path: Path) -
     process = tmp_path / "process"
 
     def interrupt() -> None:
-        while not process.exists():
+        end_s = time.monotonic() + 60
+        while not process.exists() and time.monotonic() < end_s:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
+    threading.Thread(target=interrupt, daemon=True).start()
     with interrupts.answered(), pytest.raises(KeyboardInterrupt):
-        run(f"echo $$ > {process}.tmp; mv {process}.tmp {process}; sleep 300")
+        run(f"echo $$ > '{process}.tmp'; mv '{process}.tmp' '{process}'; sleep 300")
     with pytest.raises(ProcessLookupError):
         os.kill(int(process.read_text()), 0)
 
