@@ -23,12 +23,13 @@ from edgepose.cli.options import check_output_folder
 from edgepose.coco_json import CocoResults, open_results
 from edgepose.draw import ColorBy, draw_box, draw_poses, person_color
 from edgepose.errors import UsageError
-from edgepose.media import Frame, PictureSource, ReadAhead, Source, is_pictures, open_source
+from edgepose.media import Frame, PictureSource, Source, is_pictures, open_source
 from edgepose.openpose_json import OpenPoseWriter
 from edgepose.paths import real_path
 from edgepose.person_boxes import PersonBoxes, read_person_boxes
 from edgepose.pipeline import PoseFrame, PosePipeline
 from edgepose.progress import Progress
+from edgepose.read_ahead import ReadAhead
 from edgepose.writers import VideoWriter, open_video, write_picture
 
 RESULTS_NAME = "results.json"

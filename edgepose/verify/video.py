@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from edgepose.bundle.tracking import flat_tracking
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
-from edgepose.media import ReadAhead, Source, open_source
+from edgepose.media import Source, open_source
 from edgepose.pipeline import PosePipeline
 from edgepose.progress import Progress
+from edgepose.read_ahead import ReadAhead
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, share_check
 from edgepose.verify.compared import confident, overlapping

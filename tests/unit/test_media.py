@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from videos import scene, write_video
 
-from edgepose import media, writers
+from edgepose import media, read_ahead, writers
 from edgepose.errors import ConfigurationError, UsageError
-from edgepose.media import ReadAhead, list_pictures, load_cv2, open_source, read_picture
+from edgepose.media import list_pictures, load_cv2, open_source, read_picture
+from edgepose.read_ahead import ReadAhead
 
 cv2 = load_cv2()
 
@@ -285,7 +286,7 @@ class Endless:
 
 
 def test_reading_ahead_is_bounded_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "_END_S", 60)  # a busy machine is no reader that is blocked
+    monkeypatch.setattr(read_ahead, "_END_S", 60)  # a busy machine is no reader that is blocked
     source = Endless()
     with ReadAhead(source, frames=3) as frames:
         names = [frame.name for frame, _ in zip(frames, range(5), strict=False)]
@@ -301,7 +302,7 @@ def test_reading_ahead_keeps_the_limit_and_passes_errors_on() -> None:
 
 
 def test_the_end_does_not_wait_for_a_reader_that_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "_END_S", 0.2)
+    monkeypatch.setattr(read_ahead, "_END_S", 0.2)
     free = threading.Event()
 
     class Blocked(Endless):

@@ -13,7 +13,8 @@ import pytest
 
 from edgepose import media
 from edgepose.errors import ConfigurationError, UsageError
-from edgepose.media import Frame, ReadAhead, is_pictures, load_cv2, open_source
+from edgepose.media import Frame, is_pictures, load_cv2, open_source
+from edgepose.read_ahead import ReadAhead
 from edgepose.writers import open_video
 
 cv2 = load_cv2()
