@@ -28,7 +28,10 @@ def install_command(extra: str, distribution: str = "") -> str:
     """Return the pip command that brings an extra, or without one a distribution that EdgePose needs."""
     if extra:
         return f"pip install 'edgepose[{extra}]'"
-    needed = metadata.requires("edgepose") or []
+    try:
+        needed = metadata.requires("edgepose") or []
+    except metadata.PackageNotFoundError:  # run from its sources
+        needed = []
     wanted = (text for text in needed if re.match(rf"{re.escape(distribution)}\b(?!-)", text, re.IGNORECASE))
     return f"pip install '{next(wanted, distribution)}'"
 

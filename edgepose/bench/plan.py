@@ -15,7 +15,7 @@ CAMERA_FPS = 30.0
 PERSONS = (1, 2, 4, 8)
 PACED = "paced"  # the phase at the rate of a camera
 
-_WARMUP_WINDOW = 20
+WARMUP_WINDOW = 20
 _WARMUP_TOLERANCE = 0.02
 _WARMUP_SECONDS = 15.0
 # Loading, the golden picture and everything between the phases, on a very slow device.
@@ -76,7 +76,7 @@ class Plan:
     device: str = "CPU"
     cpus: tuple[int, ...] = ()
     pictures: tuple[Picture, ...] = ()
-    warmup_window: int = _WARMUP_WINDOW
+    warmup_window: int = WARMUP_WINDOW
     warmup_tolerance: float = _WARMUP_TOLERANCE
     warmup_seconds: float = _WARMUP_SECONDS
 

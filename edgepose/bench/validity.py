@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgepose.bench.journal import Journal, PhaseSamples
-from edgepose.bench.plan import BURST_FRAMES, BURST_SECONDS
+from edgepose.bench.plan import BURST_FRAMES, BURST_SECONDS, WARMUP_WINDOW
 
 # Processors' worth of work by other programs, in the median over the burst.
 MAX_OTHERS_CPU = 0.25
@@ -11,7 +11,7 @@ MAX_OTHERS_CPU = 0.25
 MAX_SLOWDOWN = 1.10
 MIN_CLOCK_SHARE = 0.90
 _MIN_QUARTER = 8
-_STEADY_FRAMES = 60  # three medians of 20 frames, which have to agree
+_STEADY_FRAMES = 3 * WARMUP_WINDOW  # whose medians have to agree
 
 Finding = dict[str, str]
 
