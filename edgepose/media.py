@@ -227,7 +227,8 @@ class VideoSource:
             yield Frame(image, index, f"{self._path.name}#{index}", time_ns)
             index += 1
         if index == 0:
-            codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+            code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+            codec = code.to_bytes(4, "little").decode("latin-1")
             raise UsageError(
                 f"{self._path}: not one frame can be decoded (codec {codec!r})",
                 hint="the video is damaged, or OpenCV has not its codec, as of AV1: "
