@@ -132,14 +132,19 @@ def read(file: Path) -> list[Person]:
         return [Person(picture, keypoints, box) for picture, keypoints, box in columns]
 
 
-def main() -> None:
-    """Label the bystanders and write them."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+def asked(description: str | None) -> tuple[argparse.Namespace, nn.Module]:
+    """Return a script's options (data, output) and the trained network that --network names."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, required=True, help="folder with images.bin and labels.npz")
     parser.add_argument("--network", type=Path, required=True, help="checkpoint of a trained RTMPose")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npz")
     options = parser.parse_args()
-    network = load_model(options.network).network.eval()
+    return options, load_model(options.network).network.eval()
+
+
+def main() -> None:
+    """Label the bystanders and write them."""
+    options, network = asked(main.__doc__)
     persons = list(label(read_photographs(options.data), options.data, network))
     write(options.output, persons)
     labels = sum(np.count_nonzero(person.keypoints[:, 2]) for person in persons)

@@ -8,15 +8,13 @@ no more.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.models.loading import load_model
-from training.bystanders import LABEL_WEIGHT, agreed, answers, distances, views_of
+from training.bystanders import LABEL_WEIGHT, agreed, answers, asked, distances, views_of
 from training.crop import Floats
 from training.sources import Person, read_photographs
 
@@ -52,12 +50,7 @@ def relabelled(persons: list[Person], keypoints: dict[int, Floats]) -> list[Pers
 
 def main() -> None:
     """Look again at every photograph's main person and write all keypoints."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with images.bin and labels.npz")
-    parser.add_argument("--network", type=Path, required=True, help="checkpoint of a trained RTMPose")
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".npz")
-    options = parser.parse_args()
-    network = load_model(options.network).network.eval()
+    options, network = asked(main.__doc__)
     photographs, random = read_photographs(options.data), np.random.default_rng(1)
     with np.load(options.data / "labels.npz") as labels:
         doubtful = labels["keypoints"][..., 2] == 0
