@@ -66,8 +66,8 @@ def draw_poses(
     """Return a copy of a BGR picture with the persons drawn on it.
 
     keypoints (N, K, 3): x px, y px, score; boxes (N, 5): x1 y1 x2 y2 px, score. A point whose score is below
-    keypoint_threshold, and a limb that ends in one, is not drawn. Lines get thicker with the person. A track
-    id below 0 means none. Raises UsageError when K is not the number of points of the set.
+    keypoint_threshold or 0, and a limb that ends in one, is not drawn. Lines get thicker with the person. A
+    track id below 0 means none. Raises UsageError when K is not the number of points of the set.
     """
     if keypoints.shape[0] and keypoints.shape[1] != len(points.keypoints):
         raise UsageError(
@@ -75,7 +75,10 @@ def draw_poses(
         )
     canvas: Image = image.copy()
     ids = [-1] * len(keypoints) if track_ids is None else [int(track_id) for track_id in track_ids]
-    colors = [person_color(track_id if track_id >= 0 else number) for number, track_id in enumerate(ids)]
+    # Ids are 0 and above: who has none among others with ids has no colour of theirs.
+    first, step = (-1, -1) if any(track_id >= 0 for track_id in ids) else (0, 1)
+    numbers = [track_id if track_id >= 0 else first + step * index for index, track_id in enumerate(ids)]
+    colors = [person_color(number) for number in numbers]
     extents = boxes if boxes is not None else [_extent(person, keypoint_threshold) for person in keypoints]
     widths = [_thickness(extent) for extent in extents]
     if boxes is not None and draw_boxes:  # all of them first, so that no label covers a skeleton
@@ -125,8 +128,8 @@ def _draw_person(
     fine_thickness = max(1, thickness // 3)
     unit = 1 << _SUBPIXEL_BITS
     places: list[tuple[int, int] | None] = [
-        (round(float(x) * unit), round(float(y) * unit)) if score >= threshold and _drawable(x, y) else None
-        for x, y, score in person
+        (round(float(x) * unit), round(float(y) * unit)) if seen and _drawable(x, y) else None
+        for (x, y, _), seen in zip(person, _seen(person, threshold), strict=True)
     ]
     for (start, end), limb_color in zip(points.skeleton, style.limb_colors, strict=True):
         from_place, to_place = places[start], places[end]
@@ -179,8 +182,13 @@ def _thickness(box: Any) -> int:
     return max(1, min(8, round(side_px / 100))) if math.isfinite(side_px) else 1
 
 
+def _seen(person: Floats, threshold: float) -> Any:
+    """Tell which points are there: a score of 0 is that of a missing one."""
+    return (person[:, 2] > 0) & (person[:, 2] >= threshold)
+
+
 def _extent(person: Floats, threshold: float) -> Any:
-    seen = person[person[:, 2] >= threshold, :2]
+    seen = person[_seen(person, threshold), :2]
     if not len(seen):
         return (0.0, 0.0, 0.0, 0.0)
     return (*seen.min(axis=0), *seen.max(axis=0))

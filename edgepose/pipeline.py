@@ -81,6 +81,10 @@ class PosePipeline:
         require_bundle(path)
         if not isinstance(device, str):
             raise UsageError(f"device is {device!r}", hint="give a name, such as CPU")
+        try:
+            device.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"the device {device!r} is not UTF-8", hint="give a name, such as CPU") from None
         self._threads = default_threads() if threads is None else _whole_number("threads", threads)
         detect_every = _whole_number("detect_every", detect_every)
         detect_delay = _whole_number("detect_delay", detect_delay)
@@ -263,7 +267,10 @@ def _tracking_json(tracking: Any) -> str:
 
 
 def _nanoseconds(time_s: Any) -> int:
-    seconds = float(time_s) if isinstance(time_s, SupportsFloat) else math.nan
+    try:
+        seconds = float(time_s) if isinstance(time_s, SupportsFloat) else math.nan
+    except (TypeError, ValueError, OverflowError):  # an array of several, a number beyond all floats
+        seconds = math.nan
     if not abs(seconds) < _MAX_TIME_S:
         raise UsageError(f"time_s is {time_s!r}", hint="pass seconds on any clock")
     return round(seconds * 1e9)
@@ -296,7 +303,7 @@ def _box_array(boxes: Any) -> NDArray[np.float32]:
 
     try:
         array = np.ascontiguousarray(boxes, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"boxes are not numbers in rows of four ({error})") from error
     if array.size == 0:
         return np.zeros((0, 4), np.float32)

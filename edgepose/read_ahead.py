@@ -58,8 +58,9 @@ class ReadAhead:
             if isinstance(item, BaseException):
                 raise item
             given += 1
+            if given == self._limit:
+                self._stop.set()  # what comes later is not dropped, it is not asked for
             yield item
-        self._stop.set()  # what comes later is not dropped, it is not asked for
 
     def _read(self) -> None:
         try:

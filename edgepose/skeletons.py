@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from edgepose.errors import UsageError
 
 # For sets without published sigmas: a middle value of COCO's, which lie between 0.025 and 0.107.
 DEFAULT_SIGMA = 0.05
+# What the runtime takes (runtime_cpp/src/manifest_parts.cpp).
+MAX_SIGMA, MAX_POINTS = 10.0, 1024
 _MAX_NAME = 100  # characters of a data set's name
 
 Pairs = tuple[tuple[int, int], ...]
@@ -231,6 +232,8 @@ def _parse(document: Any, *, default_name: str) -> KeypointSet:
     names = document.get("keypoints")
     if not isinstance(names, list) or not names or not all(is_text(n) for n in names):
         raise ValueError('"keypoints" must be a list of names of 1 to 1000 characters')
+    if len(names) > MAX_POINTS:
+        raise ValueError(f'"keypoints" names {len(names)} points, over the limit of {MAX_POINTS}')
     if len(set(names)) != len(names):
         twice = next(n for n in names if names.count(n) > 1)
         raise ValueError(f'"keypoints" names {twice!r} twice')
@@ -243,7 +246,9 @@ def _parse(document: Any, *, default_name: str) -> KeypointSet:
         _sigmas(document["sigmas"], len(names)) if "sigmas" in document else (DEFAULT_SIGMA,) * len(names)
     )
     if sigmas is None:
-        raise ValueError(f'"sigmas" must be {len(names)} positive numbers, one for each keypoint')
+        raise ValueError(
+            f'"sigmas" must be {len(names)} positive numbers up to {MAX_SIGMA:g}, one for each keypoint'
+        )
     return _make(name, names, _parse_pairs(document, "skeleton", names), flips, sigmas)
 
 
@@ -273,7 +278,7 @@ def _parse_index(member: str, point: Any, names: list[str]) -> int:
 
 
 def _sigmas(values: Any, count: int) -> tuple[float, ...] | None:
-    """Return `count` positive numbers, or None if that is not what `values` holds."""
+    """Return `count` numbers above 0 and up to MAX_SIGMA, or None if that is not what `values` holds."""
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         return None
     try:
@@ -284,7 +289,7 @@ def _sigmas(values: Any, count: int) -> tuple[float, ...] | None:
         sigmas = tuple(round(float(v), 6) for v in numbers)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # arrays and tensors of other shapes
         return None
-    return sigmas if all(math.isfinite(v) and v > 0 for v in sigmas) else None
+    return sigmas if all(0 < v <= MAX_SIGMA for v in sigmas) else None
 
 
 def choose_keypoints(
@@ -367,4 +372,5 @@ def _index_pairs(values: Any, count: int) -> Pairs:
         if isinstance(p, (list, tuple))
         and len(p) == 2
         and all(isinstance(i, int) and 0 <= i < count for i in p)
+        and p[0] != p[1]
     )

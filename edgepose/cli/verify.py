@@ -42,7 +42,7 @@ def _text(bundle: Path, report: dict[str, Any]) -> str:
     lines = [
         f"{bundle}: {'passed' if report['passed'] else 'FAILED'} (tolerance {report['tolerance_px']:g} px)"
     ]
-    if report["detections_expected"]:
+    if report["detections_expected"] or report["detections_unexpected"]:
         lines.append(
             f"  boxes      {report['detections_matched']} of {report['detections_expected']} found, "
             f"{report['detections_unexpected']} not expected; difference mean "

@@ -146,7 +146,15 @@ def choose_input_hw(source: Source, usual_side: int) -> tuple[tuple[int, int], l
         notes.append(f"input size assumed {size}: the checkpoint does not state it")
     elif source.input_hw is None and stated != usual:
         notes.append(f"input size {size} (height x width) as the training configuration has it")
-    check_input_hw(chosen)
+    try:
+        check_input_hw(chosen)
+    except UsageError as error:
+        if source.input_hw is not None:
+            raise
+        raise UsageError(
+            f"{error.message}; it is that of the training configuration",
+            hint="give --input-size, such as 640x640",
+        ) from error
     return chosen, notes
 
 

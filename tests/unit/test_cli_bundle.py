@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgepose.cli.main import main
+from edgepose.cli.verify import _text
 from edgepose.writers import write_picture
 
 V1 = Path(__file__).resolve().parents[1] / "bundles" / "v1"
@@ -138,3 +139,11 @@ def test_verify_fails_with_7_when_off(
     out, err = capsys.readouterr()
     assert json.loads(out)["keypoint_max_px"] == 7.5
     assert "does not reproduce its golden results" in err and len(err.splitlines()) == 2
+
+
+def test_boxes_that_are_not_expected_are_told_where_none_are() -> None:
+    report = {
+        "passed": False, "tolerance_px": 0.1, "detections_expected": 0, "detections_matched": 0,
+        "detections_unexpected": 2, "box_mean_px": 0.0, "box_max_px": 0.0, "keypoints_compared": 0,
+    }  # fmt: skip
+    assert "0 of 0 found, 2 not expected" in _text(Path("b"), report)

@@ -64,6 +64,25 @@ def test_points_below_the_threshold_and_their_limbs_are_not_drawn() -> None:
     assert (hidden == 60).all()
 
 
+def test_a_missing_point_is_not_drawn_at_any_threshold() -> None:
+    missing = person(score=0.0)
+    assert (draw_poses(canvas(), missing, COCO, keypoint_threshold=0.0) == 60).all()
+    assert (draw_poses(canvas(), person(score=0.01), COCO, keypoint_threshold=0.0) != 60).any()
+
+
+def test_who_has_no_id_has_a_colour_of_their_own() -> None:
+    keypoints = np.concatenate([person(seed=n) for n in range(3)])
+    for ids in ([1, -1, -1], [-1, 1, 2], [0, 2, -1]):
+        drawn = draw_poses(
+            canvas(), keypoints, COCO, keypoint_threshold=0.3, color_by="person", track_ids=ids
+        )
+        shown = {tuple(color) for color in drawn.reshape(-1, 3).tolist()}
+        expected = {person_color(i) for i in ids if i >= 0}
+        assert expected <= shown
+        others = [person_color(-1 - number) for number, i in enumerate(ids) if i < 0]
+        assert set(others) <= shown and len(expected | set(others)) == 3
+
+
 def test_persons_are_told_apart_by_colour() -> None:
     keypoints = np.concatenate([person(seed=1), person(seed=2)])
     drawn = draw_poses(canvas(), keypoints, COCO, keypoint_threshold=0.3, color_by="person", track_ids=[4, 9])

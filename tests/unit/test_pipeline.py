@@ -132,6 +132,7 @@ def test_what_is_no_picture(
         ({"detect_every": "5"}, "detect_every is '5'"),
         ({"detect_delay": 0.5}, "detect_delay is 0.5"),
         ({"device": None}, "device is None"),
+        ({"device": "\udcff"}, "the device '\\udcff' is not UTF-8"),
         ({"track": "yes"}, "track is 'yes'"),
         ({"smooth": "no"}, "smooth is 'no'"),
         ({"tracking": "fast"}, "tracking is a mapping of settings, got str"),
@@ -156,7 +157,7 @@ def test_a_bundle_is_a_path(bundle: Any, fake_core: ModuleType) -> None:
         PosePipeline(bundle)
 
 
-@pytest.mark.parametrize("time_s", ["1", float("nan"), 1e10, [1]])
+@pytest.mark.parametrize("time_s", ["1", float("nan"), 1e10, [1], np.array([1.0, 2.0]), 10**400])
 def test_a_wrong_time(time_s: Any, fake_bundle: MakeBundle) -> None:
     with pytest.raises(errors.UsageError, match="time_s is"):
         PosePipeline(fake_bundle())(picture(), time_s=time_s)

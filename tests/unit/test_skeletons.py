@@ -126,7 +126,7 @@ def test_own_data_set_is_taken_whole() -> None:
     stated = {
         "dataset_name": "robot",
         "keypoint_id2name": {0: "base", 1: "left", 2: "right"},
-        "skeleton_links": [(0, 1), (0, 2), (0, 9)],
+        "skeleton_links": [(0, 1), (0, 2), (0, 9), (1, 1)],
         "flip_indices": [0, 2, 1],
         "sigmas": np.array([0.1, 0.2, 0.2], np.float32),
     }
@@ -221,6 +221,8 @@ def test_file(tmp_path: Path) -> None:
         ({"keypoints": ["a", "b", "c"], "flip_pairs": [[0, 1], [1, 2]]}, "holds 'b' twice"),
         ({"keypoints": ["a", "b"], "sigmas": [0.1]}, '"sigmas" must be 2 positive numbers'),
         ({"keypoints": ["a"], "sigmas": [0]}, '"sigmas" must be 1 positive numbers'),
+        ({"keypoints": ["a"], "sigmas": [26]}, '"sigmas" must be 1 positive numbers up to 10'),
+        ({"keypoints": [f"p{n}" for n in range(1025)]}, "names 1025 points, over the limit of 1024"),
         ({"keypoints": ["a"], "sigmas": [float("nan")]}, '"sigmas" must be 1 positive numbers'),
         ({"keypoints": ["a"], "sigmas": ["0.1"]}, '"sigmas" must be 1 positive numbers'),
     ],

@@ -130,7 +130,8 @@ def test_a_pipelines_input_size_is_the_detectors(tmp_path: Path) -> None:
 
 def test_a_stated_input_size_that_no_network_takes_is_refused(tmp_path: Path) -> None:
     path = checkpoint(tmp_path / "a.pth", "one", "input_size=(640, 640)", "input_size=(600, 600)")
-    refused(path, "the input size 600x600 (height x width) is not divisible by 32", kind=UsageError)
+    error = refused(path, "the input size 600x600 (height x width) is not divisible by 32", kind=UsageError)
+    assert "that of the training configuration" in error.message and "--input-size" in (error.hint or "")
     path = checkpoint(tmp_path / "a.pth", "one", "input_size=(640, 640)", "input_size=(640, -1)")
     refused(path, "BottomupResize.input_size of its training configuration is [640, -1]")
 
