@@ -41,7 +41,7 @@ TEST(StatusTest, WhatIsWrongWithABundleNamesIt) {
     EXPECT_EQ(about_bundle("a/b", Status(code, "x")).message(), "a/b: x");
   }
   EXPECT_EQ(about_bundle("a/b", named).message(), named.message());
-  for (const char* has_it : {"\"a/b\" has no bundle.json", "/tmp/a/b/pose.xml is cut off",
+  for (const char* has_it : {"\"a/b\" has no bundle.json", "/home/me/a/b/pose.xml is cut off",
                              "the engine cannot read \"a/b/pose.xml\""}) {
     EXPECT_EQ(about_bundle("a/b/", Status(Code::kInvalidBundle, has_it)).message(), has_it);
   }
