@@ -38,8 +38,7 @@ def summary_of(
         seldom = f"; too seldom seen to be judged: {', '.join(unjudged)}" if unjudged else ""
         seen = " and ".join(dict.fromkeys(_what_was_seen(check, pictures) for check in decision.checks))
         return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}"
-    # What could not be compared explains the rest.
-    worst = next((check for check in bad if not math.isfinite(check.estimate)), bad[0])
+    worst = bad[0]
     rest = f", and {len(bad) - 1} more check{'s' * (len(bad) > 2)}" if len(bad) > 1 else ""
     cause = f"; {causes[0]['message']}" if causes else ""
     if verdict == "FAIL":
@@ -47,6 +46,8 @@ def summary_of(
             f"{worst.title} is {worst.estimate:.3g} {worst.unit} ({worst.low:.3g} to {worst.high:.3g}), over "
             f"the limit {worst.limit:g}{rest}{cause}"
         )
+    # What could not be compared explains the rest.
+    worst = next((check for check in bad if not math.isfinite(check.estimate)), worst)
     if not math.isfinite(worst.estimate):
         return (
             f"{_what_was_seen(worst, pictures)} do not decide: of {worst.title} there is nothing to "

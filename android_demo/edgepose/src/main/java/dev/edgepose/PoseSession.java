@@ -162,8 +162,8 @@ public final class PoseSession implements AutoCloseable {
 
     /**
      * Releases the networks, at once or, where another thread is inside a call, when that call has ended; later calls
-     * throw. This method does not wait for that call, only for a detection beside the poses: process() reads its picture's buffers until it has returned, so keep
-     * them valid (do not close their {@code Image}) until then.
+     * throw. This method does not wait for that call, only for a detection beside the poses. process() reads its
+     * picture's buffers until it has returned, so keep them valid (do not close their {@code Image}) until then.
      */
     @Override
     public void close() {
