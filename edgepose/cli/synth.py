@@ -14,7 +14,7 @@ from edgepose.errors import UsageError
 _MIN_SIDE_PX, _MAX_SIDE_PX = 64, 4096
 _MAX_VIDEO_S = 3600.0
 # edgepose.synth.scene.SHOTS, which this file does not import for --help's sake
-_SHOTS = ("group", "close", "wide", "high", "crowd", "portrait")
+_SHOTS = ("group", "close", "wide", "high", "crowd", "portrait", "seated")
 
 
 @click.command(short_help="Render people with exact COCO labels.")

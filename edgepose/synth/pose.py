@@ -197,6 +197,28 @@ def _sit(random: Random) -> Pose:
     )  # fmt: skip
 
 
+def _at_table(random: Random) -> Pose:
+    """Sit with the forearms in front, on a table, or a hand at the face."""
+
+    def arm() -> Arm:
+        if random.chance(0.25):  # the head leans on the hand, or something is eaten or drunk
+            return (
+                random.uniform(0.0, 0.3),
+                random.uniform(0.6, 1.3),
+                random.uniform(0.2, 0.9),
+                random.uniform(1.9, 2.5),
+            )
+        return (
+            random.uniform(0.05, 0.45),
+            random.uniform(0.35, 1.0),
+            random.uniform(0.2, 1.1),
+            random.uniform(0.6, 1.7),
+        )
+
+    pose = _sit(random)
+    return replace(pose, pitch=random.uniform(-0.1, 0.3), arm_l=arm(), arm_r=arm())
+
+
 def squat(depth: float, spread: float = 0.25, lean: float = 0.45) -> Pose:
     """Return a squat: depth 0 stands, 1 sits on the heels."""
     leg = (1.95 * depth, spread * depth, 0.1 + 0.3 * depth, 2.15 * depth, 0.22 * depth)
@@ -308,8 +330,9 @@ def _sport(random: Random) -> Pose:
 POSES: dict[str, tuple[Callable[[Random], Pose], float]] = {
     "stand": (_stand, 4.0), "walk": (_walk, 3.0), "run": (_run, 1.0), "sit": (_sit, 1.6),
     "squat": (_squat, 0.8), "wave": (_wave, 1.2), "reach": (_reach, 1.2), "arms_up": (_arms_up, 0.8),
-    "bend": (_bend, 0.6), "lunge": (_lunge, 0.6), "sport": (_sport, 1.2),
+    "bend": (_bend, 0.6), "lunge": (_lunge, 0.6), "at_table": (_at_table, 0.0), "sport": (_sport, 1.2),
 }  # fmt: skip
+SITTING = ("sit", "at_table")
 
 
 def sample_pose(random: Random, skeleton: Skeleton, kind: str | None = None) -> tuple[str, Pose]:

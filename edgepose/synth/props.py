@@ -200,6 +200,16 @@ def _table(random: Random) -> list[Prop]:
     return parts
 
 
+def in_front(random: Random) -> list[Prop]:
+    """Make what someone sits at, who is at the origin and faces +z: a table, or a board as of a stand."""
+    if random.chance(0.65):
+        ahead = np.array([random.uniform(-0.3, 0.3), 0.0, random.uniform(0.62, 0.85)])
+        return [part.moved(np.eye(3), ahead) for part in _table(random)]
+    h, w = random.uniform(0.5, 1.05), random.uniform(0.8, 4.0)
+    at = (random.uniform(-0.4, 0.4), h / 2, random.uniform(0.6, 0.9))
+    return [box(at, (w, h, random.uniform(0.04, 0.2)), _clean(_colour(random)), random.choice(GRAINS[:5]))]
+
+
 def _post(random: Random) -> list[Prop]:
     h, r = random.uniform(0.8, 4.5), random.uniform(0.03, 0.16)
     return [lathe((0, 0, 0), (h, h - 0.01, h / 2, 0.1, 0.0), (0.001, r, r, r, r), _clean(_colour(random)))]

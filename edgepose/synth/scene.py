@@ -14,14 +14,16 @@ from edgepose.synth.degrade import Faults, Picture, degrade, sample_faults
 from edgepose.synth.figure import Figure, make_figure
 from edgepose.synth.numeric import PI, FloatArray, Random, rotate, rotation, sin_cos
 from edgepose.synth.outfit import sample_outfit
-from edgepose.synth.pose import lowest_point, sample_pose
-from edgepose.synth.props import Prop, sample_carried, sample_prop, seat
+from edgepose.synth.pose import SITTING, lowest_point, sample_pose
+from edgepose.synth.props import Prop, in_front, sample_carried, sample_prop, seat
 from edgepose.synth.render import PosedActor, render
 from edgepose.synth.shading import Light, sample_light
 from edgepose.synth.textures import Textures, paint
 
 MAX_PERSONS = 40
-SHOTS = ("group", "close", "wide", "high", "crowd", "portrait")
+SHOTS = ("group", "close", "wide", "high", "crowd", "portrait", "seated")
+# How often someone in a seated shot has a table or a board in front.
+_SCREENED = 0.7
 _FINGERS_PX_PER_M = 110.0  # below, a finger is thinner than two pixels
 
 
@@ -65,7 +67,7 @@ def make_character(random: Random, *, fingers: bool = True) -> Character:
 
 
 def sample_view(random: Random, size_hw: tuple[int, int], shot: str | None = None) -> View:
-    """Draw the camera and the surroundings; `shot` is one of SHOTS; all but portrait and crowd are drawn."""
+    """Draw the camera and the surroundings; `shot` is one of SHOTS; the first four are drawn."""
     height = size_hw[0]
     kind = shot or random.choice(("group", "close", "wide", "high"), (5.0, 2.2, 1.8, 1.0))
     short_px, long_px = min(size_hw), max(size_hw)
@@ -73,6 +75,7 @@ def sample_view(random: Random, size_hw: tuple[int, int], shot: str | None = Non
     tall = {
         "group": (0.45, 0.95), "close": (1.0, 2.4), "wide": (0.14, 0.42), "high": (0.30, 0.60),
         "crowd": (0.35, 0.60), "portrait": (2.0, 5.0),
+        "seated": (0.6, 2.4),
     }[kind]  # fmt: skip
     if kind == "portrait":
         focal *= 2
@@ -82,6 +85,8 @@ def sample_view(random: Random, size_hw: tuple[int, int], shot: str | None = Non
     if kind == "crowd":
         pitch = random.uniform(0.05, 0.4)
     aim = random.uniform(1.0, 1.45) if kind == "close" else random.uniform(0.7, 1.05)
+    if kind == "seated":  # the eyes of who sits are some 1.2 m above the ground
+        aim = random.uniform(0.75, 1.2)
     sine, cosine = sin_cos(pitch)
     camera_height = aim + depth * sine / cosine
     if camera_height < 0.25:
@@ -94,7 +99,15 @@ def sample_view(random: Random, size_hw: tuple[int, int], shot: str | None = Non
         place=sample_surroundings(random.child("place"), depth * 1.5 if kind == "wide" else depth * 1.25),
         faults=sample_faults(random.child("faults")),
         depth_m=depth,
-        spread={"group": 0.5, "close": 0.45, "wide": 0.9, "high": 0.5, "crowd": 1.1, "portrait": 0.4}[kind],
+        spread={
+            "group": 0.5,
+            "close": 0.45,
+            "wide": 0.9,
+            "high": 0.5,
+            "crowd": 1.1,
+            "portrait": 0.4,
+            "seated": 0.6,
+        }[kind],
     )
 
 
@@ -197,14 +210,20 @@ def render_scene(
         spots.append(np.array([x, z]))
         character = make_character(own, fingers=view.camera.focal_px / -z > _FINGERS_PX_PER_M)
         skeleton = character.figure.skeleton
-        kind, drawn = sample_pose(own.child("pose"), skeleton, pose)
+        asked = pose
+        if shot == "seated":
+            asked = pose or own.child("kind").choice(SITTING, (1.0, 2.0))
+        kind, drawn = sample_pose(own.child("pose"), skeleton, asked)
         turn = _sample_turn(own)
         posture = stand(character, replace(drawn, turn=turn), x, z)
         actors.append(
             PosedActor(character.figure, character.textures, posture, carried_props(character, posture))
         )
-        if kind == "sit":
+        if kind in SITTING:
             props += seat_under(own.child("seat"), posture, turn, skeleton.scale)
+        if shot == "seated" and own.child("screened").chance(_SCREENED):
+            offset = np.array([x, 0.0, z])
+            props += [part.moved(rotation("y", turn), offset) for part in in_front(own.child("front"))]
     props += scatter_props(random.child("props"), view, spots)
     if shot == "portrait" and actors:
         camera = raised_to(view.camera, actors[0].posture, random.child("portrait").uniform(0.2, 0.6))

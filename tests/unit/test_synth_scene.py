@@ -248,6 +248,21 @@ def test_portraits_show_the_head_large() -> None:
     assert shown >= 8
 
 
+def test_who_sits_is_often_hidden_below_the_waist() -> None:
+    lower = np.array([11, 12, 13, 14])  # hips, knees
+    seen, thigh, trunk = [], [], []
+    for seed in range(24):
+        for person in render_scene(seed, size_hw=(96, 128), persons=2, shot="seated").annotations:
+            points = person.keypoints
+            if points[5:7, 2].all() and points[lower, 2].all():
+                seen.append(np.mean(points[lower, 2] == 2))
+                thigh.append(abs(points[13, 1] - points[11, 1]))
+                trunk.append(abs(points[11, 1] - points[5, 1]))
+    assert len(seen) >= 15 and np.mean(seen) < 0.5
+    # A thigh hangs down by less than the trunk is high, where a standing person's is nearly as long as it.
+    assert np.median(thigh) < 0.6 * np.median(trunk)
+
+
 def test_nobody_and_crowds() -> None:
     assert render_scene(1, size_hw=(96, 128), persons=0).annotations == ()
     crowd = render_scene(2, size_hw=(240, 320), persons=14)

@@ -1,4 +1,4 @@
-"""What Java repeats of the other languages must be the same."""
+"""What one language repeats of another must be the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+from edgepose.bench.plan import WARMUP_WINDOW
 from edgepose.errors import CORE_CODES
+from edgepose.skeletons import MAX_POINTS, MAX_SIGMA
 
 JAVA = Path(__file__).resolve().parents[2] / "android_demo/edgepose/src/main/java/dev/edgepose"
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime_cpp"
@@ -85,3 +87,17 @@ def test_what_gradle_uses_is_in_the_catalogue() -> None:
             assert path.replace(".", "-") in sections["libraries"], path
     for reference in re.findall(r'version\.ref = "(\w+)"', catalogue):
         assert reference in sections["versions"]
+
+
+def test_the_limits_of_points_are_those_of_the_core() -> None:
+    text = (RUNTIME / "src/manifest_parts.cpp").read_text()
+    (points,) = re.findall(r"kMaxKeypoints = (\d+);", text)
+    (largest,) = re.findall(r"sigmas\.push_back\(reader->number\(item, {0, ([\d.]+), true}\)\)", text)
+    assert (int(points), float(largest)) == (MAX_POINTS, MAX_SIGMA)
+
+
+def test_a_steady_warm_up_has_as_many_frames_on_android() -> None:
+    text = (RUNTIME / "tools/bench_validity.cpp").read_text()
+    (frames,) = re.findall(r"kSteadyFrames = (\d+);", text)
+    # The running median of each of three windows has to agree with the others.
+    assert int(frames) == 3 * WARMUP_WINDOW
