@@ -31,7 +31,7 @@ float OneEuroFilter::next(float value, float dt_s, float size, const SmoothingSe
 }
 
 void PoseFilter::apply(int64_t time_ns, float size_px, float score_threshold,
-                       const SmoothingSettings& settings, Span<Keypoint> keypoints) {
+                       const SmoothingSettings& settings, Span<Keypoint> keypoints, Span<float> z) {
   points_.resize(keypoints.size());
   const float size = std::max(size_px, kMinSize_px);
   for (size_t k = 0; k < keypoints.size(); ++k) {
@@ -44,9 +44,11 @@ void PoseFilter::apply(int64_t time_ns, float size_px, float score_threshold,
       found.x_px = point.x.next(found.x_px, dt_s, size, settings);
       found.y_px = point.y.next(found.y_px, dt_s, size, settings);
       point.score = found.score;
+      if (k < z.size()) point.z = z[k];
       point.seen_ns = time_ns;
     } else if (!point.x.empty() && dt_s <= settings.hold_s) {
       found = {point.x.value(), point.y.value(), point.score};
+      if (k < z.size()) z[k] = point.z;
     } else {
       point.x.reset();
       point.y.reset();

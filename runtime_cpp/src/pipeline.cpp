@@ -320,10 +320,11 @@ class Pipeline::Impl {
   }
 
   // Like resize(), but the memory of poses that a frame does not need waits for the next one that
-  // does.
+  // does: no more than any frame needed, as the list may have been filled by another pipeline.
   void set_count(size_t count, std::vector<Pose>* poses) {
+    most_ = std::max(most_, count);
     while (poses->size() > count) {
-      spare_.push_back(std::move(poses->back()));
+      if (spare_.size() + count < most_) spare_.push_back(std::move(poses->back()));
       poses->pop_back();
     }
     while (poses->size() < count) {
@@ -354,6 +355,7 @@ class Pipeline::Impl {
   bool wants_detection_ = false;  // since the last one began
   std::vector<Detection> detections_;
   std::vector<Keypoint> keypoints_;
+  size_t most_ = 0;
   std::vector<Pose> spare_;
 };
 

@@ -20,6 +20,8 @@ constexpr float kCoveredShare = 0.2F;
 // track when it was found this often.
 constexpr int kSightingsNearOthers = 3;
 constexpr float kSamePlaceIou = 0.3F;
+// A velocity needs this long to be known.
+constexpr float kShortLife_s = 1.0F / 60;
 constexpr size_t kNoTrack = static_cast<size_t>(-1);
 
 // A pose as found at a time, not smoothed, and its velocity in px/s.
@@ -36,6 +38,7 @@ struct Track {
   // another, and then position and velocity are those of the wrong one.
   Sighting clear;
   int sightings = 0;
+  int64_t born_ns = 0;
   bool lost = false;
   BoxXyxy remembered;  // without area: was not there
   PoseFilter filter;
@@ -305,6 +308,7 @@ class Tracker::Impl {
     track.id = next_id_++;
     track.last.velocity_x = track.last.velocity_y = 0;
     track.sightings = 0;
+    track.born_ns = now_ns_;
     track.lost = false;
     track.remembered = {};
     track.filter.reset();
@@ -322,6 +326,13 @@ class Tracker::Impl {
     return false;
   }
 
+  // How much the newest velocity counts: as much as its share of the time seen, later by the time
+  // constant. Two frames a moment apart, of a stream that stutters, tell little.
+  float velocity_weight(float dt_s, float age_s) const {
+    return std::max(dt_s / std::max(age_s, kShortLife_s),
+                    1 - std::exp(-dt_s / settings_.velocity_time_s));
+  }
+
   void sight(Source source, Track* track, Pose* pose, bool near_others) {
     const size_t index = static_cast<size_t>(track - tracks_.data());
     if (index < found_.size()) found_[index] = 1;
@@ -333,8 +344,7 @@ class Tracker::Impl {
         pose->box = followed_box(last.pose.box, motion, *pose, threshold_, settings_);
         clip(&pose->box);
       }
-      const float weight = std::max(1.0F / static_cast<float>(track->sightings),
-                                    1 - std::exp(-dt_s / settings_.velocity_time_s));
+      const float weight = velocity_weight(dt_s, seconds(track->born_ns, now_ns_));
       last.velocity_x += weight * (motion.x_px / dt_s - last.velocity_x);
       last.velocity_y += weight * (motion.y_px / dt_s - last.velocity_y);
     }
@@ -353,7 +363,7 @@ class Tracker::Impl {
     if (smooth_) {
       const float area = (pose->box.x2 - pose->box.x1) * (pose->box.y2 - pose->box.y1);
       track->filter.apply(now_ns_, std::sqrt(std::max(area, 0.0F)), threshold_, settings_.smoothing,
-                          pose->keypoints);
+                          pose->keypoints, pose->z);
     }
   }
 

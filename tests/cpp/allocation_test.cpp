@@ -14,22 +14,29 @@
 namespace {
 
 std::atomic<int64_t> allocations{0};
+std::atomic<int64_t> kept{0};  // allocated and not freed
 
 void* counted(std::size_t bytes) {
   allocations.fetch_add(1);
+  kept.fetch_add(1);
   void* memory = std::malloc(bytes == 0 ? 1 : bytes);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
+}
+
+void released(void* memory) {
+  if (memory != nullptr) kept.fetch_sub(1);
+  std::free(memory);
 }
 
 }  // namespace
 
 void* operator new(std::size_t bytes) { return counted(bytes); }
 void* operator new[](std::size_t bytes) { return counted(bytes); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory) noexcept { released(memory); }
+void operator delete[](void* memory) noexcept { released(memory); }
+void operator delete(void* memory, std::size_t) noexcept { released(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { released(memory); }
 
 namespace edgepose {
 namespace {
@@ -95,6 +102,26 @@ TEST(AllocationTest, TrackingAllocatesNothingOnceAllWereSeen) {
           << name << ", detect_every " << detect_every << ", detect_delay " << detect_delay;
     }
   }
+}
+
+// Whose poses the list holds: a pipeline keeps no more memory for later than its frames needed.
+TEST(AllocationTest, AListThatTwoPipelinesFillByTurnsTakesNoMoreMemory) {
+  const auto crowded = open_pipeline(test_bundle("pose"), 1);
+  const auto deserted = open_pipeline(test_bundle("pose"), 1);
+  ASSERT_NE(crowded, nullptr);
+  ASSERT_NE(deserted, nullptr);
+  const TestPicture picture(64, 48, 1);
+  const std::vector<BoxXyxy> boxes(5, BoxXyxy{8, 8, 40, 40});
+  std::vector<Pose> poses;
+  int64_t before = 0;
+  for (int round = 0; round < 30; ++round) {
+    if (round == 10) before = kept;
+    ASSERT_TRUE(crowded->process_boxes(picture.view(), 0, boxes, &poses).ok());
+    ASSERT_EQ(poses.size(), 5U);
+    ASSERT_TRUE(deserted->process_boxes(picture.view(), 0, {}, &poses).ok());
+    ASSERT_TRUE(poses.empty());
+  }
+  EXPECT_EQ(kept, before);
 }
 
 int64_t resident_pages() {

@@ -142,6 +142,20 @@ TEST_F(PoseFilterTest, AnUnseenPointIsHeldAndThenDropped) {
   EXPECT_EQ(again.y_px, 60);
 }
 
+TEST_F(PoseFilterTest, AHeldPointKeepsItsDepth) {
+  const auto depth = [this](double time_s, float z, float score) {
+    std::vector<Keypoint> points = {{10, 20, score}, {10, 20, 0.9F}};
+    std::vector<float> depths = {z, 5};
+    filter_.apply(ns(7 + time_s), 100, 0.3F, settings(0.5F, 0), points, depths);
+    EXPECT_EQ(depths[1], 5);
+    return depths[0];
+  };
+  EXPECT_EQ(depth(0, 0.5F, 0.9F), 0.5F);
+  EXPECT_EQ(depth(0.05, 0.25F, 0.9F), 0.25F) << "depths are not smoothed";
+  EXPECT_EQ(depth(0.1, -2.5F, 0), 0.25F);
+  EXPECT_EQ(depth(0.5, -2.5F, 0), -2.5F) << "dropped";
+}
+
 TEST_F(PoseFilterTest, APointOfScoreZeroIsNeverTaken) {
   std::vector<Keypoint> points = {{5, 5, 0}};
   filter_.apply(0, 100, 0, settings(1, 0), points);

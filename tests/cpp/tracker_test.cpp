@@ -224,6 +224,24 @@ TEST_F(TrackerTest, EndedTracksNeverReturn) {
   EXPECT_EQ(frame({figure(100, 200)}), Ids({2}));
 }
 
+// Frames of a stream that stutters arrive a moment apart: a small step is no great velocity.
+TEST(StutterTest, ANarrowBoxKeepsItsIdWhereverTwoFramesArriveTogether) {
+  for (int early = 1; early <= 8; ++early) {
+    Tracker tracker(test_tracking(), {}, 0, false);
+    int64_t time_ns = 0;
+    for (int i = 0; i < 14; ++i) {
+      const float at_px = 100 + 4 * static_cast<float>(i);
+      Pose pose;
+      pose.box = {at_px, 100, at_px + 60, 260};
+      pose.box_score = 0.9F;
+      time_ns += i == early ? 700000 : kFrame_ns;
+      ASSERT_TRUE(tracker.begin(time_ns, 640, 480).ok());
+      ASSERT_EQ(tracker.update(Tracker::Source::kGiven, {&pose, 1}), 1U);
+      EXPECT_EQ(pose.track_id, 1) << "frame " << i << ", early " << early;
+    }
+  }
+}
+
 TEST_F(TrackerTest, BoxesAloneAreFollowedByTheirOverlap) {
   Tracker tracker(test_tracking(), {}, 0, false);
   for (int i = 0; i < 10; ++i) {

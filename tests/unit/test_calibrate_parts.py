@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +13,22 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from edgepose.artifact import Artifact, BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
+from edgepose.artifact import (
+    Artifact,
+    BoxHead,
+    KeypointSet,
+    LineageEntry,
+    ModelSpec,
+    Precision,
+    Preprocess,
+    SimccHead,
+)
 from edgepose.calibration import agreement, calibrate, network
 from edgepose.calibration.agreement import telling_samples
 from edgepose.calibration.calibrate import CalibrationRequest, check_request, target_folder
 from edgepose.calibration.samples import Half, Samples
 from edgepose.cli.main import cli
+from edgepose.converters.limits import LIMITS
 from edgepose.errors import BundleError, CalibrationError, UsageError
 from edgepose.writers import write_picture
 
@@ -189,3 +200,77 @@ def test_a_seed_beyond_its_limits_is_refused(seed: int, tmp_path: Path) -> None:
         check_request(CalibrationRequest(tmp_path, seed=seed))
     result = CliRunner().invoke(cli, ["calibrate", "bundle", "--calib", str(tmp_path), "--seed", str(seed)])
     assert result.exit_code == 2
+
+
+def test_the_persons_to_calibrate_on_are_those_that_the_pipeline_would_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of another label, or less sure than its threshold, a box is none of a person."""
+    detected = [
+        [1, 2, 30, 40, 0.9, 1], [3, 4, 20, 30, 0.9, 0], [5, 6, 20, 30, 0.25, 1], [7, 8, 9, 10, 0.5, 1],
+    ]  # fmt: skip
+    pipeline = SimpleNamespace(detect=lambda image: np.array(detected, np.float32))
+    monkeypatch.setattr(calibrate, "PosePipeline", lambda bundle, *, threads: pipeline)
+    settings = {"person_label": 1, "box_score_threshold": 0.5}
+    manifest: dict[str, Any] = {"models": {"detector": {}, "pose": {}}, "pipeline": settings}
+    find = calibrate._finder(Path("bundle"), manifest)
+    assert find is not None
+    assert find(np.zeros((60, 60, 3), np.uint8)) == [(1, 2, 30, 40), (7, 8, 9, 10)]
+    assert calibrate._finder(Path("bundle"), {**manifest, "models": {"pose": {}}}) is None
+
+
+def networks(bundle: Path, folder: Path, detector: str, pose: str) -> dict[str, Any]:
+    """Make networks of these precisions for a bundle; one of fp32 is left as it lies there."""
+    made = {}
+    for role, precision in (("detector", detector), ("pose", pose)):
+        path = bundle / f"tiny-{role}.fake"
+        entry = LineageEntry("quantise", "toy", "1", {"model": role}, {}, {}, 0.0)
+        lineage = () if precision == "fp32" else (entry,)
+        stage = {"model": role, "mean_px": 0.5} if lineage else None
+        if lineage:
+            (folder / path.name).write_bytes(path.read_bytes())
+            path = folder / path.name
+        made[role] = SimpleNamespace(
+            artifact=SimpleNamespace(
+                spec=SimpleNamespace(name=role), files={"fake": path}, precision=precision,
+                lineage=(None, *lineage),  # the bundle's own is one step
+            ),
+            left_float=None if lineage else "slow",
+            stage_member=lambda stage=stage: stage,
+        )  # fmt: skip
+    return made
+
+
+@pytest.mark.parametrize(
+    ("detector", "pose", "precision"),
+    [
+        ("int8", "int8", "int8"),
+        ("int8", "mixed", "mixed"),
+        ("mixed", "int8", "mixed"),
+        ("fp32", "int8", "mixed"),
+        ("int8", "fp32", "mixed"),
+    ],
+)
+def test_a_bundle_is_int8_where_every_network_is(
+    detector: str, pose: str, precision: Precision, bundles_v1: Path, tmp_path: Path
+) -> None:
+    bundle = bundles_v1 / "top_down"
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    made = networks(bundle, tmp_path, detector, pose)
+    target = tmp_path / "out" / "tiny.fake.auto"
+    assert calibrate._write(bundle, manifest, made, target, "fake", "auto", force=False)[0] == precision
+    written = json.loads((target / "bundle.json").read_text())
+    assert written["precision"] == precision
+    assert written["golden"]["tolerance_px"] == LIMITS[precision].mean_px
+    steps = [role for role, kind in (("detector", detector), ("pose", pose)) if kind != "fp32"]
+    assert [entry["arguments"]["model"] for entry in written["lineage"][1:]] == steps
+    assert [stage["model"] for stage in written["verification"]["stages"][2:]] == steps
+
+
+def test_a_bundle_of_which_no_network_gains_is_refused(bundles_v1: Path, tmp_path: Path) -> None:
+    bundle, target = bundles_v1 / "top_down", tmp_path / "out" / "tiny.fake.auto"
+    manifest = json.loads((bundle / "bundle.json").read_text())
+    made = networks(bundle, tmp_path, "fp32", "fp32")
+    with pytest.raises(CalibrationError, match=r"no network gains .* \(detector: slow; pose: slow\)"):
+        calibrate._write(bundle, manifest, made, target, "fake", "auto", force=False)
+    assert not target.parent.exists()

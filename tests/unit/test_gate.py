@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgepose.errors import UsageError
 from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.verify import bootstrap
 from edgepose.verify.checks import unjudged_joints
 from edgepose.verify.ci_formats import markdown
 from edgepose.verify.compared import Compared, with_reference
@@ -21,6 +22,7 @@ from edgepose.verify.decision import Decision, decide
 from edgepose.verify.diagnosis import diagnose
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.gate_members import scores_of, summary_of
+from edgepose.verify.oks import match
 from edgepose.verify.predictions import Predictions, subset
 
 Floats = NDArray[np.float64]
@@ -305,3 +307,26 @@ def test_names_cannot_break_the_comment() -> None:
     text = markdown(document)
     assert "intervals at 99.9%, 10" in text
     assert "<script>" not in text and "<b>" not in text and "fine \\| &lt;script&gt;" in text
+
+
+def test_both_runs_see_the_same_resamplings() -> None:
+    """What makes a picture hard cancels out of their difference, whose interval is narrow."""
+    data, run = persons()
+    random = np.random.default_rng(3)
+
+    def blur(keypoints: Floats) -> None:
+        keypoints[..., :2] += random.normal(0, 1, keypoints[..., :2].shape)
+
+    candidate = moved(run, blur)
+    found = decision(data, run, candidate, seed=5)
+    drawn = bootstrap.resample(60, 500, 5)
+    assert np.array_equal(found.weights, drawn)
+    assert found.ap is not None
+    for ap, persons_of in zip(found.ap, (run, candidate), strict=True):
+        matches = bootstrap.ApOfWeights(match(data, persons_of, POINTS.sigmas))
+        assert np.array_equal(ap[1:], matches.of(drawn))
+        assert ap[0] == matches.of(np.ones((1, 60), np.uint8))[0]
+    check = found.checks[0]
+    low, high = bootstrap.interval(found.ap[0][1:], 0.95)
+    assert check.name == "ap_loss" and check.low < check.estimate < check.high
+    assert check.high - check.low < (high - low) / 2

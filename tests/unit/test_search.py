@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgepose.artifact import Artifact, BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
-from edgepose.calibration import network, search, sensitivity
+from edgepose.artifact import (
+    Artifact,
+    BoxHead,
+    KeypointSet,
+    LineageEntry,
+    ModelSpec,
+    Preprocess,
+    SimccHead,
+)
+from edgepose.calibration import latency, network, search, sensitivity
 from edgepose.calibration.agreement import Agreement, Outputs
 from edgepose.calibration.samples import Half, Samples
 from edgepose.calibration.search import Budget, Found, default_budget
@@ -243,3 +251,124 @@ def test_a_network_that_int8_does_not_speed_up_stays_float(
 def test_a_network_that_int8_speeds_up_is_int8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(GoesOn):
         calibrated(monkeypatch, "auto", [10.0, 8.0, 7.9], tmp_path)
+
+
+class Network(Quantiser):
+    """One layer, which moves the points by a bin; `seen` takes down which samples are used for what."""
+
+    def __init__(self, seen: dict[str, list[int]]) -> None:
+        super().__init__({"a": 1})
+        self._seen = seen
+
+    def names(self) -> list[str]:
+        return ["a"]
+
+    worthwhile = names
+
+    def write(self, chosen: Any, folder: Path) -> Artifact:
+        entry = LineageEntry("quantise", "toy", "1", {"samples": 3}, {}, {}, 0.0)
+        return dataclasses.replace(FLOAT, precision="int8", lineage=(entry,))
+
+    def half(self, folder: Path) -> Artifact:
+        return dataclasses.replace(self.write({}, folder), precision="fp16")
+
+    def outputs(self, maps: Any, given: Sequence[Sample]) -> Iterator[list[Outputs]]:
+        self._seen["simulated"] = values_of(given)
+        return super().outputs(maps, given)
+
+
+def values_of(given: Sequence[Sample]) -> list[int]:
+    return [int(sample.flat[0]) for sample in given]
+
+
+def calibrated_on_halves(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, simulator: str | None, chosen: tuple[str, ...]
+) -> tuple[network.CalibratedNetwork, dict[str, list[int]]]:
+    """Calibrate with samples 0 to 2, of which 3 to 6 are held out; return what was used for what, too."""
+    seen: dict[str, list[int]] = {}
+
+    def observe(artifact: Artifact, given: Sequence[Sample], plan: Any) -> Network:
+        seen["ranges"] = values_of(given)
+        return Network(seen)
+
+    def measure(artifact: Any, quantiser: Any, given: Sequence[Sample], **_: Any) -> SensitivityReport:
+        seen["sensitivity"] = values_of(given)
+        return report({"a": 1})
+
+    def choose(*given: Any, **_: Any) -> Found:
+        seen["search"] = values_of(given[3])
+        return Found(chosen, None, 1)
+
+    def run(artifact: Artifact, given: Sequence[Sample]) -> list[Outputs]:
+        seen[f"run {artifact.precision}"] = values_of(given)
+        return [outputs(sample, int(artifact.precision == "int8")) for sample in given]
+
+    def measured(artifacts: Any, sample: Sample) -> list[float]:
+        seen["timed"] = values_of([sample])
+        return [3.0, 2.0, 1.0]
+
+    monkeypatch.setattr(network, "sensitivity", measure)
+    monkeypatch.setattr(network, "search", choose)
+    monkeypatch.setattr(network, "run_samples", run)
+    monkeypatch.setattr(network, "interleaved_ms", measured)
+    calibrator: Any = SimpleNamespace(
+        observe=observe, max_mean_px=0.75, search_samples=None, simulator=simulator
+    )
+    any_: Any = None
+    every = samples(7)
+    halves = Half(every[:3], [("seen", None)] * 3), Half(every[3:], [("held out", None)] * 4)
+    made = network.calibrate_network(
+        FLOAT, calibrator, Samples(*halves, 0, ()), any_, mode="auto", with_sensitivity=False,
+        work_dir=folder, stage=lambda *_: None, advance=lambda: None,
+    )  # fmt: skip
+    return made, seen
+
+
+@pytest.mark.parametrize("simulator", [None, "toy"])
+def test_the_ranges_are_of_one_half_and_every_figure_of_the_other(
+    simulator: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made, seen = calibrated_on_halves(monkeypatch, tmp_path, simulator, ("a",))
+    held_out = [3, 4, 5, 6]
+    ran = {"simulated": held_out} if simulator else {"run int8": held_out, "timed": [3]}
+    assert seen == {
+        "ranges": [0, 1, 2], "sensitivity": held_out, "search": held_out, "run fp32": held_out, **ran,
+    }  # fmt: skip
+    assert made.agreement is not None and made.agreement.compared == 4 * KEYPOINTS
+    assert (made.agreement.mean_px, made.int8_layers) == (pytest.approx(0.5), ("a",))
+    assert made.budget == dataclasses.replace(default_budget(POSE), mean_px=0.75)
+    arguments = made.artifact.lineage[-1].arguments
+    assert (len(arguments["calibration"]), len(arguments["held_out"])) == (3, 4)
+
+
+def test_a_network_for_a_chip_is_half_precision_where_no_layer_keeps_to_the_budget(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made, seen = calibrated_on_halves(monkeypatch, tmp_path, "toy", ())
+    assert (made.artifact.precision, made.int8_layers) == ("fp16", ())
+    assert made.left_float == "no layer in int8 keeps to the budget"
+    assert seen["simulated"] == [3, 4, 5, 6]
+    assert made.agreement is not None and made.agreement.max_px == 0 and made.stage_member() is not None
+    made, _ = calibrated_on_halves(monkeypatch, tmp_path, None, ())
+    assert (made.artifact, made.stage_member()) == (FLOAT, None)
+
+
+def test_times_are_medians_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run of each is not counted, and a slow one hardly."""
+    clock_ns, turns = [0], ""
+
+    class Engine:
+        def __init__(self, name: str) -> None:
+            self.name, self.runs = name, 0
+
+        def run(self, inputs: Any) -> None:
+            nonlocal turns
+            turns += self.name
+            clock_ns[0] += {"a": 1, "b": 2, "c": 4}[self.name] * (10**9 if self.runs < 2 else 10**6)
+            self.runs += 1
+
+    monkeypatch.setattr(latency, "open_engine", Engine)
+    monkeypatch.setattr(latency.time, "thread_time_ns", lambda: clock_ns[0])
+    artifacts: Any = ["a", "b", "c"]
+    assert latency.interleaved_ms(artifacts, samples(1)[0], rounds=5) == [1.0, 2.0, 4.0]
+    assert turns == "abc" * 6

@@ -33,10 +33,11 @@ class OneEuroFilter {
 class PoseFilter {
  public:
   // Replaces the places by smoothed ones. size_px: the person's, the root of the box area. A point
-  // whose score is below the threshold keeps the place and score of its last sighting for hold_s;
-  // from then on it is given as the network found it, and its filters begin anew.
+  // whose score is below the threshold keeps the place, depth and score of its last sighting for
+  // hold_s; from then on it is given as the network found it, and its filters begin anew. z: the
+  // depths, which are not smoothed; may be empty.
   void apply(int64_t time_ns, float size_px, float score_threshold,
-             const SmoothingSettings& settings, Span<Keypoint> keypoints);
+             const SmoothingSettings& settings, Span<Keypoint> keypoints, Span<float> z = {});
   // Forgets every earlier frame; the memory stays.
   void reset() { points_.clear(); }
 
@@ -44,6 +45,7 @@ class PoseFilter {
   struct Point {
     OneEuroFilter x, y;
     float score = 0;
+    float z = 0;
     int64_t seen_ns = 0;
   };
   std::vector<Point> points_;
