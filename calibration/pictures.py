@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
 from edgepose.media import PICTURE_SUFFIXES, list_pictures
@@ -21,19 +22,19 @@ class CalibrationPicture:
     boxes: tuple[Box, ...] | None
 
 
-def read_pictures(source: Path) -> list[CalibrationPicture]:
+def read_pictures(source: Path, points: KeypointSet | None = None) -> list[CalibrationPicture]:
     """List the pictures of a set, in an order that does not depend on the file system.
 
     The pictures of annotations lie where their file_name says, seen from the file or from a folder "images"
-    there, or in one of these two without sub-folders; those of a list relative to it. Errors: UsageError that
-    names what is missing.
+    there, or in one of these two without sub-folders; those of a list relative to it. points: the network's,
+    whose category counts. Errors: UsageError that names what is missing.
     """
     if source.is_dir():
         return [CalibrationPicture(path, None) for path in list_pictures(source)]
     if not source.is_file():
         raise UsageError(f"{source}: no such file or folder", hint=_FORMS)
     if source.suffix.lower() == ".json":
-        return _annotated(source)
+        return _annotated(source, points)
     if source.suffix.lower() in PICTURE_SUFFIXES:
         raise UsageError(f"{source} is one picture, which is too few", hint=_FORMS)
     return _listed(source)
@@ -44,8 +45,8 @@ def digests(source: Path) -> dict[str, str]:
     return {sha256_file(picture.path): picture.path.name for picture in read_pictures(source)}
 
 
-def _annotated(annotations: Path) -> list[CalibrationPicture]:
-    boxes = read_coco_boxes(annotations)
+def _annotated(annotations: Path, points: KeypointSet | None) -> list[CalibrationPicture]:
+    boxes = read_coco_boxes(annotations, points)
     names: dict[Path, str] = {}
     for name in sorted(boxes):
         other = names.setdefault(_located(annotations, name), name)

@@ -118,7 +118,8 @@ def list_pictures(folder: Path) -> list[Path]:
     ]
     if not found:
         raise UsageError(
-            f"{folder}: no pictures in this folder", hint=f"looked for {', '.join(PICTURE_SUFFIXES)}"
+            f"{folder}: no pictures in this folder",
+            hint=f"looked for {', '.join(PICTURE_SUFFIXES)}; videos are given one by one",
         )
     return sorted(found, key=lambda p: _natural_key(p.name))
 

@@ -12,6 +12,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from edgepose import log
+from edgepose.artifact import KeypointSet
+from edgepose.categories import OTHERS, nearest, unlikeness
 from edgepose.errors import UsageError
 
 MAX_PX = 1e9  # beyond every picture, and far from what a 32-bit number cannot hold
@@ -54,8 +56,11 @@ class PersonBoxes:
             )
 
 
-def read_person_boxes(path: Path) -> PersonBoxes:
-    """Read a file of one of the three forms. Errors: UsageError; OSError when it cannot be read."""
+def read_person_boxes(path: Path, points: KeypointSet | None = None) -> PersonBoxes:
+    """Read a file of one of the three forms; points: the network's, whose category's boxes are taken.
+
+    Errors: UsageError; OSError when it cannot be read.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -68,15 +73,16 @@ def read_person_boxes(path: Path) -> PersonBoxes:
         return PersonBoxes(path, by_frame={}, for_all=_boxes(path, data, "the list"))
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds {type(data).__name__}, not boxes", hint=_FORMS)
-    by_frame = _by_name(path, _coco(path, data) if "annotations" in data else _mapping(path, data))
+    by_frame = _by_name(path, _coco(path, data, points) if "annotations" in data else _mapping(path, data))
     if not by_frame:
         raise UsageError(f"{path}: holds no boxes", hint=_FORMS)
     return PersonBoxes(path, by_frame=by_frame, for_all=())
 
 
-def read_coco_boxes(path: Path) -> dict[str, list[Box]]:
+def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, list[Box]]:
     """Read COCO annotations: the boxes of the persons by file_name, none for a picture without people.
 
+    points: the network's, whose category's boxes are taken; else those of the one called person, or all.
     Results of `edgepose run` are such, too, but for those whose pictures, of the same names, were drawn on.
     Errors: UsageError; OSError when the file cannot be read.
     """
@@ -92,7 +98,7 @@ def read_coco_boxes(path: Path) -> dict[str, list[Box]]:
             f"{path}: are results of edgepose run, which drew on the pictures beside them",
             hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
         )
-    return _coco(path, data)
+    return _coco(path, data, points)
 
 
 def _mapping(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
@@ -111,16 +117,19 @@ def _by_name(path: Path, boxes: Mapping[str, list[Box]]) -> dict[str, list[Box]]
     return {name: boxes[key] for name, key in found.items()}
 
 
-def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
-    empty = 0
+def _coco(path: Path, data: Mapping[str, Any], points: KeypointSet | None) -> dict[str, list[Box]]:
+    empty = others = 0
     try:
         names = {image["id"]: PurePath(image["file_name"]).as_posix() for image in data["images"]}
         if len(names) < len(data["images"]):
             raise UsageError(f"{path}: a picture's id is there twice", hint="ids must be unique")
-        persons = {c["id"] for c in data.get("categories", ()) if c["name"] == "person"}
+        persons = _persons(data.get("categories", ()), points)
         found: dict[str, list[Box]] = {name: [] for name in names.values()}
         for annotation in data["annotations"]:
-            if annotation.get("iscrowd") or (persons and annotation["category_id"] not in persons):
+            if annotation.get("iscrowd"):
+                continue
+            if persons and annotation["category_id"] not in persons:
+                others += 1
                 continue
             x, y, width, height = annotation["bbox"]
             name = names[annotation["image_id"]]
@@ -135,9 +144,20 @@ def _coco(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
     if len(found) < len(names):
         twice = next(name for name, count in Counter(names.values()).items() if count > 1)
         raise UsageError(f"{path}: two pictures are called {twice}", hint="list every picture once")
+    if others and not any(found.values()):
+        _warn_once(f"{path}: all {others} boxes are of other categories than the persons'")
     if empty:
         _warn_once(f"{path}: {empty} persons whose boxes have no width or no height are left out")
     return found
+
+
+def _persons(categories: Sequence[Mapping[str, Any]], points: KeypointSet | None) -> set[Any]:
+    """Return the ids of the categories whose boxes are persons'; none where all are."""
+    if points is not None:
+        category = nearest(categories, points)
+        if category is not None and unlikeness(category, points) < OTHERS:
+            return {category["id"]}
+    return {category["id"] for category in categories if category["name"] == "person"}
 
 
 @cache

@@ -191,7 +191,8 @@ def keypoints_argument(text: str) -> KeypointSet:
 def read_keypoint_file(path: Path) -> KeypointSet:
     """Read {"name", "keypoints": [names], "skeleton", "flip_pairs": [[a, b], ...], "sigmas"} from JSON.
 
-    Only "keypoints" is required; pairs are of 0-based indices or of names. Errors: UsageError.
+    Only "keypoints" is required; pairs are of 0-based indices or of names. Where sigmas are missing, the set
+    has none, and choose_keypoints completes it. Errors: UsageError.
     """
     known = ", ".join(KEYPOINT_SETS)
     try:
@@ -242,9 +243,7 @@ def _parse(document: Any, *, default_name: str) -> KeypointSet:
     if len(set(flipped)) != len(flipped):
         twice = next(names[i] for i in flipped if flipped.count(i) > 1)
         raise ValueError(f'"flip_pairs" holds {twice!r} twice')
-    sigmas = (
-        _sigmas(document["sigmas"], len(names)) if "sigmas" in document else (DEFAULT_SIGMA,) * len(names)
-    )
+    sigmas = _sigmas(document["sigmas"], len(names)) if "sigmas" in document else ()
     if sigmas is None:
         raise ValueError(
             f'"sigmas" must be {len(names)} positive numbers up to {MAX_SIGMA:g}, one for each keypoint'
@@ -301,17 +300,17 @@ def choose_keypoints(
     the data set, flip indices and sigmas), then the known set of that count, then numbered points.
     Errors: UsageError.
     """
+    stated = meta.get("dataset_meta")
+    stated = stated if isinstance(stated, Mapping) else {}
+    flips = _flip_pairs(stated.get("flip_indices"), count)
+    sigmas = _sigmas(stated.get("sigmas"), count)
     if asked is not None:
         if len(asked.keypoints) != count:
             raise UsageError(
                 f"the keypoint set {asked.name} has {len(asked.keypoints)} points, the network {count}",
                 hint="name every point of the network, in its order",
             )
-        return asked, ()
-    stated = meta.get("dataset_meta")
-    stated = stated if isinstance(stated, Mapping) else {}
-    flips = _flip_pairs(stated.get("flip_indices"), count)
-    sigmas = _sigmas(stated.get("sigmas"), count)
+        return _completed(asked, flips, sigmas)
     points, notes = _named_points(count, stated, flips)
     if points is None:
         known = [s for s in KEYPOINT_SETS.values() if len(s.keypoints) == count]
@@ -323,7 +322,27 @@ def choose_keypoints(
             notes = (f"keypoint names unknown: {count} numbered points; --keypoints names them",)
     if sigmas is not None:
         points = dataclasses.replace(points, sigmas=sigmas)
+    elif points.name not in KEYPOINT_SETS:
+        notes = (*notes, _assumed_sigmas(points.name))
     return points, notes
+
+
+def _completed(
+    asked: KeypointSet, flips: Pairs | None, sigmas: tuple[float, ...] | None
+) -> tuple[KeypointSet, tuple[str, ...]]:
+    """Take what a user's set leaves out from the checkpoint, which may state it, or assume it."""
+    if flips and not asked.flip_pairs:
+        asked = dataclasses.replace(asked, flip_pairs=flips)
+    if asked.sigmas:
+        return asked, ()
+    if sigmas is not None:
+        return dataclasses.replace(asked, sigmas=sigmas), ()
+    assumed = (DEFAULT_SIGMA,) * len(asked.keypoints)
+    return dataclasses.replace(asked, sigmas=assumed), (_assumed_sigmas(asked.name),)
+
+
+def _assumed_sigmas(name: str) -> str:
+    return f"sigmas of {name} assumed: {DEFAULT_SIGMA:g} each; OKS, AP and tracking hang on them"
 
 
 def _named_points(

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Builds and signs the demo app with Debian's tools alone: build-apk.sh [--release]. No Gradle, no Android SDK.
-#   ANDROID_NDK_HOME          compiles the native library for arm64-v8a; without it the app has none, says so on its
-#                             screen, and --release is refused
+#   ANDROID_NDK_HOME          compiles the native library for arm64-v8a; without it the app has none and says so when it
+#                             opens a bundle, and --release is refused
 #   EDGEPOSE_KEYSTORE, EDGEPOSE_KEYSTORE_PASS   sign with this key (PKCS12); needed for --release
 #   EDGEPOSE_ASSETS           the assets, where they are not in the sources: edgepose android install --assets
 # android.jar and dx are packages of Debian 11; they are fetched with apt, into build/android.
 set -euo pipefail
 given_assets=${EDGEPOSE_ASSETS:+$(realpath -- "$EDGEPOSE_ASSETS")}
+[[ -z "${EDGEPOSE_KEYSTORE:-}" ]] || EDGEPOSE_KEYSTORE=$(realpath -m -- "$EDGEPOSE_KEYSTORE")
+[[ -z "${ANDROID_NDK_HOME:-}" ]] || ANDROID_NDK_HOME=$(realpath -m -- "$ANDROID_NDK_HOME")
 CDPATH= cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 app=android_demo/app
@@ -78,7 +80,7 @@ if [[ -n "${ANDROID_NDK_HOME:-}" ]]; then
   # The licences of what is linked into it.
   cmake --install "$out/arm64-v8a" --component sdk --prefix "$work/apk/assets" >/dev/null
 else
-  echo "build-apk: ANDROID_NDK_HOME is not set: the app has no native library and will say so on its screen" >&2
+  echo "build-apk: ANDROID_NDK_HOME is not set: the app has no native library and will say so when it opens a bundle" >&2
 fi
 
 (cd "$work/apk" && zip -q -r ../unaligned.apk .)

@@ -102,8 +102,7 @@ def compare(
 
     kept = read_baseline(file)
     members, dataset, found = recorded_baseline(
-        bundle, images, data, device=device, processes=processes, max_images=max_images,
-        boxes=kept.document["settings"]["boxes"], use_cache=False,
+        bundle, images, data, device=device, processes=processes, max_images=max_images, repeats=kept,
     )  # fmt: skip
     result = compare_with_baseline(kept, members, dataset, found)
     if not result["same"]:

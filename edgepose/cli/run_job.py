@@ -75,7 +75,7 @@ def run_job(options: RunOptions) -> None:
     """Run and print what came out. Errors: those of PosePipeline and the readers; UsageError at the end when
     some pictures of a folder could not be read."""
     with _open_pipeline(options) as pipeline:
-        boxes = read_person_boxes(options.boxes) if options.boxes else None
+        boxes = read_person_boxes(options.boxes, pipeline.keypoint_set) if options.boxes else None
         if boxes and pipeline.pipeline_type not in ("top_down", "pose"):
             raise UsageError(
                 f"the pipeline of {options.bundle} is {pipeline.pipeline_type!r} and takes no boxes",
@@ -320,6 +320,13 @@ class _Job:
             raise UsageError(
                 f"{boxes}: the results would overwrite --boxes", hint="choose another folder with -o"
             )
+        before = self._input_before()
+        if before is not None and before != {name: self._input()[name] for name in before}:
+            other = before.get("input_path", before["input"])
+            raise UsageError(
+                f"{self._folder}: holds the results of another input, {other}",
+                hint="choose another folder with -o, one for each input, or remove this one",
+            )
         if not self._options.draw or self._source.kind == "camera":
             return
         target = real_path(Path(self._options.target))
@@ -330,7 +337,7 @@ class _Job:
             video = self._folder / f"{self._source.name}.mp4"
             clash = real_path(video) == target
             beside = video.exists() and real_path(self._folder) == target.parent
-            if not clash and beside and not self._is_from_before():
+            if not clash and beside and before is None:
                 raise UsageError(
                     f"{video} lies beside the input and would be overwritten",
                     hint="choose another folder with -o",
@@ -340,21 +347,28 @@ class _Job:
                 f"{self._folder}: the results would overwrite the input", hint="choose another folder with -o"
             )
 
-    def _is_from_before(self) -> bool:
-        """Tell whether the folder holds the results of an earlier run on this input."""
+    def _input(self) -> dict[str, Any]:
+        """Return what the results say of their input. A stream's address may hold a password."""
+        if self._source.kind == "camera":
+            return {"input": self._source.name, "input_path": self._source.name}
+        target = Path(self._options.target)
+        return {"input": target.name, "input_path": str(real_path(target))}
+
+    def _input_before(self) -> dict[str, Any] | None:
+        """Return what the results of an earlier run in the folder say of their input; None for no such."""
         try:
-            results = json.loads((self._folder / RESULTS_NAME).read_text(encoding="utf-8"))
-            return bool(results["info"]["input"] == Path(self._options.target).name)
+            info = json.loads((self._folder / RESULTS_NAME).read_text(encoding="utf-8"))["info"]
+            # Earlier versions gave the name alone.
+            return {"input": info["input"]} | {n: info[n] for n in ("input_path",) if n in info}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return False
+            return None
 
     def _info(self) -> dict[str, Any]:
         manifest = self._pipeline.manifest
         return {
             "description": "EdgePose results",
             "edgepose": __version__,
-            # A stream's address may hold a password.
-            "input": self._source.name if self._source.kind == "camera" else Path(self._options.target).name,
+            **self._input(),
             "bundle": self._pipeline.name,
             "bundle_digest": self._pipeline.digest,
             "backend": manifest["backend"],

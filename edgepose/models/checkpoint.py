@@ -7,7 +7,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,12 @@ def _check_archive(path: Path) -> None:
     """Compare the checksums of a zip checkpoint, which torch itself does not. Errors: CheckpointError."""
     try:
         with zipfile.ZipFile(path) as archive:
+            program = _program(archive.namelist())
+            if program:
+                raise CheckpointError(
+                    f"{path.name} is a program ({program}), not a checkpoint with named weights",
+                    hint=_RESAVE_HINT,
+                )
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
                 raise CheckpointError(
                     f"{path.name} is a compressed archive, not a PyTorch checkpoint", hint="unpack it first"
@@ -114,6 +120,16 @@ def _check_archive(path: Path) -> None:
             f"{path.name} is damaged: wrong checksum of {broken}",
             hint="copy or download the checkpoint again",
         )
+
+
+def _program(entries: Sequence[str]) -> str:
+    """Return what wrote an archive that holds code beside the weights; nothing for a checkpoint."""
+    names = {entry.partition("/")[2] for entry in entries}
+    if "constants.pkl" in names:
+        return "TorchScript of torch.jit.save"
+    if "data.pkl" not in names and ("archive_format" in names or "models/model.json" in names):
+        return "torch.export"
+    return ""
 
 
 def _unpickle(path: Path) -> Any:

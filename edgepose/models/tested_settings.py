@@ -97,7 +97,9 @@ def tested_head(usual: _H, meta: Mapping[str, Any]) -> tuple[_H, tuple[str, ...]
     if isinstance(found, BoxHead):
         nms = settings.get("nms")
         nms = nms if isinstance(nms, Mapping) else {}
-        if nms.get("type", "nms") not in ("nms", UNKNOWN):
+        kind = nms.get("type", "nms")
+        # Configurations in Python's style give the function's whole name: mmcv.ops.nms.
+        if kind != UNKNOWN and str(kind).rpartition(".")[2] != "nms":
             notes.append(f"{where}.nms of type {str(nms['type'])[:60]!r} is not followed: plain NMS is used")
         if nms.get("class_agnostic") is True:
             notes.append(f"{where}.nms.class_agnostic is not followed: a class suppresses no other one")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BASELINE_FORMAT = "edgepose-baseline"
 BASELINE_VERSION = 1
 
+# For who gives no labels to a baseline of labelled boxes.
+RECORDED_BOXES = "give --data, as the baseline was recorded with labelled boxes"
 _HINT = "record it again with edgepose baseline record"
 # Results are kept to these digits: finer than any limit of the gate.
 _PX_DIGITS, _SCORE_DIGITS, _SCALE_DIGITS, _DEPTH_DIGITS = 2, 4, 6, 5

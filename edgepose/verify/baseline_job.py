@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.progress import Progress
-from edgepose.verify.baseline import Baseline, rounded
+from edgepose.verify.baseline import RECORDED_BOXES, Baseline, rounded
 from edgepose.verify.compared import paired
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.evaluation import box_source, open_data, open_subject
@@ -25,15 +25,24 @@ def recorded_baseline(
     device: str = "CPU",
     processes: int | None = None,
     max_images: int | None = None,
-    use_cache: bool = True,
+    repeats: Baseline | None = None,
 ) -> tuple[dict[str, Any], Dataset, Predictions]:
-    """Run a bundle to record it: the header's members, the data, and what it found."""
+    """Run a bundle to record it: the header's members, the data, and what it found.
+
+    repeats: run it anew as this baseline was, whose bundle it must be (BundleError).
+    """
     subject = open_subject(bundle)
+    hint = "give --data, or --boxes detected"
+    if repeats is not None:
+        repeats.require_bundle(subject.member)
+        boxes, hint = repeats.document["settings"]["boxes"], RECORDED_BOXES
     data = open_data(subject, images, data_file, max_images=max_images)
-    recipe = Recipe(boxes=box_source(subject, data, boxes), device=device)
+    recipe = Recipe(boxes=box_source(subject, data, boxes, hint=hint), device=device)
     with Progress("baseline", stages=1, unit="images") as progress:
         progress.stage(subject.member["name"], total=len(data.pictures))
-        found = predict(bundle, data, recipe, processes=processes, progress=progress, use_cache=use_cache)
+        found = predict(
+            bundle, data, recipe, processes=processes, progress=progress, use_cache=repeats is None
+        )
     members = {
         "bundle": subject.member,
         "constants": subject.constants,

@@ -93,15 +93,22 @@ def _documents(
     return labels, results
 
 
+def require_coco_library() -> None:
+    """Tell at once where the library is missing. Errors: MissingDependencyError."""
+    try:
+        import faster_coco_eval  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise missing_package("faster_coco_eval", purpose="compute AP") from error
+
+
 def _evaluate(
     labels: dict[str, Any], results: list[dict[str, Any]], sigmas: Sequence[float]
 ) -> dict[str, float]:
     import numpy as np
 
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ModuleNotFoundError as error:
-        raise missing_package("faster_coco_eval", purpose="compute AP") from error
+    require_coco_library()
+    from faster_coco_eval import COCO, COCOeval_faster
+
     if not results:
         areas = [a["area"] for a in labels["annotations"] if a["num_keypoints"] and not a["iscrowd"]]
         return {name: 0.0 if _any_within(areas, name) else -1.0 for name in STATISTICS}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgepose import log
 from edgepose.artifact import KeypointSet
+from edgepose.categories import nearest, plain
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes
 from edgepose.media import list_pictures
@@ -86,8 +86,8 @@ def read_dataset(
     document, digest = _read(path)
     category = _person_category(path, document, points)
     pictures = _pictures(path, document, image_dir)
-    if max_pictures is not None:
-        pictures = pictures[:max_pictures]
+    some_only = max_pictures is not None and len(pictures) > max_pictures
+    pictures = pictures[:max_pictures]
     known = {int(image["id"]) for image in document["images"]}
     index_of = {picture.id: index for index, picture in enumerate(pictures)}
     chosen: list[Mapping[str, Any]] = []
@@ -107,7 +107,7 @@ def read_dataset(
         if own == category and item["image_id"] in index_of:
             chosen.append(item)
     if not chosen:
-        raise UsageError(f"{path}: holds no persons", hint=_HINT)
+        raise _no_persons(path, category, document, max_pictures if some_only else None)
     chosen.sort(key=lambda item: (index_of[item["image_id"]], item["id"]))
     boxes = np.array([_box(path, item) for item in chosen])
     count = len(points.keypoints)
@@ -122,6 +122,21 @@ def read_dataset(
         keypoints=np.array([_keypoints(path, item, count) for item in chosen]),
         crowd=np.array([bool(item.get("iscrowd", 0)) for item in chosen]),
     )
+
+
+def _no_persons(
+    path: Path, category: Any, document: Mapping[str, Any], max_pictures: int | None
+) -> UsageError:
+    if max_pictures is not None:
+        return UsageError(
+            f"{path}: its first {max_pictures} pictures, by id, show no persons", hint="raise --max-images"
+        )
+    if document["annotations"]:
+        return UsageError(
+            f"{path}: none of its {len(document['annotations'])} annotations is of the category {category!r}",
+            hint="the category that lists the network's keypoints counts, else the one called person",
+        )
+    return UsageError(f"{path}: holds no persons", hint=_HINT)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
@@ -149,11 +164,12 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
     categories = document.get("categories", [])
     if not isinstance(categories, list) or not all(isinstance(c, dict) and "id" in c for c in categories):
         raise UsageError(f"{path}: categories is not a list of categories with ids", hint=_HINT)
-    with_points = [c for c in categories if c.get("keypoints")]
-    if not with_points:
+    category = nearest(categories, points)
+    if category is None:
         persons = [c for c in categories if c.get("name") == "person"]
+        if not persons and len(categories) == 1:
+            persons = categories
         return persons[0]["id"] if persons else 1
-    category = min(with_points, key=lambda item: _distance(item, points))  # of equals the first
     if not isinstance(category["keypoints"], list):
         raise UsageError(
             f"{path}: keypoints of the category {category['id']!r} is no list of names", hint=_HINT
@@ -167,8 +183,8 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
             f"({points.name})",
             hint="give data that is labelled with the network's own keypoints",
         )
-    place = {_plain(name): index for index, name in enumerate(points.keypoints)}
-    places = [place.get(_plain(name)) for name in names]
+    place = {plain(name): index for index, name in enumerate(points.keypoints)}
+    places = [place.get(plain(name)) for name in names]
     for index, name in enumerate(names):
         if places[index] not in (None, index):
             raise UsageError(
@@ -180,22 +196,6 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
             f"{path}: no keypoint has a name of the network's ({points.name}); they are taken in order"
         )
     return category["id"]
-
-
-def _distance(category: Mapping[str, Any], points: KeypointSet) -> int:
-    """Tell how unlike the network's a category's keypoints are: 0 where the names are the same."""
-    names = category["keypoints"]
-    counts = (len(points.keypoints), 17) if points.name == "wholebody133" else (len(points.keypoints),)
-    if not isinstance(names, list) or len(names) not in counts:
-        return 3
-    if [_plain(str(name)) for name in names] == [_plain(name) for name in points.keypoints[: len(names)]]:
-        return 0
-    return 1 if category.get("name") == "person" else 2
-
-
-def _plain(name: str) -> str:
-    """Return a keypoint's name without what spellings differ in: "Left-Wrist" and "LeftWrist" are one."""
-    return re.sub(r"[\s_-]+", "", name.lower())
 
 
 def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[Picture]:

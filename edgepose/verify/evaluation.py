@@ -13,7 +13,7 @@ from edgepose.errors import UsageError
 from edgepose.pipeline import keypoint_set_of
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
-from edgepose.verify.coco_library import average_precision
+from edgepose.verify.coco_library import average_precision, require_coco_library
 from edgepose.verify.compared import Compared, with_labels, with_reference
 from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
 from edgepose.verify.figures import drift_member, errors_member, number, worst_member
@@ -88,10 +88,17 @@ def open_data(subject: Subject, images: Path, data: Path | None, *, max_images: 
     return read_dataset(data, images, subject.points, max_pictures=max_images)
 
 
-def box_source(subject: Subject, data: Dataset, asked: BoxSource | None) -> BoxSource:
-    """Decide where the boxes come from. Errors: UsageError for labelled boxes that cannot be."""
+def box_source(
+    subject: Subject,
+    data: Dataset,
+    asked: BoxSource | None,
+    *,
+    hint: str = "give --data, or --boxes detected",
+) -> BoxSource:
+    """Decide where the boxes come from. Errors: UsageError, with the hint, for labelled ones where there are
+    none."""
     if asked == "labelled" and not len(data.boxed):
-        raise UsageError(f"{data.path}: holds no boxes", hint="give --data, or --boxes detected")
+        raise UsageError(f"{data.path}: holds no boxes", hint=hint)
     if asked is not None:
         require_boxes(subject.path, subject.member["pipeline"], asked)
         return asked
@@ -139,13 +146,15 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
             f"{data.path}: has no labelled keypoints, so there is nothing to measure",
             hint="give --data with keypoints, or --reference BUNDLE for the drift from it",
         )
+    if len(data.labelled):
+        require_coco_library()
+    refuse_calibration_pictures(request.bundle, [(p.name, p.file) for p in data.pictures])
     bare = int((~data.crowd).sum()) - len(data.labelled)
     if bare and len(data.labelled):
         log.info(f"{data.path}: {bare} persons have no labelled keypoint and are left out")
     with Progress("eval", stages=2 if reference else 1, unit="images") as progress:
         progress.stage(subject.member["name"], total=len(data.pictures))
         found = predict(request.bundle, data, recipe, processes=request.processes, progress=progress)
-        refuse_calibration_pictures(request.bundle, [p.name for p in data.pictures], found.picture_digests)
         theirs = None
         if reference is not None:
             progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.errors import InconclusiveError, LimitError, UsageError
+from edgepose.hashing import sha256_file
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
-from edgepose.verify.baseline import Baseline, read_baseline, rounded
+from edgepose.verify.baseline import RECORDED_BOXES, Baseline, read_baseline, rounded
 from edgepose.verify.checks import Verdict
 from edgepose.verify.compared import Compared, with_reference
 from edgepose.verify.dataset import Dataset
@@ -29,7 +30,15 @@ from edgepose.verify.figures import worst_member
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.gate_members import accuracy_of, scores_of, summary_of
 from edgepose.verify.overlap import refuse_calibration_pictures
-from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, require_boxes, subset
+from edgepose.verify.predictions import (
+    BoxSource,
+    Predictions,
+    Recipe,
+    data_digest,
+    predict,
+    require_boxes,
+    subset,
+)
 from edgepose.verify.run_info import CREATED_BY, data_member, seen_score, skeleton_member
 from edgepose.verify.video import Tracks, compare, frame_count, track, video_checks, video_member
 
@@ -125,12 +134,17 @@ def gate(request: GateRequest) -> dict[str, Any]:
         )
     require_alike(candidate, request.reference, reference.keypoints, reference.constants)
     data = open_data(candidate, request.images, request.data, max_images=request.max_images)
-    asked = request.boxes
+    asked, hint = request.boxes, "give --data, or --boxes detected"
     if asked is None and reference.recorded:
-        asked = reference.recorded.document["settings"]["boxes"]
-    recipe = Recipe(boxes=box_source(candidate, data, asked), device=request.device)
-    if reference.path:  # before the candidate runs, which may take long
+        asked, hint = reference.recorded.document["settings"]["boxes"], RECORDED_BOXES
+    recipe = Recipe(boxes=box_source(candidate, data, asked, hint=hint), device=request.device)
+    # Whatever can be refused is, before the candidate runs, which may take long.
+    if reference.path:
         require_boxes(reference.path, reference.member["pipeline"], recipe.boxes)
+    refuse_calibration_pictures(candidate.path, [(p.name, p.file) for p in data.pictures])
+    if reference.recorded:
+        digests = [sha256_file(picture.file) for picture in data.pictures]
+        reference.recorded.require_data(data_digest(data, digests), recipe.boxes)
     settings = {
         "boxes": recipe.boxes, "flip_test": False, "device": request.device,
         "confidence": request.confidence, "samples": request.samples, "seed": request.seed,
@@ -204,9 +218,6 @@ def _run(
     with Progress("gate", stages=stages, unit="images") as progress:
         progress.stage(f"candidate {candidate.member['name']}", total=len(data.pictures))
         mine = predict(candidate.path, data, recipe, processes=request.processes, progress=progress)
-        refuse_calibration_pictures(candidate.path, [p.name for p in data.pictures], mine.picture_digests)
-        if reference.recorded:
-            reference.recorded.require_data(mine.data_digest(data), recipe.boxes)
         if reference.path:
             progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))
             theirs = predict(reference.path, data, recipe, processes=request.processes, progress=progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.errors import BundleError, UsageError
+from edgepose.hashing import sha256_file
 
 
 def calibration_pictures(bundle: Path) -> set[str]:
@@ -34,16 +35,16 @@ def calibration_pictures(bundle: Path) -> set[str]:
     return used
 
 
-def refuse_calibration_pictures(bundle: Path, names: Sequence[str], digests: Sequence[str]) -> None:
-    """Refuse pictures, given by name and SHA-256, that are in the bundle's calibration set.
+def refuse_calibration_pictures(bundle: Path, pictures: Sequence[tuple[str, Path]]) -> None:
+    """Refuse pictures, given by name and file, that are in the bundle's calibration set.
 
-    Errors: UsageError, BundleError.
+    Errors: UsageError, BundleError; OSError when a picture cannot be read.
     """
     used = calibration_pictures(bundle)
-    shared = [name for name, digest in zip(names, digests, strict=True) if digest in used]
+    shared = [name for name, file in pictures if sha256_file(file) in used] if used else []
     if shared:
         raise UsageError(
-            f"{bundle} was calibrated with {len(shared)} of the {len(names)} pictures, "
+            f"{bundle} was calibrated with {len(shared)} of the {len(pictures)} pictures, "
             f"{shared[0]} for example: its figures on them prove nothing",
             hint="measure on other pictures, or calibrate with others (--not-in keeps a set out)",
         )

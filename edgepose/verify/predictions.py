@@ -81,7 +81,7 @@ class Predictions:
 
     def data_digest(self, data: Dataset) -> str:
         """Return the SHA-256 that stands for the annotations and every picture."""
-        return sha256_json({"annotations": data.digest, "pictures": list(self.picture_digests)})
+        return data_digest(data, self.picture_digests)
 
     def scores(self) -> Floats:
         """Return the score of each person: the box's, rescored by the mean of its keypoints above 0.2."""
@@ -124,6 +124,11 @@ def require_boxes(bundle: Path, pipeline: str, boxes: BoxSource) -> None:
         raise UsageError(
             f"{bundle}: the pipeline is 'one_stage' and takes no boxes", hint="give --boxes detected"
         )
+
+
+def data_digest(data: Dataset, picture_digests: Sequence[str]) -> str:
+    """Return the SHA-256 that stands for the annotations and every picture, given by theirs."""
+    return sha256_json({"annotations": data.digest, "pictures": list(picture_digests)})
 
 
 def predict(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -196,14 +197,16 @@ def test_foreign_archives(tmp_path: Path) -> None:
     refused(path, "compressed")
 
 
-def test_torchscript_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.pth"
-    source = save(tmp_path / "b.pth", small_state())
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
-        for entry in old.infolist():
-            new.writestr(entry.filename, old.read(entry))
-        new.writestr("b/constants.pkl", b"\x80\x02).")
-    refused(path)
+def test_programs_are_refused(tmp_path: Path) -> None:
+    network, given = torch.nn.Linear(2, 2), torch.zeros(1, 2)
+    path = tmp_path / "a.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(network, given), path)
+        torch.export.save(torch.export.export(network, (given,)), tmp_path / "b.pt2")
+    hint = refused(path, "a.pt is a program (TorchScript of torch.jit.save), not a checkpoint").hint
+    assert hint is not None and "torch.save(model.state_dict()" in hint
+    refused(tmp_path / "b.pt2", "b.pt2 is a program (torch.export), not a checkpoint")
 
 
 def test_wrong_documents(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -182,6 +183,25 @@ class TestBadInput:
         assert main(["run", str(self.bundle), str(source), "-o", str(folder)]) == 2
         assert "would overwrite the input" in self.capsys.readouterr().err
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+    def test_the_results_of_another_input_stay(self) -> None:
+        for folder in ("one", "two"):
+            (self.tmp_path / folder).mkdir()
+            video(self.tmp_path / folder / "v.mp4")
+        one, two = (str(self.tmp_path / folder / "v.mp4") for folder in ("one", "two"))
+        out = self.tmp_path / "out"
+        for _ in range(2):  # the same input may be run again
+            assert main(["run", str(self.bundle), one, "-o", str(out)]) == 0
+        before = {path: path.read_bytes() for path in out.iterdir()}
+        self.capsys.readouterr()
+        assert main(["run", str(self.bundle), two, "-o", str(out)]) == 2
+        err = self.capsys.readouterr().err
+        assert f"{out}: holds the results of another input, {one}\nhint: choose another folder with -o" in err
+        assert {path: path.read_bytes() for path in out.iterdir()} == before
+        results = json.loads((out / "results.json").read_text())
+        del results["info"]["input_path"]  # as earlier versions wrote them: the name alone
+        (out / "results.json").write_text(json.dumps(results))
+        assert main(["run", str(self.bundle), two, "-o", str(out)]) == 0
 
     def test_another_video_beside_the_input_is_not_overwritten(self) -> None:
         folder = self.tmp_path / "in"

@@ -64,7 +64,8 @@ def test_a_crowd_may_have_an_empty_box_and_is_no_person(tmp_path: Path) -> None:
         ([], [1]),
         ([{"id": 2, "name": "person"}], [2]),
         ([{"id": 1, "name": "dog"}, {"id": 2, "name": "person"}], [2]),
-        ([{"id": 7, "name": "dog"}], [1]),
+        ([{"id": 3, "name": "athlete"}], [3]),
+        ([{"id": 1, "name": "athlete"}, {"id": 2, "name": "ball"}], [1]),
     ],
 )
 def test_persons_are_told_by_their_category(tmp_path: Path, categories: Any, ids: list[int]) -> None:
@@ -78,3 +79,28 @@ def test_ids_have_64_bits_at_most(tmp_path: Path) -> None:
     for identity in (-(2**63) - 1, 2**63):
         with pytest.raises(UsageError, match="has more than 64 bits"):
             read(tmp_path, [{"id": identity}], [], BODY)
+
+
+def test_one_category_without_names_is_that_of_the_persons(tmp_path: Path) -> None:
+    person: dict[str, Any] = {"id": 1, "category_id": 3, "keypoints": [4.0, 4.0, 2.0] * 17}
+    gripper = {"id": 3, "name": "gripper"}
+    assert read(tmp_path, [person], [gripper], BODY).labelled.tolist() == [0]
+    with pytest.raises(UsageError, match="none of its 1 annotations is of the category 1"):
+        read(tmp_path, [person], [gripper, {"id": 4, "name": "tool"}], BODY)
+    with pytest.raises(UsageError, match="none of its 1 annotations is of the category 7"):
+        read(tmp_path, [person], [{"id": 7, "name": "person"}, gripper], BODY)
+
+
+def test_the_first_pictures_without_persons_are_said_to_be_the_first(tmp_path: Path) -> None:
+    for name in ("0.png", "1.png"):
+        write_picture(tmp_path / name, np.zeros((8, 8, 3), np.uint8))
+    document = {
+        "images": [{"id": 5, "file_name": "0.png"}, {"id": 6, "file_name": "1.png"}],
+        "annotations": [{"id": 1, "image_id": 6, "bbox": [1, 2, 4, 5], "keypoints": [4, 4, 2] * 17}],
+    }
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match="its first 1 pictures, by id, show no persons") as caught:
+        read_dataset(path, tmp_path, BODY, max_pictures=1)
+    assert caught.value.hint == "raise --max-images"
+    assert len(read_dataset(path, tmp_path, BODY, max_pictures=2).boxes) == 1

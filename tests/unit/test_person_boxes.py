@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
-from edgepose.person_boxes import PersonBoxes, read_person_boxes
+from edgepose.person_boxes import PersonBoxes, read_coco_boxes, read_person_boxes
 
 BOX = (1.0, 2.0, 30.0, 40.0)
 OTHER = (5.0, 5.0, 6.0, 6.5)
@@ -169,3 +170,43 @@ def test_a_picture_id_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_a_folder_is_no_file_of_boxes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a folder"):
         read_person_boxes(tmp_path)
+
+
+GRIPPER = KeypointSet("gripper", ("tip", "base"), (), (), (0.1, 0.1))
+PERSON = {"id": 1, "name": "person"}
+
+
+@pytest.mark.parametrize(
+    ("categories", "points", "expected"),
+    [
+        ([PERSON, {"id": 2, "name": "gripper", "keypoints": ["tip", "base"]}], GRIPPER, [2]),
+        (
+            [{**PERSON, "keypoints": ["a"] * 17}, {"id": 2, "name": "b", "keypoints": ["x", "y"]}],
+            GRIPPER,
+            [2],
+        ),
+        ([PERSON, {"id": 2, "name": "hand", "keypoints": ["a"] * 21}], GRIPPER, [1]),
+        ([PERSON, {"id": 2, "name": "gripper", "keypoints": ["tip", "base"]}], None, [1]),
+        ([{"id": 1, "name": "gripper"}, {"id": 2, "name": "tool"}], GRIPPER, [1, 2]),
+        ([], None, [1, 2]),
+    ],
+)
+def test_the_category_with_the_network_s_keypoints_counts(
+    categories: list[Any], points: KeypointSet | None, expected: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "boxes.json"
+    annotations = [{"image_id": 3, "category_id": n, "bbox": [n, 2, 29, 38]} for n in (1, 2)]
+    images = [{"id": 3, "file_name": "a.jpg"}]
+    path.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
+    for boxes in (read_person_boxes(path, points).of("a.jpg", 0), read_coco_boxes(path, points)["a.jpg"]):
+        assert [box[0] for box in boxes] == expected
+
+
+def test_boxes_of_other_categories_alone_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = {
+        "images": [{"id": 3, "file_name": "a.jpg"}],
+        "categories": [PERSON, {"id": 2, "name": "dog"}],
+        "annotations": [{"image_id": 3, "category_id": 2, "bbox": [1, 2, 29, 38]}],
+    }
+    assert read(tmp_path, data).of("a.jpg", 0) == []
+    assert "all 1 boxes are of other categories than the persons'" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -198,8 +199,22 @@ def test_file(tmp_path: Path) -> None:
     assert points.skeleton == ((0, 1), (0, 2)) and points.flip_pairs == ((1, 2),)
     assert points.sigmas == (0.1, 0.05, 0.05)
     short = keypoints_argument(str(write(tmp_path / "tip.json", {"keypoints": ["tip"]})))
-    assert short.name == "tip" and short.sigmas == (0.05,) and short.skeleton == ()
+    assert short.name == "tip" and short.sigmas == () and short.skeleton == ()
+    completed, notes = choose_keypoints(1, {}, asked=short)
+    assert completed.sigmas == (0.05,) and notes == (
+        "sigmas of tip assumed: 0.05 each; OKS, AP and tracking hang on them",
+    )
     assert keypoints_argument("ap10k17") is KEYPOINT_SETS["ap10k17"]
+
+
+def test_what_a_file_leaves_out_is_the_checkpoint_s(tmp_path: Path) -> None:
+    stated = {"dataset_meta": {"flip_indices": [0, 2, 1], "sigmas": np.array([0.1, 0.02, 0.02], np.float32)}}
+    named = read_keypoint_file(write(tmp_path / "a.json", {"keypoints": ["foot", "left", "right"]}))
+    points, notes = choose_keypoints(3, stated, asked=named)
+    assert points.keypoints == ("foot", "left", "right") and notes == ()
+    assert points.sigmas == (0.1, 0.02, 0.02) and points.flip_pairs == ((1, 2),)
+    own = dataclasses.replace(named, sigmas=(0.3, 0.3, 0.3), flip_pairs=((0, 1),))
+    assert choose_keypoints(3, stated, asked=own) == (own, ())
 
 
 @pytest.mark.parametrize(

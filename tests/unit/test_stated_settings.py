@@ -243,6 +243,8 @@ def test_what_is_not_followed_is_noted(old: str, new: str, note: str, tmp_path: 
     ("old", "new", "said"),
     [
         ("type='nms'", "type='soft_nms'", "nms of type 'soft_nms' is not"),
+        ("type='nms'", "type='mmcv.ops.nms'", None),
+        ("type='nms'", "type='mmcv.ops.soft_nms'", "nms of type 'mmcv.ops.soft_nms' is not"),
         ("type='nms'", "type='nms', class_agnostic=True", "nms.class_agnostic is not"),
         ("type='nms'", "type='nms', class_agnostic=False", None),
         ("max_per_img=100", "max_per_img=100, min_bbox_size=4", "min_bbox_size 4 is not"),

@@ -105,6 +105,34 @@ class BundleArchiveTest {
         }
     }
 
+    /** A provider may answer with one; read as a file it would look empty. */
+    @Test
+    void aPipeIsNoFile() throws IOException, InterruptedException {
+        Path pipe = folder.resolve("pipe");
+        assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
+        try (RandomAccessFile open = new RandomAccessFile(pipe.toFile(), "rw")) {
+            FileDescriptor descriptor = open.getFD();
+            EdgePoseException error = assertThrows(
+                    EdgePoseException.class, () -> PoseSession.open(descriptor, 0, -1, target, options));
+            assertEquals(Code.INVALID_ARGUMENT, error.code());
+            assertTrue(error.hint().contains("through its InputStream"), error.hint());
+        }
+    }
+
+    @Test
+    void anInterruptedUnpackingSaysSo() throws IOException {
+        Path whole = folder.resolve("whole.zip");
+        Files.write(whole, zip());
+        try (RandomAccessFile open = new RandomAccessFile(whole.toFile(), "r")) {
+            FileDescriptor descriptor = open.getFD();
+            Thread.currentThread().interrupt();
+            EdgePoseException error = assertThrows(
+                    EdgePoseException.class, () -> BundleArchive.unpack(descriptor, 0, -1, target));
+            assertTrue(Thread.interrupted(), "the thread stays interrupted");
+            assertTrue(error.getMessage().endsWith("was interrupted"), error.getMessage());
+        }
+    }
+
     @Test
     void aPartOfAFileIsReadByteByByte() throws IOException {
         Path file = folder.resolve("bytes");

@@ -8,6 +8,7 @@ import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.nio.channels.ClosedByInterruptException;
 import java.util.HashSet;
 import java.util.Set;
 import java.util.zip.ZipEntry;
@@ -61,6 +62,9 @@ public final class BundleArchive {
             }
             Folders.rename(part, whole);
             Folders.deleteQuietly(old);
+        } catch (ClosedByInterruptException error) {
+            throw failure(EdgePoseException.Code.IO, "the thread that unpacks the bundle to " + target
+                    + " was interrupted", "unpack it again", error);
         } catch (IOException error) {
             throw failure(EdgePoseException.Code.IO, "the bundle cannot be unpacked to " + target + ": "
                     + error.getMessage(), "check the free space of the device", error);
@@ -80,7 +84,7 @@ public final class BundleArchive {
     /**
      * The same for a part of an open file: what {@code ParcelFileDescriptor.getFileDescriptor()} gives, or an
      * {@code AssetFileDescriptor} with its start offset and length. The descriptor stays open, its position is
-     * not moved.
+     * not moved; only where the thread is interrupted while it reads, a desktop JVM closes it.
      *
      * @param lengthBytes -1 for "to the end of the file"
      */

@@ -21,7 +21,7 @@ final class DescriptorStream extends InputStream {
     /**
      * lengthBytes is -1 for "to the end of the file".
      *
-     * @throws EdgePoseException INVALID_ARGUMENT for a closed descriptor and a part that the file does not have
+     * @throws EdgePoseException INVALID_ARGUMENT for a closed descriptor, a pipe, and a part that the file does not have
      */
     DescriptorStream(FileDescriptor descriptor, long offsetBytes, long lengthBytes) throws IOException {
         if (descriptor == null || !descriptor.valid()) {
@@ -31,6 +31,14 @@ final class DescriptorStream extends InputStream {
                     "keep the ParcelFileDescriptor open during the call");
         }
         channel = new FileInputStream(descriptor).getChannel();
+        try {
+            channel.position(); // a pipe has none, and its size of 0 would look like an empty file
+        } catch (IOException error) {
+            throw new EdgePoseException(
+                    EdgePoseException.Code.INVALID_ARGUMENT.number(),
+                    "the file descriptor is of no file: " + error.getMessage(),
+                    HINT);
+        }
         long size = channel.size();
         position = offsetBytes;
         end = lengthBytes == -1 ? size : offsetBytes + lengthBytes;

@@ -79,7 +79,7 @@ final class LivePoses {
     }
 
     boolean isRunning() {
-        return run != null;
+        return run != null && !run.failed;
     }
 
     /** Returns at once; camera and networks are released when the frame, or the loading, under way has ended. */
@@ -129,6 +129,7 @@ final class LivePoses {
         final HandlerThread thread = new HandlerThread("poses");
         private final Handler worker;
         private volatile boolean stopping;
+        private volatile boolean failed;
 
         // Used on the worker's thread only.
         private PoseSession session;
@@ -251,7 +252,9 @@ final class LivePoses {
         /** What a stopped run still meets is no one's concern. */
         @Override
         public void onFailure(String message) {
+            failed = true;
             if (!stopping) {
+                snapshotWanted.set(false); // a later run's first frame is not the one that was asked for
                 listener.onFailure(message);
             }
         }
