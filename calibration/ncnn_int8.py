@@ -40,7 +40,7 @@ def layers_of(artifact: Artifact) -> list[QuantisableLayer]:
 
 
 def default_map(layers: Sequence[QuantisableLayer]) -> dict[str, LayerPrecision]:
-    """Choose the layers that are worth int8 in general: dense convolutions of many channels, but the heads."""
+    """Choose the layers that are worth int8 in general: dense convolutions of many channels, no heads."""
     return {layer.name: "int8" if _is_worth_it(layer) else "float" for layer in layers}
 
 
