@@ -72,7 +72,8 @@ def open_source(target: str) -> Source:
             raise UsageError(f"{target}: no camera has this number", hint="the first camera is 0")
         return CameraSource(int(target))
     if path.is_dir():
-        return PictureSource(list_pictures(path), name=path.resolve().name)
+        pictures = list_pictures(path, advice="; videos are given one by one")
+        return PictureSource(pictures, name=path.resolve().name)
     if not path.exists():
         raise UsageError(
             f"{target}: no such file or folder",
@@ -108,8 +109,11 @@ def is_pictures(target: str) -> bool:
     return path.is_dir() or (path.suffix.lower() in PICTURE_SUFFIXES and not _STREAM.match(target))
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """List the pictures of a folder, not of its sub-folders, in natural order: 2.jpg before 10.jpg."""
+def list_pictures(folder: Path, *, advice: str = "") -> list[Path]:
+    """List the pictures of a folder, not of its sub-folders, in natural order: 2.jpg before 10.jpg.
+
+    Errors: UsageError where there are none, with the advice behind its hint.
+    """
     # A link to nothing is a picture that cannot be read, which the reader says.
     found = [
         p
@@ -119,7 +123,7 @@ def list_pictures(folder: Path) -> list[Path]:
     if not found:
         raise UsageError(
             f"{folder}: no pictures in this folder",
-            hint=f"looked for {', '.join(PICTURE_SUFFIXES)}; videos are given one by one",
+            hint=f"looked for {', '.join(PICTURE_SUFFIXES)}{advice}",
         )
     return sorted(found, key=lambda p: _natural_key(p.name))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from edgepose import log
 from edgepose.artifact import KeypointSet
-from edgepose.categories import OTHERS, nearest, unlikeness
+from edgepose.categories import AS_MANY, OTHERS, unlikeness
 from edgepose.errors import UsageError
 
 MAX_PX = 1e9  # beyond every picture, and far from what a 32-bit number cannot hold
@@ -73,7 +73,9 @@ def read_person_boxes(path: Path, points: KeypointSet | None = None) -> PersonBo
         return PersonBoxes(path, by_frame={}, for_all=_boxes(path, data, "the list"))
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds {type(data).__name__}, not boxes", hint=_FORMS)
-    by_frame = _by_name(path, _coco(path, data, points) if "annotations" in data else _mapping(path, data))
+    by_frame = _by_name(
+        path, _coco(path, data, points, warn=True) if "annotations" in data else _mapping(path, data)
+    )
     if not by_frame:
         raise UsageError(f"{path}: holds no boxes", hint=_FORMS)
     return PersonBoxes(path, by_frame=by_frame, for_all=())
@@ -117,7 +119,10 @@ def _by_name(path: Path, boxes: Mapping[str, list[Box]]) -> dict[str, list[Box]]
     return {name: boxes[key] for name, key in found.items()}
 
 
-def _coco(path: Path, data: Mapping[str, Any], points: KeypointSet | None) -> dict[str, list[Box]]:
+def _coco(
+    path: Path, data: Mapping[str, Any], points: KeypointSet | None, *, warn: bool = False
+) -> dict[str, list[Box]]:
+    """Return the boxes of each picture; warn where none of the file's is a person's."""
     empty = others = 0
     try:
         names = {image["id"]: PurePath(image["file_name"]).as_posix() for image in data["images"]}
@@ -144,7 +149,7 @@ def _coco(path: Path, data: Mapping[str, Any], points: KeypointSet | None) -> di
     if len(found) < len(names):
         twice = next(name for name, count in Counter(names.values()).items() if count > 1)
         raise UsageError(f"{path}: two pictures are called {twice}", hint="list every picture once")
-    if others and not any(found.values()):
+    if warn and others and not any(found.values()):
         _warn_once(f"{path}: all {others} boxes are of other categories than the persons'")
     if empty:
         _warn_once(f"{path}: {empty} persons whose boxes have no width or no height are left out")
@@ -153,11 +158,16 @@ def _coco(path: Path, data: Mapping[str, Any], points: KeypointSet | None) -> di
 
 def _persons(categories: Sequence[Mapping[str, Any]], points: KeypointSet | None) -> set[Any]:
     """Return the ids of the categories whose boxes are persons'; none where all are."""
-    if points is not None:
-        category = nearest(categories, points)
-        if category is not None and unlikeness(category, points) < OTHERS:
-            return {category["id"]}
-    return {category["id"] for category in categories if category["name"] == "person"}
+    persons = {category["id"] for category in categories if category["name"] == "person"}
+    if points is None:
+        return persons
+    likeness = {category["id"]: unlikeness(category, points) for category in categories}
+    best = min(likeness.values(), default=OTHERS)
+    # As many points of other names may be another being's, where the persons' are not listed.
+    bare = any(category["id"] in persons and not category.get("keypoints") for category in categories)
+    if best == OTHERS or (best == AS_MANY and bare):
+        return persons
+    return {identity for identity, unlike in likeness.items() if unlike == best}
 
 
 @cache

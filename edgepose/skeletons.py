@@ -310,7 +310,7 @@ def choose_keypoints(
                 f"the keypoint set {asked.name} has {len(asked.keypoints)} points, the network {count}",
                 hint="name every point of the network, in its order",
             )
-        return _completed(asked, flips, sigmas)
+        return _completed(asked, sigmas)
     points, notes = _named_points(count, stated, flips)
     if points is None:
         known = [s for s in KEYPOINT_SETS.values() if len(s.keypoints) == count]
@@ -322,17 +322,13 @@ def choose_keypoints(
             notes = (f"keypoint names unknown: {count} numbered points; --keypoints names them",)
     if sigmas is not None:
         points = dataclasses.replace(points, sigmas=sigmas)
-    elif points.name not in KEYPOINT_SETS:
+    elif points not in KEYPOINT_SETS.values():
         notes = (*notes, _assumed_sigmas(points.name))
     return points, notes
 
 
-def _completed(
-    asked: KeypointSet, flips: Pairs | None, sigmas: tuple[float, ...] | None
-) -> tuple[KeypointSet, tuple[str, ...]]:
-    """Take what a user's set leaves out from the checkpoint, which may state it, or assume it."""
-    if flips and not asked.flip_pairs:
-        asked = dataclasses.replace(asked, flip_pairs=flips)
+def _completed(asked: KeypointSet, sigmas: tuple[float, ...] | None) -> tuple[KeypointSet, tuple[str, ...]]:
+    """Take sigmas that a user's set leaves out from the checkpoint, which may state them, or assume them."""
     if asked.sigmas:
         return asked, ()
     if sigmas is not None:

@@ -34,6 +34,7 @@ from edgepose.writers import VideoWriter, open_video, write_picture
 
 RESULTS_NAME = "results.json"
 OPENPOSE_NAME = "openpose"
+_MOST_INFO = 1 << 16  # characters
 _DEFAULT_FPS = 30.0
 
 
@@ -321,11 +322,11 @@ class _Job:
                 f"{boxes}: the results would overwrite --boxes", hint="choose another folder with -o"
             )
         before = self._input_before()
-        if before is not None and before != {name: self._input()[name] for name in before}:
+        if before is not None and not self._is_input(before):
             other = before.get("input_path", before["input"])
             raise UsageError(
                 f"{self._folder}: holds the results of another input, {other}",
-                hint="choose another folder with -o, one for each input, or remove this one",
+                hint=f"choose another folder with -o, one for each input, or remove its {RESULTS_NAME}",
             )
         if not self._options.draw or self._source.kind == "camera":
             return
@@ -354,13 +355,22 @@ class _Job:
         target = Path(self._options.target)
         return {"input": target.name, "input_path": str(real_path(target))}
 
+    def _is_input(self, before: dict[str, Any]) -> bool:
+        """Tell whether an earlier run's input is this one, which may have been moved since."""
+        own, path = self._input(), before.get("input_path")
+        if isinstance(path, str) and Path(path).exists():  # earlier versions gave the name alone
+            return bool(path == own["input_path"])
+        return bool(before["input"] == own["input"])
+
     def _input_before(self) -> dict[str, Any] | None:
-        """Return what the results of an earlier run in the folder say of their input; None for no such."""
+        """Return what the results of an earlier run in the folder begin with; None for no such."""
         try:
-            info = json.loads((self._folder / RESULTS_NAME).read_text(encoding="utf-8"))["info"]
-            # Earlier versions gave the name alone.
-            return {"input": info["input"]} | {n: info[n] for n in ("input_path",) if n in info}
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            with (self._folder / RESULTS_NAME).open(encoding="utf-8") as file:
+                begin = file.read(_MOST_INFO)  # the results of an hour are hundreds of megabytes
+            start = '{"info": '
+            info = json.JSONDecoder().raw_decode(begin, len(start))[0] if begin.startswith(start) else None
+            return info if isinstance(info, dict) and "input" in info else None
+        except (OSError, ValueError, RecursionError):
             return None
 
     def _info(self) -> dict[str, Any]:

@@ -186,6 +186,8 @@ PERSON = {"id": 1, "name": "person"}
             [2],
         ),
         ([PERSON, {"id": 2, "name": "hand", "keypoints": ["a"] * 21}], GRIPPER, [1]),
+        ([PERSON, {"id": 2, "name": "claw", "keypoints": ["x", "y"]}], GRIPPER, [1]),
+        ([{"id": n, "name": str(n), "keypoints": ["tip", "base"]} for n in (1, 2)], GRIPPER, [1, 2]),
         ([PERSON, {"id": 2, "name": "gripper", "keypoints": ["tip", "base"]}], None, [1]),
         ([{"id": 1, "name": "gripper"}, {"id": 2, "name": "tool"}], GRIPPER, [1, 2]),
         ([], None, [1, 2]),

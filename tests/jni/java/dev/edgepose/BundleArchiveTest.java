@@ -108,6 +108,7 @@ class BundleArchiveTest {
     /** A provider may answer with one; read as a file it would look empty. */
     @Test
     void aPipeIsNoFile() throws IOException, InterruptedException {
+        SessionOptions options = new SessionOptions();
         Path pipe = folder.resolve("pipe");
         assertEquals(0, new ProcessBuilder("mkfifo", pipe.toString()).start().waitFor());
         try (RandomAccessFile open = new RandomAccessFile(pipe.toFile(), "rw")) {

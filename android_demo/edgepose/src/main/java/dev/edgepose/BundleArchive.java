@@ -63,8 +63,7 @@ public final class BundleArchive {
             Folders.rename(part, whole);
             Folders.deleteQuietly(old);
         } catch (ClosedByInterruptException error) {
-            throw failure(EdgePoseException.Code.IO, "the thread that unpacks the bundle to " + target
-                    + " was interrupted", "unpack it again", error);
+            throw interrupted(target, error);
         } catch (IOException error) {
             throw failure(EdgePoseException.Code.IO, "the bundle cannot be unpacked to " + target + ": "
                     + error.getMessage(), "check the free space of the device", error);
@@ -93,10 +92,17 @@ public final class BundleArchive {
             @NonNull FileDescriptor archive, long offsetBytes, long lengthBytes, @NonNull File target) {
         try {
             return unpack(new DescriptorStream(archive, offsetBytes, lengthBytes), target);
+        } catch (ClosedByInterruptException error) {
+            throw interrupted(target, error);
         } catch (IOException error) {
             throw failure(EdgePoseException.Code.IO, "the file descriptor cannot be read: " + error.getMessage(),
                     "open it for reading", error);
         }
+    }
+
+    private static EdgePoseException interrupted(File target, ClosedByInterruptException error) {
+        return failure(EdgePoseException.Code.IO,
+                "the thread that unpacks the bundle to " + target + " was interrupted", "unpack it again", error);
     }
 
     private static void extract(InputStream archive, File folder) throws IOException {

@@ -6,6 +6,7 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.FileChannel;
 
 /** A part of an open file. The caller keeps the descriptor: its position is not moved, and it is not closed. */
@@ -33,6 +34,8 @@ final class DescriptorStream extends InputStream {
         channel = new FileInputStream(descriptor).getChannel();
         try {
             channel.position(); // a pipe has none, and its size of 0 would look like an empty file
+        } catch (ClosedByInterruptException error) {
+            throw error;
         } catch (IOException error) {
             throw new EdgePoseException(
                     EdgePoseException.Code.INVALID_ARGUMENT.number(),
