@@ -42,7 +42,7 @@ def _bench_ms(bundle: Path, frames: int) -> dict[str, float]:
             "1",
         ]
         printed = subprocess.run(
-            [*map(str, command), "--quiet", "--json"], check=True, capture_output=True, text=True
+            [*map(str, command), "--quiet", "--json"], check=True, stdout=subprocess.PIPE, text=True
         ).stdout
     document = json.loads(printed)
     (burst,) = document["phases"]
@@ -90,7 +90,7 @@ def _openvino_loop(bundle: Path, manifest: Any) -> Callable[[int], float]:
 def _ncnn_loop(bundle: Path) -> Callable[[int], float]:
     def loop(runs: int) -> float:
         command = [str(ENGINES), str(bundle), str(runs)]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         return float(json.loads(printed)["bare_ms"])
 
     return loop

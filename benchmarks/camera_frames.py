@@ -75,7 +75,7 @@ def _jni_overhead_ms(frames: int) -> float | str:
         command = ["java", f"-Djava.library.path={library}", "-cp", ":".join(map(str, classes))]
         command += ["dev.edgepose.RunFrames", str(ROOT / "tests/bundles/v1/top_down"), str(raw)]
         output = subprocess.run(
-            [*command, str(WIDTH), str(HEIGHT)], check=True, capture_output=True, text=True
+            [*command, str(WIDTH), str(HEIGHT)], check=True, stdout=subprocess.PIPE, text=True
         ).stdout
     return round(float(output.rsplit(maxsplit=1)[-1]), 4)
 

@@ -217,14 +217,19 @@ def main() -> None:
     table = [HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
     for name, (role, checkpoint) in NETWORKS.items():
         for target in TARGETS:
-            if args.only and args.only != f"{name}.{target}":
+            if args.only not in (None, f"{name}.{target}"):
                 continue
+            if args.only:
+                rows(args.weights / checkpoint, name, target, calib, coco, args.keep, args.samples)
+                return
             part = args.keep / f"{name}.{target}.rows"
             if not part.is_file():
                 made = rows(args.weights / checkpoint, name, target, calib, coco, args.keep, args.samples)
                 part.write_text("\n".join(lines(name, role, target, made, coco)) + "\n", encoding="utf-8")
             print(part.read_text(encoding="utf-8"), end="", flush=True)
             table += part.read_text(encoding="utf-8").splitlines()
+    if args.only:
+        parser.error(f"--only {args.only}: no such part")
     args.output.write_text("\n".join(table) + "\n", encoding="utf-8")
 
 

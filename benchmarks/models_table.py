@@ -26,7 +26,7 @@ HEAD = """# Networks and targets
 
 Mean shift of the confident keypoints (of the boxes' corners for detectors) against the torch float32
 network, in pixels of the network input. Each cell was measured with the C++ engine that ships, on EdgePose's
-own pictures and on random input, by
+own pictures, by
 
     {command}
 
@@ -60,7 +60,10 @@ def cell(path: Path, target: str, precision: str, out: Path) -> str:
     try:
         (bundle,) = convert([path], [target], precision=precision, out_dir=out, force=True)
     except ParityError as error:
-        return f"{error.stages[-1].mean_px:.3f} (refused)"
+        last = error.stages[-1] if error.stages else None
+        if last is None or last.mean_px is None or (last.stage, last.precision) != (target, precision):
+            return f"refused: {error.message}"  # before anything could be measured
+        return f"{last.mean_px:.3f} (refused)"
     except EdgePoseError as error:
         return f"refused: {error.message}"
     return f"{bundle.stages[-1].mean_px:.3f}"

@@ -85,7 +85,7 @@ def measure(args: argparse.Namespace, worker: str, threads: int) -> dict[str, fl
         args.det_onnx,
     ]
     environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     result: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
     return result
 

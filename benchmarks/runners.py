@@ -15,7 +15,7 @@ from edgepose.bench.plan import Phase, Plan
 def median_ms(runner: Path, bundle: Path, plan: Path) -> float:
     """Return the median time of a frame."""
     command = [runner.resolve(), bundle, "--plan", plan]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     rows: list[list[int]] = []
     for event in map(json.loads, done.stdout.splitlines()):
         if event["event"] == "samples" and event["phase"] == "burst":

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from frames import read_frames
 from numpy.typing import NDArray
 
 from edgepose import PosePipeline
@@ -203,15 +204,7 @@ def _moving(args: argparse.Namespace, motion: str) -> list[tuple[Image, Floats]]
 
 def interval(args: argparse.Namespace) -> None:
     """Run the modes in turn and compare speed and poses with those of the first one."""
-    import cv2
-
-    capture = cv2.VideoCapture(args.video)
-    images: list[Image] = []
-    while len(images) < args.count:
-        ok, image = capture.read()
-        if not ok:
-            break
-        images.append(np.ascontiguousarray(image, dtype=np.uint8))
+    images = read_frames(args.video, args.count)
     seconds: dict[str, list[float]] = defaultdict(list)
     poses: dict[str, list[Any]] = {}
     stages: dict[str, dict[str, float]] = {}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose import __version__
+from edgepose import __version__, log
 from edgepose.artifact import Precision
 from edgepose.bundle.folder import read_manifest
 from edgepose.bundle.manifest import MANIFEST_NAME, is_valid_name, lineage_member
@@ -19,7 +19,7 @@ from edgepose.bundle.pack import refuse_existing, stage_bundle
 from edgepose.calibration.base import Calibrator, calibrator
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.calibration.network import MODES, CalibratedNetwork, Mode, calibrate_network, other_way
-from edgepose.calibration.pictures import CalibrationPicture, digests, read_pictures
+from edgepose.calibration.pictures import CalibrationPicture, are_synthetic, digests, read_pictures
 from edgepose.calibration.plan import load_plan
 from edgepose.calibration.samples import Samples, make_samples
 from edgepose.converters.assemble import check_bundle
@@ -105,6 +105,11 @@ def calibrate(
     pictures = read_pictures(request.source, keypoint_set_of(manifest))
     evaluation = digests(request.evaluation) if request.evaluation else {}
     plan = load_plan(request.plan)
+    synthetic = are_synthetic(request.source)
+    if synthetic:
+        log.notice(
+            "calibrating on synthetic people: measure the result on photographs from where it will run"
+        )
     networks: dict[str, CalibratedNetwork] = {}
     samples: dict[str, Samples] = {}
 
@@ -128,6 +133,7 @@ def calibrate(
                 find_persons=_finder(bundle_dir, manifest) if _needs_detector(role, pictures) else None,
                 evaluation=evaluation,
                 advance=advance,
+                synthetic=synthetic,
             )
             folder = Path(work) / role
             folder.mkdir()
@@ -272,6 +278,7 @@ def describe(bundle: CalibratedBundle) -> dict[str, Any]:
                 "samples": len(bundle.samples[role].calibration.made_of),
                 "held_out": len(bundle.samples[role].held_out.made_of),
                 "unreadable": list(bundle.samples[role].unreadable),
+                "synthetic": bundle.samples[role].synthetic,
                 "result": network.stage_member(),
             }
             for role, network in bundle.networks.items()

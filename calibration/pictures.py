@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,17 @@ def read_pictures(source: Path, points: KeypointSet | None = None) -> list[Calib
     if source.suffix.lower() in PICTURE_SUFFIXES:
         raise UsageError(f"{source} is one picture, which is too few", hint=_FORMS)
     return _listed(source)
+
+
+def are_synthetic(source: Path) -> bool:
+    """Tell whether the annotations of a set, or those beside its pictures, say that these are rendered."""
+    beside = (source, source.parent) if source.is_dir() else (source.parent,)
+    files = [source] if source.suffix.lower() == ".json" else [f / "annotations.json" for f in beside]
+    for file in files:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+            if json.loads(file.read_text(encoding="utf-8"))["info"]["source"] == "synthetic":
+                return True
+    return False
 
 
 def digests(source: Path) -> dict[str, str]:

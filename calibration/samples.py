@@ -56,6 +56,7 @@ class Samples:
     held_out: Half
     seed: int
     unreadable: tuple[str, ...]
+    synthetic: bool = False  # rendered by edgepose.synth
 
     def forget_tensors(self) -> None:
         """Give their file back; the record stays."""
@@ -65,6 +66,7 @@ class Samples:
     def record(self) -> dict[str, Any]:
         """Return the JSON value that a bundle keeps."""
         return {
+            **({"synthetic": True} if self.synthetic else {}),
             "seed": self.seed,
             "unreadable": list(self.unreadable),
             "calibration": self.calibration.record(),
@@ -81,12 +83,13 @@ def make_samples(
     find_persons: Callable[[Image], list[Box]] | None = None,
     evaluation: Mapping[str, str] | None = None,
     advance: Callable[[], None] | None = None,
+    synthetic: bool = False,
 ) -> Samples:
     """Make `count` samples to calibrate with and as many held out, or all that the pictures give, in halves.
 
     The seed decides the order of the pictures, which go to the halves by turns. Crops of persons are made of
     the pictures' own boxes, or of those of `find_persons`; letterboxes need neither. evaluation: names of
-    pictures that must not be used, by SHA-256.
+    pictures that must not be used, by SHA-256. synthetic: what to record of the pictures.
     Errors: CalibrationError (too few, too many unreadable, in the evaluation set), UsageError (no boxes).
     """
     make = _Maker(preprocess, find_persons, evaluation or {})
@@ -110,7 +113,13 @@ def make_samples(
                 if advance:
                     advance()
         make.check([len(store.made_of) for store in stores])
-        return Samples(calibration.half(), held_out.half(), seed=seed, unreadable=tuple(make.unreadable))
+        return Samples(
+            calibration.half(),
+            held_out.half(),
+            seed=seed,
+            unreadable=tuple(make.unreadable),
+            synthetic=synthetic,
+        )
 
 
 class _Store:

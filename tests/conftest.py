@@ -14,6 +14,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+DEMO = Path(__file__).resolve().parents[1] / "demo"
 
 # The tests must import the installed package, not the checkout.
 sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT]
@@ -76,15 +77,19 @@ def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def bundles(
-    shared_dir: Path, cache_root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[tuple[str, str], Path]:
-    """Convert RTMDet-nano and the demo pose network once; bundle folders by (target, precision)."""
+def bundles(cache_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+    """Convert RTMDet-nano and a pose network once; bundle folders by (target, precision).
+
+    Without ../shared the networks are those that the repository carries.
+    """
     from edgepose.converters import convert
 
     out = tmp_path_factory.mktemp("bundles")
-    names = ("rtmdet_nano_320-person.pth", "rtmpose-t-demo.pth")
-    checkpoints = [shared_dir / "weights" / name for name in names]
+    if SHARED.is_dir():
+        folder, names = SHARED / "weights", ("rtmdet_nano_320-person.pth", "rtmpose-t-demo.pth")
+    else:
+        folder, names = DEMO, ("rtmdet-nano-demo.pth", "rtmpose-t-demo.pth")
+    checkpoints = [folder / name for name in names]
     targets = ("ncnn", "openvino", "onnx")
     found = {}
     for precision in ("fp32", "fp16"):

@@ -43,6 +43,7 @@ def _describe(manifest: dict[str, Any]) -> list[str]:
                 ("licence", manifest["license"]["weights"]),
                 *(("note", note) for note in manifest["license"]["notes"]),
                 *((name.replace("_", " "), str(value)) for name, value in pipeline.items() if name != "type"),
+                *([("calibrated on", "synthetic people")] if _is_synthetic(manifest) else []),
             ]
         ),
     ]
@@ -50,6 +51,11 @@ def _describe(manifest: dict[str, Any]) -> list[str]:
         lines += ["", f"{role}: {model['name']}", *_rows(_model_rows(model))]
     lines += ["", "verified against the torch fp32 network:", *_verification(manifest["verification"])]
     return lines
+
+
+def _is_synthetic(manifest: dict[str, Any]) -> bool:
+    """Tell whether a network was calibrated on rendered people; the validator leaves arguments free."""
+    return any(entry["arguments"].get("synthetic") is True for entry in manifest.get("lineage", ()))
 
 
 def _model_rows(model: dict[str, Any]) -> list[tuple[str, str]]:

@@ -49,7 +49,15 @@ static int run(edgepose_pipeline* pipeline, edgepose_frame* frame, uint8_t* pixe
     const edgepose_person* persons = edgepose_frame_persons(frame, &count);
     for (size_t i = 0; i < count; ++i) print_person(index, &persons[i], points);
   }
-  return fflush(stdout) == 0 ? 0 : 1;
+  if (ferror(stdin)) {
+    fputs("poses: the frames cannot be read\n", stderr);
+    return 1;
+  }
+  if (fflush(stdout) != 0 || ferror(stdout)) {
+    fputs("poses: the persons cannot be written\n", stderr);
+    return 1;
+  }
+  return 0;
 }
 
 int main(int argc, char** argv) {

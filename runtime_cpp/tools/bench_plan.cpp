@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <ios>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <type_traits>
@@ -88,8 +89,15 @@ BenchPlan plan_of(const Json& json) {
 
 Result<BenchPlan> read_plan(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
-  if (!file) return Status(Code::kIo, "the plan " + path + " cannot be read");
-  return parse_plan(std::string{std::istreambuf_iterator<char>(file), {}}, "the plan " + path);
+  const Status unreadable(Code::kIo, "the plan " + path + " cannot be read");
+  if (!file) return unreadable;
+  std::string text;
+  try {  // a folder opens like a file, and only reading fails
+    text.assign(std::istreambuf_iterator<char>(file), {});
+  } catch (const std::ios_base::failure&) {
+    return unreadable;
+  }
+  return parse_plan(text, "the plan " + path);
 }
 
 Result<BenchPlan> parse_plan(const std::string& text, const std::string& where) {

@@ -1,8 +1,10 @@
 // Runs a bundle on pictures: JSON on standard output, errors in one line on standard error.
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -65,6 +67,10 @@ bool parse_count(const std::string& text, int limit, int* number, int least = 1)
   return true;
 }
 
+constexpr const char* kWithValue[] = {"--threads",      "--repeat",      "--detect-every",
+                                      "--detect-delay", "--interval-ms", "--device",
+                                      "--raw",          "--boxes"};
+
 Result<Arguments> parse(const std::vector<std::string>& argv) {
   Arguments args;
   std::vector<std::string> places;
@@ -87,6 +93,8 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
       places.push_back(name);
       continue;
     }
+    if (std::find(std::begin(kWithValue), std::end(kWithValue), name) == std::end(kWithValue))
+      return wrong("unknown option " + name);
     if (i + 1 == argv.size()) return wrong(name + " needs a value");
     const std::string& value = argv[++i];
     if (name == "--threads") {
@@ -115,7 +123,7 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
           !parse_count(value.substr(x + 1), 32767, &args.raw_height_px)) {
         return wrong("--raw " + value + " is not WIDTHxHEIGHT, each of 1 to 32767");
       }
-    } else if (name == "--boxes") {
+    } else {  // --boxes
       BoxXyxy box;
       char after = '\0';
       if (std::sscanf(value.c_str(), "%f,%f,%f,%f%c", &box.x1, &box.y1, &box.x2, &box.y2, &after) !=
@@ -123,8 +131,6 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
         return wrong("--boxes " + value + " is not X1,Y1,X2,Y2");
       }
       args.boxes.push_back(box);
-    } else {
-      return wrong("unknown option " + name);
     }
   }
   if (places.empty()) return wrong("a bundle is needed");

@@ -1,6 +1,7 @@
 #include "ppm.h"
 
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -45,6 +46,7 @@ Result<Picture> read_pixels(const std::string& path, std::FILE* file, int width_
   const long start = std::ftell(file);
   if (start < 0 || std::fseek(file, 0, SEEK_END) != 0) return unreadable(path, "cannot be read");
   const long end = std::ftell(file);
+  if (end == std::numeric_limits<long>::max()) return unreadable(path, "is a folder");
   if (end - start != static_cast<long>(bytes) || std::fseek(file, start, SEEK_SET) != 0) {
     return unreadable(path, "holds " + std::to_string(end - start) + " bytes of pixels, " +
                                 std::to_string(width_px) + "x" + std::to_string(height_px) +

@@ -187,6 +187,9 @@ def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
         [bundle, "a", "--track"],
     ):
         assert _fails(program, usage, *arguments).endswith(")\n")  # with a hint
+    for option in ("--json", "--threads=4"):
+        assert f"unknown option {option}" in _fails(program, usage, bundle, "a", option)
+    assert "--threads needs a value" in _fails(program, usage, bundle, "a", "--threads")
 
 
 def test_unreadable_pictures(program: Path, image: Image, tmp_path: Path) -> None:
@@ -195,6 +198,7 @@ def test_unreadable_pictures(program: Path, image: Image, tmp_path: Path) -> Non
     whole = path.read_bytes()
     assert "absent.ppm" in _fails(program, usage, BUNDLES / "pose", tmp_path / "absent.ppm")
     _fails(program, usage, BUNDLES / "pose", tmp_path)
+    assert "is a folder" in _fails(program, usage, BUNDLES / "pose", tmp_path, "--raw", "4x4")
     for content in (
         b"",
         b"P6",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,11 +35,13 @@ class TinyNetwork:
     inputs: tuple[Spec, ...] = tuple(INPUTS)
     outputs: tuple[Spec, ...] = tuple(OUTPUTS)
     exact: bool = False
+    device: str = "CPU"
 
     def open(self, **options: Any) -> _core.Engine:
         """Load the network."""
         files = {role: str(path) for role, path in self.files.items()}
         options.setdefault("threads", 1)
+        options.setdefault("device", self.device)
         return _core.Engine(self.backend, files, list(self.inputs), list(self.outputs), **options)
 
     def having(self, **changes: Any) -> TinyNetwork:
@@ -128,6 +131,7 @@ _WRITERS: dict[str, Callable[[Path], dict[str, Path]]] = {
     "onnx": _write_onnx,
     "onnxruntime": _write_onnx,
     "rknn": _write_rknn,
+    "tensorrt": _write_onnx,
 }
 
 
@@ -140,4 +144,8 @@ def network(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     offer_onnxruntime()
     files = _WRITERS[backend](tmp_path)
     fake = backend == "fake"
-    return TinyNetwork(backend, files, _fake if fake else _convolution, exact=fake)
+    # Where there are such: EDGEPOSE_TEST_DEVICES="openvino=GPU.0 onnxruntime=CUDA" pytest tests/engine
+    devices = {"tensorrt": "TENSORRT"}
+    devices |= dict(pair.split("=", 1) for pair in os.environ.get("EDGEPOSE_TEST_DEVICES", "").split())
+    device = devices.get(backend, "CPU")
+    return TinyNetwork(backend, files, _fake if fake else _convolution, exact=fake, device=device)

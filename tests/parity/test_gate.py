@@ -19,7 +19,24 @@ from edgepose.verify.gate import GateRequest, gate
 pytest.importorskip("torch", reason="optional: the extra convert is not installed")
 
 Bundles = dict[tuple[str, str], Path]
+DEMO = Path(__file__).resolve().parents[2] / "demo"
+NETWORKS = [DEMO / "rtmdet-nano-demo.pth", DEMO / "rtmpose-t-demo.pth"]
 PICTURES, SAMPLES = 120, 1000  # a PASS takes 99 that have something to compare
+
+
+@pytest.fixture(scope="module")
+def bundles(cache_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    """Convert the networks that the repository carries."""
+    from edgepose.converters import convert
+
+    out = tmp_path_factory.mktemp("demo-bundles")
+    found = {}
+    for precision in ("fp32", "fp16"):
+        for made in convert(
+            NETWORKS, ("ncnn", "openvino", "onnx"), precision=precision, out_dir=out / precision
+        ):
+            found[made.backend, precision] = made.path
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +72,19 @@ def copy(bundle: Path, target: Path, edit: Callable[[dict[str, Any]], None], **m
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("target", ["ncnn", "openvino"])
 def test_the_demo_network_passes(bundles: Bundles, people: Path, target: str, precision: str) -> None:
-    """EdgePose gates its own demo network: each engine and precision against ONNX Runtime at fp32."""
+    """EdgePose gates its own demo networks: each engine and precision against the ONNX bundle at fp32."""
     result = run(bundles[target, precision], bundles["onnx", "fp32"], people)
     assert result["verdict"] == "PASS", result["summary"]
-    assert result["accuracy"]["reference"]["AP"] > 5  # the comparison means something
+    assert result["accuracy"]["reference"]["AP"] > 45  # the model card: 67 on such pictures
     assert result["data"]["images"] == PICTURES and result["diagnosis"] == []
 
 
 @pytest.fixture(scope="module")
-def pose_alone(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def pose_alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Convert the demo pose network alone; fp32 bundles by target."""
     from edgepose.converters import convert
 
-    checkpoint = shared_dir / "weights" / "rtmpose-t-demo.pth"
-    made = convert([checkpoint], ["ncnn", "openvino"], out_dir=tmp_path_factory.mktemp("pose") / "fp32")
+    made = convert(NETWORKS[1:], ["ncnn", "openvino"], out_dir=tmp_path_factory.mktemp("pose") / "fp32")
     return {bundle.backend: bundle.path for bundle in made}
 
 
@@ -92,7 +108,7 @@ def test_calibrated_bundles_get_the_verdict_that_they_earn(
     people: Path,
     tmp_path: Path,
 ) -> None:
-    """Int8 everywhere shifts this network: refused or failed. Sensitive layers in float: not failed."""
+    """Int8 everywhere may fail, by its precision; with sensitive layers in float none does."""
     pytest.importorskip("nncf", reason="optional: the extra calibrate is not installed")
     from edgepose.calibration.calibrate import CalibrationRequest, calibrate
     from edgepose.errors import CalibrationError
@@ -107,12 +123,12 @@ def test_calibrated_bundles_get_the_verdict_that_they_earn(
         assert not (tmp_path / "calibrated").exists()
         return
     result = run(candidate, bundles["onnx", "fp32"], people)
-    if result["verdict"] == "FAIL" and mode == "int8":
+    if result["verdict"] == "FAIL":
+        assert mode == "int8", result["summary"]
         assert [cause["cause"] for cause in result["diagnosis"]] == ["low_precision"]
     else:
-        assert mode != "int8", result["summary"]
         assert result["verdict"] in ("PASS", "INCONCLUSIVE"), result["summary"]
-        assert result["accuracy"]["candidate"]["AP"] > 5
+        assert result["accuracy"]["candidate"]["AP"] > 45
 
 
 def test_a_bundle_equals_itself(bundles: Bundles, people: Path) -> None:

@@ -14,12 +14,13 @@ import pytest
 from edgepose import _core
 from edgepose.artifact import Preprocess
 from edgepose.bundle.manifest import preprocess_member
-from edgepose.calibration.pictures import digests, read_pictures
+from edgepose.calibration.pictures import are_synthetic, digests, read_pictures
 from edgepose.calibration.samples import make_samples
 from edgepose.coco_json import open_results
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_file
 from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.synth.dataset import DatasetRequest, write_dataset
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 CROP = Preprocess("affine", (32, 24), "rgb", MEAN, STD, (0, 0, 0), 1.25)
@@ -275,3 +276,13 @@ def test_bad_sets_are_named(tmp_path: Path, name: str, content: bytes | None, me
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no pictures"):
         read_pictures(tmp_path)
+
+
+def test_rendered_people_are_recorded_as_such(coco: Path, tmp_path: Path) -> None:
+    made = write_dataset(tmp_path / "made", DatasetRequest(8, 0, 1, (96, 128), (1, 2)))
+    assert made.annotations is not None
+    assert are_synthetic(made.annotations) and are_synthetic(tmp_path / "made" / "images")
+    assert not are_synthetic(coco) and not are_synthetic(coco.parent)
+    pictures = read_pictures(made.annotations)
+    assert make_samples(pictures, LETTERBOX, count=4, synthetic=True).record()["synthetic"] is True
+    assert "synthetic" not in make_samples(pictures, LETTERBOX, count=4).record()

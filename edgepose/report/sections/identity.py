@@ -157,6 +157,7 @@ def _step(entry: Mapping[str, Any]) -> Markup:
         "li",
         el("strong", entry["step"]),
         f" with {entry['tool']} {entry['version']} ",
+        "on synthetic people " if entry["arguments"].get("synthetic") is True else None,
         el("code", arguments) if len(arguments) <= _MAX_ARGUMENTS else None,
         details("arguments", el("code", arguments)) if len(arguments) > _MAX_ARGUMENTS else None,
         el("br"),
