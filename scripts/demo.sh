@@ -4,7 +4,7 @@
 set -euo pipefail
 CDPATH= cd "$(dirname "$0")/.."
 edgepose=.venv/bin/edgepose
-out=demo-output
+out=${EDGEPOSE_DEMO_OUTPUT:-demo-output}
 SECONDS=0
 if (($#)) && [[ ! -r $1 || -d $1 ]]; then
   echo "demo: $1: no such picture" >&2
@@ -17,36 +17,44 @@ networks=(demo/rtmdet-nano-demo.pth demo/rtmpose-t-demo.pth)
 step() { echo; echo "[$((++count))/7] $*"; }
 count=0
 
-step "render synthetic people: a video and twelve pictures of three persons, and others to calibrate with"
-"$edgepose" synth --video 5 --images 12 --persons 3 --seed 4 -o "$out/synthetic"
+step "render synthetic people: a video, 120 pictures to measure on, and others to calibrate with"
+"$edgepose" synth --video 5 --persons 3 --seed 4 -o "$out/synthetic"
+"$edgepose" synth --images 120 --persons 1-3 --size 384x288 --seed 5 -o "$out/people" | head -n 1
 "$edgepose" synth --images 40 --persons 3 --size 320x240 --seed 104 -o "$out/calibration" | head -n 1
 
 step "convert ${networks[*]} to ncnn and OpenVINO, every stage compared with torch"
 "$edgepose" convert "${networks[@]}" --to ncnn --to openvino --precision fp16 -o "$out/bundles"
-"$edgepose" convert "${networks[@]}" --to ncnn --precision fp32 -o "$out/bundles" | tail -n 1
+"$edgepose" convert "${networks[@]}" --to ncnn --to openvino --precision fp32 -o "$out/bundles" | tail -n 2
 
 bundle=$(find "$out/bundles" -maxdepth 1 -name '*.openvino.fp16')
-reference=$(find "$out/bundles" -maxdepth 1 -name '*.ncnn.fp32')
+name=${bundle%.openvino.fp16}
 step "calibrate on synthetic people: the layers go to int8 that keep to the budget"
-calibrated=0
-"$edgepose" calibrate "$reference" --precision auto --calib "$out/calibration/annotations.json" --samples 48 \
-  --not-in "$out/synthetic/annotations.json" -o "$out/bundles" >"$out/calibrate.txt" || calibrated=$?
-case $calibrated in
-  0) tail -n 2 "$out/calibrate.txt"; candidate=${reference%.fp32}.auto; word=int8 ;;
-  6) candidate=${reference%.fp32}.fp16; word=fp16 ;;  # int8 is not faster on this machine: an answer, too
-  *) exit "$calibrated" ;;
-esac
+candidates=()
+for target in ncnn openvino; do
+  calibrated=0
+  "$edgepose" calibrate "$name.$target.fp32" --precision auto --calib "$out/calibration/annotations.json" --samples 48 \
+    --not-in "$out/people/annotations.json" -o "$out/bundles" >"$out/calibrate.$target.txt" || calibrated=$?
+  case $calibrated in
+    0) tail -n 2 "$out/calibrate.$target.txt"; candidates+=("$name.$target.auto") ;;
+    6) candidates+=("$name.$target.fp16") ;;  # int8 is not faster on this machine: an answer, too
+    *) exit "$calibrated" ;;
+  esac
+done
 
 step "verify every bundle: recompute its golden result in the C++ runtime"
 for each in "$out"/bundles/*; do "$edgepose" verify "$each"; done
 
-data=(--images "$out/synthetic" --data "$out/synthetic/annotations.json")
-step "evaluate on the twelve pictures, whose labels are exact; may $word replace fp32?"
+data=(--images "$out/people" --data "$out/people/annotations.json")
+step "evaluate on the 120 pictures, whose labels are exact; may int8 replace fp32?"
 "$edgepose" eval "$bundle" "${data[@]}" --json "$out/eval.json" | head -n 8
-verdict=0
-"$edgepose" gate "$candidate" --reference "$reference" "${data[@]}" --json "$out/gate.json" || verdict=$?
-# 10 is a decision against the candidate, 11 too few pictures to decide: both are answers.
-((verdict == 0 || verdict == 10 || verdict == 11)) || exit "$verdict"
+gates=()
+for candidate in "${candidates[@]}"; do
+  reference=${candidate%.*}.fp32 gate=$out/gate.${#gates[@]}.json verdict=0
+  "$edgepose" gate "$candidate" --reference "$reference" "${data[@]}" --json "$gate" || verdict=$?
+  # 10 is a decision against the candidate, 11 too few pictures to decide: both are answers.
+  ((verdict == 0 || verdict == 10 || verdict == 11)) || exit "$verdict"
+  gates+=("$gate")
+done
 
 step "run on the video and a picture"
 "$edgepose" run "$bundle" "$out/synthetic/video.mp4" -o "$out/video"
@@ -58,19 +66,19 @@ else
 fi
 
 step "put all of it on one page"
-"$edgepose" report "$reference" "$candidate" "$bundle" "${data[@]}" \
-  --eval "$out/eval.json" --gate "$out/gate.json" -o "$out/report.html"
+"$edgepose" report "$name.ncnn.fp32" "${candidates[@]}" "$bundle" "${data[@]}" \
+  --eval "$out/eval.json" $(printf -- '--gate %q ' "${gates[@]}") -o "$out/report.html"
 
 echo
-.venv/bin/python - "$out" "$word" <<'SUMMARY'
+.venv/bin/python - "$out" "${gates[@]}" <<'SUMMARY'
 """Print what the demo made and found."""
 import json
 import sys
 from pathlib import Path
 
-out, word = Path(sys.argv[1]), sys.argv[2]
+out = Path(sys.argv[1])
 accuracy = json.loads((out / "eval.json").read_text())["accuracy"]
-gate = json.loads((out / "gate.json").read_text())
+gates = [json.loads(Path(file).read_text()) for file in sys.argv[2:]]
 video = json.loads((out / "video/results.json").read_text())
 frames, persons = len(video["images"]), len(video["annotations"])
 made = [p for folder in ("video", "picture") for p in sorted((out / folder).iterdir()) if p.suffix != ".json"]
@@ -81,6 +89,7 @@ print(
     f"accuracy   AP {accuracy['parts']['body']['AP']:.1f}, mean error {accuracy['error_px']['mean']:.1f} px"
     " on synthetic pictures with labelled boxes (demo quality; says little about photographs)"
 )
-print(f"{word}       {gate['verdict']} against fp32")
+verdicts = (f"{g['candidate']['backend']} {g['candidate']['precision']} {g['verdict']}" for g in gates)
+print(f"gate       {', '.join(verdicts)} against fp32")
 SUMMARY
 echo "took       $SECONDS s"

@@ -30,7 +30,8 @@ fi
 python=$PYTHON
 [[ -x "$VENV/bin/python" ]] && python=$VENV/bin/python
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-  echo "setup: $("$python" --version 2>&1 || echo "$python") is too old or missing, converting and the tests need Python 3.11: make setup PYTHON=python3.11" >&2
+  [[ $python == "$PYTHON" ]] && way="make setup PYTHON=python3.11" || way="rm -r $VENV, then make setup PYTHON=python3.11"
+  echo "setup: $("$python" --version 2>&1 || echo "$python") is too old or missing, converting and the tests need Python 3.11: $way" >&2
   exit 1
 }
 

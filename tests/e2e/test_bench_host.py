@@ -212,6 +212,7 @@ def test_the_runner_alone(tmp_path: Path) -> None:
         (["--fast"], 2),
         ([], 2),
         ([str(BUNDLES / "pose"), "--plan", str(tmp_path / "x")], 3),
+        ([str(BUNDLES / "pose"), "--plan", str(tmp_path)], 3),
     ):
         outcome = subprocess.run(
             [runner, *arguments], capture_output=True, text=True, timeout=60, check=False

@@ -33,8 +33,8 @@ struct EngineOptions {
   // the threads.
   int max_batch = 0;
   std::string device = "CPU";
-  // "fp32": exact arithmetic for parity. "fp16": what the backend does best with half-precision
-  // weights.
+  // "fp32": exact arithmetic for parity. "fp16": half-precision weights, and arithmetic where the
+  // backend has it (ncnn on ARM); OpenVINO computes in float32.
   std::string precision = "fp32";
   // None: the engine has its own.
   std::shared_ptr<EngineScratch> scratch;
