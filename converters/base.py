@@ -35,7 +35,7 @@ EXPORTERS = {
     "rknn": "edgepose.converters.rknn.exporter:RknnExporter",
 }
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 
 
 class Children:

@@ -138,6 +138,11 @@ def _check_devices(exporters: Sequence[Exporter], precision: Precision, soc: str
     devices = [e for e in exporters if isinstance(e, DeviceExporter)]
     if soc is not None and not devices:
         raise UsageError(f"--soc {soc} is for the target rknn only", hint="add --to rknn, or leave --soc out")
+    others = [e.target for e in exporters if e.target != "openvino"]
+    if precision == "bf16" and others:
+        raise UsageError(
+            f"bf16 is for openvino, not for {others[0]}", hint="--precision fp16 serves every target"
+        )
     for device in devices:
         device.check(precision)
 

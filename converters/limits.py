@@ -55,6 +55,16 @@ LIMITS: dict[Precision, Limits] = {
         tied_peaks=2.5,
         score_margin=0.02,
     ),
+    "bf16": Limits(
+        mean_px=0.5,
+        box_mean_px=2.0,
+        cosine=0.99,
+        recall=0.95,
+        ambiguous=0.25,
+        tie=5e-2,
+        tied_peaks=2.5,
+        score_margin=0.03,
+    ),
     # Integers are compared with the float network of the same bundle, on held-out calibration samples.
     "mixed": Limits(
         mean_px=1.0,

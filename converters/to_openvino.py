@@ -15,7 +15,11 @@ _AUTOMATIC_NAME = re.compile(r"[A-Za-z]\w*_\d+")
 
 
 class OpenvinoExporter:
-    """Reads the ONNX file with OpenVINO's front end and saves the IR; fp16 compresses the weights."""
+    """Reads the ONNX file with OpenVINO's front end and saves the IR; fp16 compresses the weights.
+
+    bf16 does not: the engine rounds them itself, to nearest, where from compressed ones it cuts off (a mean
+    shift of 0.15 input px in place of 0.54 with RTMPose-t).
+    """
 
     name = "openvino"
     source = "onnx"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Resize = Literal["letterbox", "letterbox_centred", "affine"]
 Task = Literal["detect", "pose", "one_stage"]
-Precision = Literal["fp32", "fp16", "int8", "mixed"]
+Precision = Literal["fp32", "fp16", "bf16", "int8", "mixed"]
 
 # Control characters, and the halves of surrogate pairs, which UTF-8 does not have.
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")

@@ -38,7 +38,8 @@ CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
     "--precision",
     default="fp32",
     show_default=True,
-    help="fp32; fp16: half-precision weights; int8, mixed or auto: see edgepose calibrate, with --calib.",
+    help="fp32; fp16: half-precision weights; bf16: computed in bfloat16 (openvino); int8, mixed or auto: "
+    "see edgepose calibrate, with --calib.",
 )
 @calibration_options
 @click.option(

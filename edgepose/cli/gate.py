@@ -43,7 +43,7 @@ from edgepose.cli.options import FiniteRange, check_outputs
     help="Change one limit; a number alone is the AP that may be lost. Can be given several times.",
 )  # fmt: skip
 @click.option(
-    "--precision", type=click.Choice(["fp32", "fp16", "int8", "mixed"]),
+    "--precision", type=click.Choice(["fp32", "fp16", "bf16", "int8", "mixed"]),
     help="Take the limits of this precision.  [default: the candidate's]",
 )  # fmt: skip
 @click.option(

@@ -289,4 +289,6 @@ def _rounding(drift: Compared, names: Sequence[str], precision: str) -> Cause:
             "low_precision",
             f"{text}: rounding to {precision}. Leave the sensitive layers (head, attention) in float",
         )
+    if precision == "bf16":
+        return Cause("low_precision", f"{text}: rounding to bf16. fp16 rounds less")
     return Cause("unknown", f"{text}: other weights, or rounding that grows in the network ({precision})")

@@ -249,7 +249,7 @@ Result<Manifest> parse_manifest(const std::string& text) {
   manifest.backend =
       reader.choice(reader.member(root, "backend"), {"ncnn", "openvino", "onnx", "rknn", "fake"});
   manifest.precision =
-      reader.choice(reader.member(root, "precision"), {"fp32", "fp16", "int8", "mixed"});
+      reader.choice(reader.member(root, "precision"), {"fp32", "fp16", "bf16", "int8", "mixed"});
   manifest.pipeline = read_pipeline(reader.member(root, "pipeline"), &reader);
   if (document.contains("tracking"))
     manifest.tracking = read_tracking(reader.member(root, "tracking"), &reader);

@@ -79,6 +79,27 @@ def test_the_demo_network_passes(bundles: Bundles, people: Path, target: str, pr
     assert result["data"]["images"] == PICTURES and result["diagnosis"] == []
 
 
+def test_bfloat16_keeps_to_its_limits(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    """It is refused where the processor has none; else it moves points more than fp16, and not too far."""
+    from edgepose.converters import convert
+    from edgepose.errors import EdgePoseError, UsageError
+
+    with pytest.raises(UsageError, match="bf16 is for openvino, not for ncnn"):
+        convert(NETWORKS, ["openvino", "ncnn"], precision="bf16", out_dir=tmp_path)
+    ov = pytest.importorskip("openvino", reason="openvino is not installed")
+    if "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(EdgePoseError, match="this processor does not compute in bfloat16"):
+            convert(NETWORKS, ["openvino"], precision="bf16", out_dir=tmp_path)
+        assert not list(tmp_path.iterdir())
+        return
+    (made,) = convert(NETWORKS, ["openvino"], precision="bf16", out_dir=tmp_path)
+    result = run(made.path, bundles["onnx", "fp32"], people)
+    assert result["verdict"] in ("PASS", "INCONCLUSIVE"), result["summary"]
+    assert result["limits"]["name"] == "bf16" and result["accuracy"]["candidate"]["AP"] > 45
+    (drift,) = (check for check in result["checks"] if check["name"] == "drift_mean")
+    assert 0.02 < drift["estimate"] < 0.3
+
+
 @pytest.fixture(scope="module")
 def pose_alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Convert the demo pose network alone; fp32 bundles by target."""

@@ -29,13 +29,13 @@ def rows(document: str, head: str) -> list[list[str]]:
 def test_the_gates_limits() -> None:
     file = Path(gate_limits.__file__).with_name("gate_limits.json")
     limits = json.loads(file.read_text(encoding="utf-8"))
-    assert limits["mixed"] == limits["int8"] and set(limits) == {"fp32", "fp16", "int8", "mixed"}
+    assert limits["mixed"] == limits["int8"] and set(limits) == {"fp32", "fp16", "bf16", "int8", "mixed"}
     written = {
         row[0].strip("`"): [float(cell) for cell in row[3:]] for row in rows("accuracy.md", "| limit |")
     }
     assert tuple(written) == gate_limits.NAMES
     assert written == {
-        name: [limits[precision][name] for precision in ("fp32", "fp16", "int8")]
+        name: [limits[precision][name] for precision in ("fp32", "fp16", "bf16", "int8")]
         for name in gate_limits.NAMES
     }  # fmt: skip
 

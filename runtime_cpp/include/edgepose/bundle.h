@@ -61,7 +61,7 @@ struct Manifest {
   std::string name;
   std::string created_by;
   std::string backend;    // "ncnn", "openvino", "onnx", "rknn" or, in tests, "fake"
-  std::string precision;  // "fp32", "fp16", "int8" or "mixed"
+  std::string precision;  // "fp32", "fp16", "bf16", "int8" or "mixed"
   PipelineSettings pipeline;
   std::map<std::string, BundleModel> models;  // by role
   std::map<std::string, File> files;          // by file name

@@ -34,7 +34,7 @@ struct EngineOptions {
   int max_batch = 0;
   std::string device = "CPU";
   // "fp32": exact arithmetic for parity. "fp16": half-precision weights, and arithmetic where the
-  // backend has it (ncnn on ARM); OpenVINO computes in float32.
+  // backend has it (ncnn on ARM). "bf16": OpenVINO's bfloat16, refused where the CPU has none.
   std::string precision = "fp32";
   // None: the engine has its own.
   std::shared_ptr<EngineScratch> scratch;

@@ -25,6 +25,17 @@ std::string without_first_index(const std::string& device) {
   return device.compare(end, std::string::npos, ".0") == 0 ? device.substr(0, end) : device;
 }
 
+Status check_bfloat16(const std::string& device) {
+  if (device != "CPU") {
+    return Status(Code::kUnsupported, "bf16 bundles run on the CPU, not on \"" + device + "\"",
+                  "convert with --precision fp16");
+  }
+  const std::vector<std::string> able = core().get_property("CPU", ov::device::capabilities);
+  if (std::find(able.begin(), able.end(), "BF16") != able.end()) return {};
+  return Status(Code::kUnsupported, "this processor does not compute in bfloat16",
+                "bf16 takes AVX-512 or AMX: convert with --precision fp16");
+}
+
 // The name of an installed device. Names that leave the choice to OpenVINO, such as AUTO, are
 // refused: nothing may run elsewhere unnoticed.
 Result<std::string> find_device(const std::string& device, bool is_onnx) {
@@ -149,8 +160,10 @@ class OpenvinoEngine final : public InferenceEngine {
     config[ov::inference_num_threads.name()] = options_.threads;
     config[ov::num_streams.name()] = ov::streams::Num(streams);
     // Left alone, a CPU with bf16 computes in it. Half-precision weights save space; arithmetic
-    // stays exact.
-    config[ov::hint::inference_precision.name()] = ov::element::f32;
+    // stays exact where the bundle does not ask for another.
+    const bool bfloat16 = options_.precision == "bf16";
+    const ov::element::Type precision = bfloat16 ? ov::element::bf16 : ov::element::f32;
+    config[ov::hint::inference_precision.name()] = precision;
     config[ov::hint::enable_cpu_pinning.name()] = false;
     if (options_.device != "CPU") config.erase(ov::inference_num_threads.name());
     if (options_.device != "CPU") config.erase(ov::hint::enable_cpu_pinning.name());
@@ -163,6 +176,8 @@ class OpenvinoEngine final : public InferenceEngine {
                         "\" in place of \"" + options_.device + "\"",
                     "name the device that shall run it");
     }
+    if (bfloat16 && result->model.get_property(ov::hint::inference_precision) != precision)
+      return failure("OpenVINO does not compute it in bfloat16");
     EDGEPOSE_RETURN_IF_ERROR(grow(1, result.get()));
     *compiled = std::move(result);
     return {};
@@ -256,6 +271,7 @@ EngineResult make_openvino_engine(const ModelFiles& files, const EngineOptions& 
   EngineOptions found = options;
   EDGEPOSE_ASSIGN_OR_RETURN(found.device,
                             find_device(options.device, files.paths.count("onnx") != 0));
+  if (options.precision == "bf16") EDGEPOSE_RETURN_IF_ERROR(check_bfloat16(found.device));
   auto engine = std::make_unique<OpenvinoEngine>(files, found);
   EDGEPOSE_RETURN_IF_ERROR(engine->open());
   return std::unique_ptr<InferenceEngine>(std::move(engine));

@@ -99,9 +99,13 @@ EngineResult make_engine(const std::string& backend, const ModelFiles& files,
     return Status(Code::kInvalidArgument, "threads is " + std::to_string(options.threads),
                   "use 1 to " + std::to_string(kMaxThreads));
   }
-  if (options.precision != "fp32" && options.precision != "fp16" && options.precision != "int8" &&
-      options.precision != "mixed") {
+  if (options.precision != "fp32" && options.precision != "fp16" && options.precision != "bf16" &&
+      options.precision != "int8" && options.precision != "mixed") {
     return Status(Code::kInvalidArgument, "unknown precision \"" + options.precision + "\"");
+  }
+  if (options.precision == "bf16" && backend != "openvino") {
+    return Status(Code::kUnsupported, "the engine \"" + backend + "\" does not compute in bfloat16",
+                  "bf16 is for openvino");
   }
   EDGEPOSE_RETURN_IF_ERROR(check_specs("input", files.inputs));
   EDGEPOSE_RETURN_IF_ERROR(check_specs("output", files.outputs));
