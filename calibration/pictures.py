@@ -44,7 +44,7 @@ def read_pictures(source: Path, points: KeypointSet | None = None) -> list[Calib
 
 def are_synthetic(source: Path) -> bool:
     """Tell whether the annotations of a set, or those beside its pictures, say that these are rendered."""
-    beside = (source, source.parent) if source.is_dir() else (source.parent,)
+    beside = (source, source.resolve().parent) if source.is_dir() else (source.parent,)
     files = [source] if source.suffix.lower() == ".json" else [f / "annotations.json" for f in beside]
     for file in files:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):

@@ -45,7 +45,7 @@ step "verify every bundle: recompute its golden result in the C++ runtime"
 for each in "$out"/bundles/*; do "$edgepose" verify "$each"; done
 
 data=(--images "$out/people" --data "$out/people/annotations.json")
-step "evaluate on the 120 pictures, whose labels are exact; may int8 replace fp32?"
+step "evaluate on the 120 pictures, whose labels are exact; may what calibration made replace fp32?"
 "$edgepose" eval "$bundle" "${data[@]}" --json "$out/eval.json" | head -n 8
 gates=()
 for candidate in "${candidates[@]}"; do
@@ -66,8 +66,11 @@ else
 fi
 
 step "put all of it on one page"
-"$edgepose" report "$name.ncnn.fp32" "${candidates[@]}" "$bundle" "${data[@]}" \
-  --eval "$out/eval.json" $(printf -- '--gate %q ' "${gates[@]}") -o "$out/report.html"
+shown=("$name.ncnn.fp32" "${candidates[@]}")
+[[ " ${candidates[*]} " == *" $bundle "* ]] || shown+=("$bundle")
+files=()
+for gate in "${gates[@]}"; do files+=(--gate "$gate"); done
+"$edgepose" report "${shown[@]}" "${data[@]}" --eval "$out/eval.json" "${files[@]}" -o "$out/report.html"
 
 echo
 .venv/bin/python - "$out" "${gates[@]}" <<'SUMMARY'

@@ -1,7 +1,8 @@
 #include "ppm.h"
 
+#include <sys/stat.h>
+
 #include <cstdio>
-#include <limits>
 #include <memory>
 #include <utility>
 
@@ -35,6 +36,12 @@ int next_number(std::FILE* file) {
   return number;
 }
 
+// A folder opens like a file.
+bool is_folder(std::FILE* file) {
+  struct stat found;
+  return fstat(fileno(file), &found) == 0 && S_ISDIR(found.st_mode);
+}
+
 // Fills the picture from where the file stands; the file must end there.
 Result<Picture> read_pixels(const std::string& path, std::FILE* file, int width_px, int height_px,
                             PixelFormat format) {
@@ -46,7 +53,6 @@ Result<Picture> read_pixels(const std::string& path, std::FILE* file, int width_
   const long start = std::ftell(file);
   if (start < 0 || std::fseek(file, 0, SEEK_END) != 0) return unreadable(path, "cannot be read");
   const long end = std::ftell(file);
-  if (end == std::numeric_limits<long>::max()) return unreadable(path, "is a folder");
   if (end - start != static_cast<long>(bytes) || std::fseek(file, start, SEEK_SET) != 0) {
     return unreadable(path, "holds " + std::to_string(end - start) + " bytes of pixels, " +
                                 std::to_string(width_px) + "x" + std::to_string(height_px) +
@@ -73,6 +79,7 @@ ImageView Picture::view() const {
 Result<Picture> read_ppm(const std::string& path) {
   const File file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (file == nullptr) return unreadable(path, "cannot be opened");
+  if (is_folder(file.get())) return unreadable(path, "is a folder");
   if (std::fgetc(file.get()) != 'P' || std::fgetc(file.get()) != '6')
     return unreadable(path, "is no binary PPM");
   const int width_px = next_number(file.get());
@@ -88,6 +95,7 @@ Result<Picture> read_ppm(const std::string& path) {
 Result<Picture> read_raw_bgr(const std::string& path, int width_px, int height_px) {
   const File file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (file == nullptr) return unreadable(path, "cannot be opened");
+  if (is_folder(file.get())) return unreadable(path, "is a folder");
   return read_pixels(path, file.get(), width_px, height_px, PixelFormat::kBgr);
 }
 

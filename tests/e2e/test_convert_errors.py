@@ -61,7 +61,10 @@ def test_a_bad_checkpoint_is_one_line_and_no_bundle(
     ("args", "words"),
     [
         (["--to", "tensorrt"], ["unknown target 'tensorrt'", "ncnn, openvino, onnx"]),
-        (["--to", "ncnn", "--precision", "fp8"], ["unknown precision 'fp8'", "fp32, fp16, int8, mixed"]),
+        (
+            ["--to", "ncnn", "--precision", "fp8"],
+            ["unknown precision 'fp8'", "fp32, fp16, bf16, int8, mixed"],
+        ),
         (["--to", "ncnn", "--input-size", "256"], ["'256' is not an input size", "256x192"]),
         (["--to", "ncnn", "--input-size", "0x192"], ["not an input size"]),
         (["--to", "ncnn", "--name", "../up"], ["cannot be a bundle's name"]),

@@ -197,7 +197,7 @@ def test_unreadable_pictures(program: Path, image: Image, tmp_path: Path) -> Non
     path = _ppm(tmp_path / "p.ppm", image)
     whole = path.read_bytes()
     assert "absent.ppm" in _fails(program, usage, BUNDLES / "pose", tmp_path / "absent.ppm")
-    _fails(program, usage, BUNDLES / "pose", tmp_path)
+    assert "is a folder" in _fails(program, usage, BUNDLES / "pose", tmp_path)
     assert "is a folder" in _fails(program, usage, BUNDLES / "pose", tmp_path, "--raw", "4x4")
     for content in (
         b"",

@@ -278,10 +278,14 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         read_pictures(tmp_path)
 
 
-def test_rendered_people_are_recorded_as_such(coco: Path, tmp_path: Path) -> None:
+def test_rendered_people_are_recorded_as_such(
+    coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = write_dataset(tmp_path / "made", DatasetRequest(8, 0, 1, (96, 128), (1, 2)))
     assert made.annotations is not None
     assert are_synthetic(made.annotations) and are_synthetic(tmp_path / "made" / "images")
+    monkeypatch.chdir(tmp_path / "made" / "images")
+    assert are_synthetic(Path())
     assert not are_synthetic(coco) and not are_synthetic(coco.parent)
     pictures = read_pictures(made.annotations)
     assert make_samples(pictures, LETTERBOX, count=4, synthetic=True).record()["synthetic"] is True

@@ -33,7 +33,7 @@ Status check_bfloat16(const std::string& device) {
   const std::vector<std::string> able = core().get_property("CPU", ov::device::capabilities);
   if (std::find(able.begin(), able.end(), "BF16") != able.end()) return {};
   return Status(Code::kUnsupported, "this processor does not compute in bfloat16",
-                "bf16 takes AVX-512 or AMX: convert with --precision fp16");
+                "it takes AVX512_BF16 or AMX: convert with --precision fp16");
 }
 
 // The name of an installed device. Names that leave the choice to OpenVINO, such as AUTO, are
