@@ -20,21 +20,19 @@ from edgepose import __version__, interrupts, log
 from edgepose.background import Background
 from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.cli.options import check_output_folder
+from edgepose.cli.run_guard import RESULTS_NAME, input_of, refuse_overwriting
 from edgepose.coco_json import CocoResults, open_results
 from edgepose.draw import ColorBy, draw_box, draw_poses, person_color
 from edgepose.errors import UsageError
-from edgepose.media import Frame, PictureSource, Source, is_pictures, open_source
+from edgepose.media import Frame, Source, is_pictures, open_source
 from edgepose.openpose_json import OpenPoseWriter
-from edgepose.paths import real_path
 from edgepose.person_boxes import PersonBoxes, read_person_boxes
 from edgepose.pipeline import PoseFrame, PosePipeline
 from edgepose.progress import Progress
 from edgepose.read_ahead import ReadAhead
 from edgepose.writers import VideoWriter, open_video, write_picture
 
-RESULTS_NAME = "results.json"
 OPENPOSE_NAME = "openpose"
-_MOST_INFO = 1 << 16  # characters
 _DEFAULT_FPS = 30.0
 
 
@@ -184,7 +182,7 @@ class _Job:
     def run(self) -> dict[str, Any]:
         """Process every frame and return the summary."""
         options, source = self._options, self._source
-        self._guard_input()
+        refuse_overwriting(self._folder, source, options.target, boxes=options.boxes, draws=options.draw)
         total = source.frame_count
         if options.max_frames:
             total = min(total, options.max_frames) if total else options.max_frames
@@ -312,73 +310,12 @@ class _Job:
         folder = self._folder / OPENPOSE_NAME
         return OpenPoseWriter(folder, points=self._points, score_threshold=self._threshold)
 
-    def _guard_input(self) -> None:
-        """Refuse to write over the input, or where a folder is in the way."""
-        results, boxes = self._folder / RESULTS_NAME, self._options.boxes
-        if results.is_dir():
-            raise UsageError(f"{results}: is a folder", hint="choose another folder with -o")
-        if boxes and real_path(boxes) == real_path(results):
-            raise UsageError(
-                f"{boxes}: the results would overwrite --boxes", hint="choose another folder with -o"
-            )
-        before = self._input_before()
-        if before is not None and not self._is_input(before):
-            other = before.get("input_path", before["input"])
-            raise UsageError(
-                f"{self._folder}: holds the results of another input, {other}",
-                hint=f"choose another folder with -o, one for each input, or remove its {RESULTS_NAME}",
-            )
-        if not self._options.draw or self._source.kind == "camera":
-            return
-        target = real_path(Path(self._options.target))
-        if isinstance(self._source, PictureSource):
-            pictures = {real_path(path) for path in self._source.paths}
-            clash = any(real_path(self._folder / path.name) in pictures for path in self._source.paths)
-        else:
-            video = self._folder / f"{self._source.name}.mp4"
-            clash = real_path(video) == target
-            beside = video.exists() and real_path(self._folder) == target.parent
-            if not clash and beside and before is None:
-                raise UsageError(
-                    f"{video} lies beside the input and would be overwritten",
-                    hint="choose another folder with -o",
-                )
-        if clash:
-            raise UsageError(
-                f"{self._folder}: the results would overwrite the input", hint="choose another folder with -o"
-            )
-
-    def _input(self) -> dict[str, Any]:
-        """Return what the results say of their input. A stream's address may hold a password."""
-        if self._source.kind == "camera":
-            return {"input": self._source.name, "input_path": self._source.name}
-        target = Path(self._options.target)
-        return {"input": target.name, "input_path": str(real_path(target))}
-
-    def _is_input(self, before: dict[str, Any]) -> bool:
-        """Tell whether an earlier run's input is this one, which may have been moved since."""
-        own, path = self._input(), before.get("input_path")
-        if isinstance(path, str) and Path(path).exists():  # earlier versions gave the name alone
-            return bool(path == own["input_path"])
-        return bool(before["input"] == own["input"])
-
-    def _input_before(self) -> dict[str, Any] | None:
-        """Return what the results of an earlier run in the folder begin with; None for no such."""
-        try:
-            with (self._folder / RESULTS_NAME).open(encoding="utf-8") as file:
-                begin = file.read(_MOST_INFO)  # the results of an hour are hundreds of megabytes
-            start = '{"info": '
-            info = json.JSONDecoder().raw_decode(begin, len(start))[0] if begin.startswith(start) else None
-            return info if isinstance(info, dict) and "input" in info else None
-        except (OSError, ValueError, RecursionError):
-            return None
-
     def _info(self) -> dict[str, Any]:
         manifest = self._pipeline.manifest
         return {
             "description": "EdgePose results",
             "edgepose": __version__,
-            **self._input(),
+            **input_of(self._source, self._options.target),
             "bundle": self._pipeline.name,
             "bundle_digest": self._pipeline.digest,
             "backend": manifest["backend"],
