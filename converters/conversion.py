@@ -141,7 +141,8 @@ def _check_devices(exporters: Sequence[Exporter], precision: Precision, soc: str
     others = [e.target for e in exporters if e.target != "openvino"]
     if precision == "bf16" and others:
         raise UsageError(
-            f"bf16 is for openvino, not for {others[0]}", hint="--precision fp16 serves every target"
+            f"bf16 is for openvino, not for {others[0]}",
+            hint="convert for openvino alone, or give another --precision",
         )
     for device in devices:
         device.check(precision)

@@ -14,7 +14,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
-DEMO = Path(__file__).resolve().parents[1] / "demo"
+DEMO = ROOT / "demo"
 
 # The tests must import the installed package, not the checkout.
 sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT]
@@ -76,26 +76,39 @@ def cache_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         os.environ["EDGEPOSE_CACHE"] = before
 
 
-@pytest.fixture(scope="session")
-def bundles(cache_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
-    """Convert RTMDet-nano and a pose network once; bundle folders by (target, precision).
+Bundles = dict[tuple[str, str], Path]
 
-    Without ../shared the networks are those that the repository carries.
-    """
+
+def _converted(checkpoints: list[Path], out: Path) -> Bundles:
+    """Convert for every target at fp32 and fp16; bundle folders by (target, precision)."""
     from edgepose.converters import convert
 
-    out = tmp_path_factory.mktemp("bundles")
-    if SHARED.is_dir():
-        folder, names = SHARED / "weights", ("rtmdet_nano_320-person.pth", "rtmpose-t-demo.pth")
-    else:
-        folder, names = DEMO, ("rtmdet-nano-demo.pth", "rtmpose-t-demo.pth")
-    checkpoints = [folder / name for name in names]
-    targets = ("ncnn", "openvino", "onnx")
-    found = {}
-    for precision in ("fp32", "fp16"):
-        for bundle in convert(checkpoints, targets, precision=precision, out_dir=out / precision):
-            found[bundle.backend, precision] = bundle.path
-    return found
+    return {
+        (made.backend, precision): made.path
+        for precision in ("fp32", "fp16")
+        for made in convert(
+            checkpoints, ("ncnn", "openvino", "onnx"), precision=precision, out_dir=out / precision
+        )
+    }
+
+
+@pytest.fixture(scope="session")
+def demo_bundles(cache_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    """Convert the networks that the repository carries once."""
+    checkpoints = [DEMO / "rtmdet-nano-demo.pth", DEMO / "rtmpose-t-demo.pth"]
+    return _converted(checkpoints, tmp_path_factory.mktemp("demo-bundles"))
+
+
+@pytest.fixture(scope="session")
+def bundles(
+    request: pytest.FixtureRequest, cache_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Bundles:
+    """Convert the official RTMDet-nano and a pose network once; without ../shared those that are carried."""
+    if not SHARED.is_dir():
+        found: Bundles = request.getfixturevalue("demo_bundles")
+        return found
+    names = ("rtmdet_nano_320-person.pth", "rtmpose-t-demo.pth")
+    return _converted([SHARED / "weights" / name for name in names], tmp_path_factory.mktemp("bundles"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ The checkpoint --like only gives the sizes and the constants.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,8 +77,6 @@ def main() -> None:
     parser.add_argument("--like", type=Path, required=True)
     parser.add_argument("--synthetic-share", type=float, default=0.33)
     options = parser.parse_args()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        parser.error("several processes would draw the same pictures: start it alone")
     network = load_model(options.like).network
     assert isinstance(network, Rtmo)
     torch.manual_seed(options.seed)  # the first weights

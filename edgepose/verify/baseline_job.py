@@ -32,7 +32,7 @@ def recorded_baseline(
     repeats: run it anew as this baseline was, whose bundle it must be (BundleError).
     """
     subject = open_subject(bundle)
-    hint = "give --data, or --boxes detected"
+    hint = None
     if repeats is not None:
         repeats.require_bundle(subject.member)
         boxes, hint = repeats.document["settings"]["boxes"], RECORDED_BOXES

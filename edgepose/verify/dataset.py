@@ -127,14 +127,16 @@ def read_dataset(
 def _no_persons(
     path: Path, category: Any, document: Mapping[str, Any], max_pictures: int | None
 ) -> UsageError:
-    if max_pictures is not None:
-        return UsageError(
-            f"{path}: its first {max_pictures} pictures, by id, show no persons", hint="raise --max-images"
-        )
-    if document["annotations"]:
+    if document["annotations"] and all(
+        item.get("category_id", category) != category for item in document["annotations"]
+    ):
         return UsageError(
             f"{path}: none of its {len(document['annotations'])} annotations is of the category {category!r}",
             hint="the category that lists the network's keypoints counts, else the one called person",
+        )
+    if max_pictures is not None:
+        return UsageError(
+            f"{path}: its first {max_pictures} pictures, by id, show no persons", hint="raise --max-images"
         )
     return UsageError(f"{path}: holds no persons", hint=_HINT)
 

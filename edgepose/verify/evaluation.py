@@ -93,12 +93,12 @@ def box_source(
     data: Dataset,
     asked: BoxSource | None,
     *,
-    hint: str = "give --data, or --boxes detected",
+    hint: str | None = None,
 ) -> BoxSource:
     """Decide where the boxes come from. Errors: UsageError, with the hint, for labelled ones where there are
     none."""
     if asked == "labelled" and not len(data.boxed):
-        raise UsageError(f"{data.path}: holds no boxes", hint=hint)
+        raise UsageError(f"{data.path}: holds no boxes", hint=hint or "give --data, or --boxes detected")
     if asked is not None:
         require_boxes(subject.path, subject.member["pipeline"], asked)
         return asked

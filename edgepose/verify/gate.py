@@ -134,7 +134,7 @@ def gate(request: GateRequest) -> dict[str, Any]:
         )
     require_alike(candidate, request.reference, reference.keypoints, reference.constants)
     data = open_data(candidate, request.images, request.data, max_images=request.max_images)
-    asked, hint = request.boxes, "give --data, or --boxes detected"
+    asked, hint = request.boxes, None
     if asked is None and reference.recorded:
         asked, hint = reference.recorded.document["settings"]["boxes"], RECORDED_BOXES
     recipe = Recipe(boxes=box_source(candidate, data, asked, hint=hint), device=request.device)

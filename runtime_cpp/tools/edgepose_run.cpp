@@ -123,7 +123,7 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
           !parse_count(value.substr(x + 1), 32767, &args.raw_height_px)) {
         return wrong("--raw " + value + " is not WIDTHxHEIGHT, each of 1 to 32767");
       }
-    } else {  // --boxes
+    } else if (name == "--boxes") {
       BoxXyxy box;
       char after = '\0';
       if (std::sscanf(value.c_str(), "%f,%f,%f,%f%c", &box.x1, &box.y1, &box.x2, &box.y2, &after) !=
@@ -131,6 +131,8 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
         return wrong("--boxes " + value + " is not X1,Y1,X2,Y2");
       }
       args.boxes.push_back(box);
+    } else {
+      return wrong(name + " is not handled");
     }
   }
   if (places.empty()) return wrong("a bundle is needed");

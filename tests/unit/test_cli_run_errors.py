@@ -197,10 +197,9 @@ class TestBadInput:
         assert main(["run", str(self.bundle), two, "-o", str(out)]) == 2
         err = self.capsys.readouterr().err
         assert f"{out}: holds the results of another input, {one}\nhint: choose another folder with -o" in err
+        assert {path: path.read_bytes() for path in out.iterdir()} == before
         (self.tmp_path / "one").rename(self.tmp_path / "moved")
         assert main(["run", str(self.bundle), str(self.tmp_path / "moved" / "v.mp4"), "-o", str(out)]) == 0
-        before = {path: path.read_bytes() for path in out.iterdir()}
-        assert {path: path.read_bytes() for path in out.iterdir()} == before
         results = json.loads((out / "results.json").read_text())
         del results["info"]["input_path"]  # as earlier versions wrote them: the name alone
         (out / "results.json").write_text(json.dumps(results))

@@ -176,8 +176,11 @@ class OpenvinoEngine final : public InferenceEngine {
                         "\" in place of \"" + options_.device + "\"",
                     "name the device that shall run it");
     }
-    if (bfloat16 && result->model.get_property(ov::hint::inference_precision) != precision)
-      return failure("OpenVINO does not compute it in bfloat16");
+    if (bfloat16 && result->model.get_property(ov::hint::inference_precision) != precision) {
+      return Status(Code::kUnsupported,
+                    files_.paths.begin()->second + ": OpenVINO does not compute it in bfloat16",
+                    "convert with --precision fp16");
+    }
     EDGEPOSE_RETURN_IF_ERROR(grow(1, result.get()));
     *compiled = std::move(result);
     return {};
