@@ -25,12 +25,6 @@ PICTURES, SAMPLES = 120, 1000  # a PASS takes 99 that have something to compare
 
 
 @pytest.fixture(scope="module")
-def bundles(demo_bundles: Bundles) -> Bundles:
-    """Take the networks that the repository carries."""
-    return demo_bundles
-
-
-@pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Render labelled people."""
     folder = tmp_path_factory.mktemp("gate") / "people"
@@ -62,15 +56,15 @@ def copy(bundle: Path, target: Path, edit: Callable[[dict[str, Any]], None], **m
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("target", ["ncnn", "openvino"])
-def test_the_demo_network_passes(bundles: Bundles, people: Path, target: str, precision: str) -> None:
+def test_the_demo_network_passes(demo_bundles: Bundles, people: Path, target: str, precision: str) -> None:
     """EdgePose gates its own demo networks: each engine and precision against the ONNX bundle at fp32."""
-    result = run(bundles[target, precision], bundles["onnx", "fp32"], people)
+    result = run(demo_bundles[target, precision], demo_bundles["onnx", "fp32"], people)
     assert result["verdict"] == "PASS", result["summary"]
     assert result["accuracy"]["reference"]["AP"] > 45  # the model card: 68 on such pictures
     assert result["data"]["images"] == PICTURES and result["diagnosis"] == []
 
 
-def test_bfloat16_keeps_to_its_limits(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+def test_bfloat16_keeps_to_its_limits(demo_bundles: Bundles, people: Path, tmp_path: Path) -> None:
     """It is refused where the processor has none; else it moves points more than fp16, and not too far."""
     from edgepose.converters import convert
     from edgepose.errors import EdgePoseError, UsageError
@@ -84,7 +78,7 @@ def test_bfloat16_keeps_to_its_limits(bundles: Bundles, people: Path, tmp_path: 
         assert not list(tmp_path.iterdir())
         return
     (made,) = convert(NETWORKS, ["openvino"], precision="bf16", out_dir=tmp_path)
-    result = run(made.path, bundles["onnx", "fp32"], people)
+    result = run(made.path, demo_bundles["onnx", "fp32"], people)
     assert result["verdict"] in ("PASS", "INCONCLUSIVE"), result["summary"]
     assert result["limits"]["name"] == "bf16" and result["accuracy"]["candidate"]["AP"] > 45
     (drift,) = (check for check in result["checks"] if check["name"] == "drift_mean")
@@ -114,7 +108,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_calibrated_bundles_get_the_verdict_that_they_earn(
     target: str,
     mode: str,
-    bundles: Bundles,
+    demo_bundles: Bundles,
     pose_alone: dict[str, Path],
     others: Path,
     people: Path,
@@ -134,7 +128,7 @@ def test_calibrated_bundles_get_the_verdict_that_they_earn(
         assert mode == "auto"  # ncnn's int8 and mixed keep to the golden check
         assert not (tmp_path / "calibrated").exists()
         return
-    result = run(candidate, bundles["onnx", "fp32"], people)
+    result = run(candidate, demo_bundles["onnx", "fp32"], people)
     if result["verdict"] == "FAIL":
         assert mode == "int8", result["summary"]
         assert [cause["cause"] for cause in result["diagnosis"]] == ["low_precision"]
@@ -143,8 +137,8 @@ def test_calibrated_bundles_get_the_verdict_that_they_earn(
         assert result["accuracy"]["candidate"]["AP"] > 45
 
 
-def test_a_bundle_equals_itself(bundles: Bundles, people: Path) -> None:
-    result = run(bundles["onnx", "fp32"], bundles["onnx", "fp32"], people)
+def test_a_bundle_equals_itself(demo_bundles: Bundles, people: Path) -> None:
+    result = run(demo_bundles["onnx", "fp32"], demo_bundles["onnx", "fp32"], people)
     assert result["verdict"] == "PASS"
     assert all(check["estimate"] == 0 for check in result["checks"])
 
@@ -159,20 +153,20 @@ def swap_colours(manifest: dict[str, Any]) -> None:
     preprocess_of(manifest)["color"] = "bgr"
 
 
-def test_bgr_for_rgb_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
-    broken = copy(bundles["onnx", "fp32"], tmp_path / "bgr", swap_colours)
-    result = run(broken, bundles["onnx", "fp32"], people)
+def test_bgr_for_rgb_fails(demo_bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    broken = copy(demo_bundles["onnx", "fp32"], tmp_path / "bgr", swap_colours)
+    result = run(broken, demo_bundles["onnx", "fp32"], people)
     assert result["verdict"] == "FAIL"
     first = result["diagnosis"][0]
     assert first["cause"] == "colour_order" and "'bgr' in the candidate" in first["message"]
 
 
-def test_wrong_padding_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+def test_wrong_padding_fails(demo_bundles: Bundles, people: Path, tmp_path: Path) -> None:
     def narrower(manifest: dict[str, Any]) -> None:
         preprocess_of(manifest)["box_padding"] = 1.2
 
-    broken = copy(bundles["onnx", "fp32"], tmp_path / "padding", narrower)
-    result = run(broken, bundles["onnx", "fp32"], people)
+    broken = copy(demo_bundles["onnx", "fp32"], tmp_path / "padding", narrower)
+    result = run(broken, demo_bundles["onnx", "fp32"], people)
     assert result["verdict"] == "FAIL"
     first = result["diagnosis"][0]
     assert first["cause"] == "box_padding" and "box_padding is 1.2 in the candidate, 1.25" in first["message"]
@@ -194,7 +188,9 @@ def change_network(bundle: Path, target: Path, edit: Callable[[dict[str, np.ndar
     return copy(target.with_suffix(".work"), target, lambda manifest: None)
 
 
-def test_bgr_in_the_weights_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+def test_bgr_in_the_weights_fails(shared_dir: Path, bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    """The carried network hardly looks at colours, and exchanging them explains little."""
+
     def swap(weights: dict[str, np.ndarray]) -> None:
         (first,) = (n for n, w in weights.items() if w.shape[1:] == (3, 3, 3))
         weights[first] = np.ascontiguousarray(weights[first][:, ::-1])
@@ -207,22 +203,22 @@ def test_bgr_in_the_weights_fails(bundles: Bundles, people: Path, tmp_path: Path
     assert "red and blue are exchanged" in result["diagnosis"][0]["message"]
 
 
-def test_swapped_joints_fail(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+def test_swapped_joints_fail(demo_bundles: Bundles, people: Path, tmp_path: Path) -> None:
     def swap(weights: dict[str, np.ndarray]) -> None:
         """Exchange the rows of left and right shoulder."""
         for weight in weights.values():
             if weight.shape in ((17, 384, 7, 7), (17,)):
                 weight[[5, 6]] = weight[[6, 5]]
 
-    broken = change_network(bundles["onnx", "fp32"], tmp_path / "swapped", swap)
-    result = run(broken, bundles["onnx", "fp32"], people)
+    broken = change_network(demo_bundles["onnx", "fp32"], tmp_path / "swapped", swap)
+    result = run(broken, demo_bundles["onnx", "fp32"], people)
     assert result["verdict"] == "FAIL"
     messages = [c["message"] for c in result["diagnosis"] if c["cause"] == "swapped_joints"]
     assert messages == ["left_shoulder and right_shoulder are exchanged"]
     assert "left_shoulder and right_shoulder are exchanged" in result["summary"]
 
 
-def test_a_shift_of_one_bin_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+def test_a_shift_of_one_bin_fails(demo_bundles: Bundles, people: Path, tmp_path: Path) -> None:
     def roll(weights: dict[str, np.ndarray]) -> None:
         for name, weight in weights.items():
             if weight.shape == (256, 384):
@@ -230,8 +226,8 @@ def test_a_shift_of_one_bin_fails(bundles: Bundles, people: Path, tmp_path: Path
             elif weight.shape == (384, 256):
                 weights[name] = np.roll(weight, 1, axis=0)
 
-    broken = change_network(bundles["onnx", "fp32"], tmp_path / "bin", roll)
-    result = run(broken, bundles["onnx", "fp32"], people)
+    broken = change_network(demo_bundles["onnx", "fp32"], tmp_path / "bin", roll)
+    result = run(broken, demo_bundles["onnx", "fp32"], people)
     assert result["verdict"] == "FAIL"
     (cause,) = result["diagnosis"]
     assert cause["cause"] == "bin_shift"
@@ -240,7 +236,8 @@ def test_a_shift_of_one_bin_fails(bundles: Bundles, people: Path, tmp_path: Path
     )
 
 
-def test_int8_everywhere_fails(bundles: Bundles, people: Path, tmp_path: Path) -> None:
+def test_int8_everywhere_fails(shared_dir: Path, bundles: Bundles, people: Path, tmp_path: Path) -> None:
+    """The carried network stands it too well to be judged by so few pictures."""
     pytest.importorskip("ncnn", reason="optional: the extra calibrate is not installed")
     from edgepose import _core
     from edgepose.bundle.manifest import preprocess_member
@@ -281,12 +278,12 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_video_passes_and_tells_slower_smoothing(
-    bundles: Bundles, people: Path, video: Path, tmp_path: Path
+    demo_bundles: Bundles, people: Path, video: Path, tmp_path: Path
 ) -> None:
-    reference = bundles["onnx", "fp32"]
+    reference = demo_bundles["onnx", "fp32"]
     # Five seconds do not show how seldom persons are lost or exchanged.
     few = ("unmatched_persons=50", "id_switches=20")
-    result = run(bundles["ncnn", "fp32"], reference, people, video=video, budgets=few)
+    result = run(demo_bundles["ncnn", "fp32"], reference, people, video=video, budgets=few)
     assert result["verdict"] == "PASS", result["summary"]
     assert "seconds of video" in result["summary"]
     seen = result["video"]
