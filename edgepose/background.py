@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, TypeVar
 
+from edgepose import interrupts
+
 T = TypeVar("T")
 
 
@@ -40,8 +42,10 @@ class Background(Generic[T]):
     ) -> None:
         if error is not None:
             self._dropping.set()
-        self._queue.put(None)
-        self._thread.join()
+        # What the caller leaves next may be what the work still uses: a video's encoder, for one.
+        with interrupts.deferred():
+            self._queue.put(None)
+            self._thread.join()
         if self._error and error is None:
             raise self._error
 

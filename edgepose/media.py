@@ -120,6 +120,9 @@ def list_pictures(folder: Path, *, advice: str = "") -> list[Path]:
         for p in folder.iterdir()
         if p.suffix.lower() in PICTURE_SUFFIXES and (p.is_file() or (p.is_symlink() and not p.exists()))
     ]
+    unread = sum(p.suffix.lower() in (".heic", ".heif", ".avif") for p in folder.iterdir())
+    if unread:
+        log.warning(f"{folder}: left out {unread} HEIC or AVIF pictures (convert them to JPEG or PNG)")
     if not found:
         raise UsageError(
             f"{folder}: no pictures in this folder",
@@ -210,10 +213,11 @@ class VideoSource:
             )
         self.name = path.stem
         self.unreadable: list[str] = []
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps = fps if math.isfinite(fps) and 0 < fps <= 1000 else None
+        self.fps = _stated_rate(self._capture)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.frame_count = int(count) if math.isfinite(count) and 0 < count < 1e9 else None
+        # Some containers hold no count: it is then what the rate makes of the length.
+        is_count = self.fps is not None and math.isfinite(count) and 0 < count < 1e9
+        self.frame_count = int(count) if is_count else None
 
     def __iter__(self) -> Iterator[Frame]:
         cv2 = load_cv2()
@@ -247,6 +251,12 @@ class VideoSource:
         self._capture.release()
 
 
+def _stated_rate(capture: Any) -> float | None:
+    """Return a video's frames a second; None for none, or the clock's ticks in its place (1000 in WebM)."""
+    fps = float(capture.get(load_cv2().CAP_PROP_FPS))
+    return fps if math.isfinite(fps) and 0 < fps < 1000 else None
+
+
 class CameraSource:
     """Frames of a camera or a network stream, until closed; time stamps are those of their arrival."""
 
@@ -275,8 +285,7 @@ class CameraSource:
             # Its frames would come as fast as the line is, and that is no time to smooth by.
             self._capture.release()
             raise UsageError(f"{shown}: a video file, not a live stream", hint="download it first")
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self.fps: float | None = fps if math.isfinite(fps) and 0 < fps <= 1000 else None
+        self.fps: float | None = _stated_rate(self._capture)
 
     def __iter__(self) -> Iterator[Frame]:
         index, start_ns = 0, 0

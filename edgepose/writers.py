@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,10 +40,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The suffix is kept, since encoders choose the format by it. An OSError without a file name gets this one.
     """
     if is_stream(path):
-        yield path
+        try:
+            yield path
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), error.filename or str(path)) from error
         return
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    # Without the name itself, which may be as long as a name can be.
+    temporary = target.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield temporary
         temporary.replace(target)
@@ -51,7 +56,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be made, that is the error
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -155,7 +161,7 @@ class VideoWriter:
         if not self._writer.isOpened():
             raise ConfigurationError(
                 f"{self._path}: cannot write a video of {width}x{height} at {self._fps:g} frames a second",
-                hint="check the folder; --no-draw writes the results without a video",
+                hint="check the folder; `edgepose run --no-draw` writes the results without a video",
             )
 
     def _check_space(self) -> None:

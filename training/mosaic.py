@@ -86,7 +86,8 @@ def place(person: Person, where: Placement) -> tuple[Floats, Floats] | None:
     """Return a person's box x1 y1 x2 y2 and keypoints on the canvas; None where most of it is cut off."""
     scale, offset = np.array(where.scale_xy), np.array(where.offset_xy)
     x, y, w, h = person.box_xywh
-    corners = np.sort(np.array([[x, y], [x + w, y + h]]) * scale + offset, axis=0)
+    # Edges of boxes lie between pixels, points in their middles.
+    corners = np.sort(np.array([[x, y], [x + w, y + h]]) * scale + offset + (1 - scale) / 2, axis=0)
     low, high = np.array(where.cell[:2]), np.array(where.cell[2:])
     kept = np.clip(corners, low, high)
     seen = np.prod(kept[1] - kept[0])

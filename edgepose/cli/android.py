@@ -23,14 +23,15 @@ def android() -> None:
 @click.option(
     "--assets",
     type=click.Path(path_type=Path),
-    default=app.ASSETS,
-    show_default=True,
+    show_default=str(app.ASSETS),
     help="Assets folder of the app's sources.",
 )
 @click.option("--push", is_flag=True, help="Copy to a phone that has the app, instead of into its sources.")
 @click.option("--serial", metavar="ID", help="With --push: the phone, as adb devices lists it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON document.")
-def install(bundles: tuple[Path, ...], assets: Path, push: bool, serial: str | None, as_json: bool) -> None:
+def install(
+    bundles: tuple[Path, ...], assets: Path | None, push: bool, serial: str | None, as_json: bool
+) -> None:
     """Put BUNDLES into the app: into its sources, where they replace those of before, or onto a phone.
 
     Every bundle is verified first. After a change of the sources build the app again: scripts/build-apk.sh.
@@ -39,6 +40,9 @@ def install(bundles: tuple[Path, ...], assets: Path, push: bool, serial: str | N
 
     if serial and not push:
         raise UsageError("--serial needs --push", hint="--push copies to a phone")
+    if assets and push:
+        raise UsageError("--assets is for the app's sources, --push is for a phone", hint="leave out one")
+    assets = assets or app.ASSETS
     if not push and not assets.parent.is_dir():
         raise UsageError(
             f"{assets.parent}: no such folder",

@@ -203,6 +203,9 @@ def _invoke(args: list[str]) -> int:
 
 def _report_click(error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
+    if context and isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # since click 8.2
+        click.echo(context.get_help(), err=True)
+        return UsageError.exit_code
     path = context.command_path if context else "edgepose"
     log.error(error.format_message().rstrip("."), f"see {path} --help")
     return error.exit_code if error.exit_code != BUG_EXIT_CODE else UsageError.exit_code
@@ -213,8 +216,8 @@ def _report_os_error(error: OSError) -> int:
     if isinstance(where, bytes):
         where = os.fsdecode(where)
     hints = {
-        errno.ENOSPC: "free some space, or write to another disk with -o",
-        errno.EDQUOT: "free some space, or write to another disk with -o",
+        errno.ENOSPC: "free some space, or write to another disk",
+        errno.EDQUOT: "free some space, or write to another disk",
         errno.EACCES: "check the permissions, or choose another folder",
         errno.EPERM: "check the permissions, or choose another folder",
         errno.EROFS: "the disk is read-only: choose another folder",
@@ -256,6 +259,8 @@ class _Output(io.FileIO):
         except BrokenPipeError:
             _discard(self.fileno())
             return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 @contextmanager

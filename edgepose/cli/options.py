@@ -28,15 +28,20 @@ class FiniteRange(click.FloatRange):
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
     """Refuse output files that cannot be written, or that would replace an input or one another.
 
-    To be called before the work whose result they hold. outputs: by option; "-" is standard output. Nothing
-    may be written into a bundle among the inputs, since a bundle with another file is refused.
+    To be called before the work whose result they hold. outputs: by option; "-" is standard output, for
+    --json alone. Nothing may be written into a bundle among the inputs, since a bundle with another file is
+    refused.
     Errors: UsageError.
     """
     taken = {real_path(path): path for path in inputs if path is not None}
     bundles = {real for real in taken if (real / "bundle.json").is_file()}
     for option, path in outputs.items():
-        if path is None or str(path) == "-":
+        if path is None:
             continue
+        if str(path) == "-":
+            if option == "--json":
+                continue
+            raise UsageError(f"{option} - : only --json takes - for standard output", hint="name a file")
         real = real_path(path)
         if path.is_dir():
             raise UsageError(f"{path}: is a folder", hint=f"{option} names the file")

@@ -73,6 +73,11 @@ class _Done:
 def run_job(options: RunOptions) -> None:
     """Run and print what came out. Errors: those of PosePipeline and the readers; UsageError at the end when
     some pictures of a folder could not be read."""
+    if options.boxes and options.follows:
+        raise UsageError(
+            "--boxes says where persons are in every frame, so nobody is followed between detections",
+            hint="leave out --detect-every and --detect-delay, or --boxes",
+        )
     with _open_pipeline(options) as pipeline:
         boxes = read_person_boxes(options.boxes, pipeline.keypoint_set) if options.boxes else None
         if boxes and pipeline.pipeline_type not in ("top_down", "pose"):
@@ -187,7 +192,8 @@ class _Job:
         if options.max_frames:
             total = min(total, options.max_frames) if total else options.max_frames
         started_s = time.perf_counter()
-        with ExitStack() as stack:
+        # After a camera was stopped no further signal comes before its results and video have their names.
+        with ExitStack() as held, ExitStack() as stack:
             reader = stack.enter_context(ReadAhead(source, limit=options.max_frames))
             results = stack.enter_context(
                 open_results(
@@ -210,6 +216,7 @@ class _Job:
                 except KeyboardInterrupt:
                     if source.kind != "camera":
                         raise
+                    held.enter_context(interrupts.deferred())
                     interrupts.forget()
                     log.notice("camera stopped")
             self._dropped = reader.dropped

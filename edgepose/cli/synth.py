@@ -41,7 +41,7 @@ _SHOTS = ("group", "close", "wide", "high", "crowd", "portrait", "seated")
     "--persons", default="1-4", show_default=True, metavar="N|N-M", help="Persons in a picture, up to 40."
 )
 @click.option(
-    "--format", "picture_format", type=click.Choice(["png", "jpg"]), default="png", show_default=True,
+    "--format", "picture_format", type=click.Choice(["png", "jpg"]), show_default="png",
     help="Pictures: png is lossless; jpg is smaller, and its pixels depend on the decoder.",
 )  # fmt: skip
 @click.option(
@@ -57,7 +57,7 @@ def synth(
     seed: int,
     size: str,
     persons: str,
-    picture_format: str,
+    picture_format: str | None,
     shot: str | None,
     as_json: bool,
 ) -> None:
@@ -70,6 +70,8 @@ def synth(
         raise UsageError("nothing to render", hint="give --images N, --video SECONDS, or both")
     if shot and not images:
         raise UsageError("--shot is for pictures, a video draws its own", hint="give --images N")
+    if picture_format and not images:
+        raise UsageError("--format is for pictures, a video is an MP4", hint="give --images N")
     # NaN fails both comparisons.
     if video_s and not 1 / 30 <= video_s <= _MAX_VIDEO_S:
         raise UsageError(f"--video {video_s:g}: not between 1/30 and {_MAX_VIDEO_S:g} seconds")
@@ -78,7 +80,7 @@ def synth(
 
     from edgepose.synth.dataset import DatasetRequest, write_dataset
 
-    request = DatasetRequest(images, video_s, seed, size_hw, count, f".{picture_format}", shot)
+    request = DatasetRequest(images, video_s, seed, size_hw, count, f".{picture_format or 'png'}", shot)
     made = write_dataset(output, request)
     files = [str(path) for path in (made.annotations, made.video, made.video_annotations) if path]
     if as_json:

@@ -46,6 +46,8 @@ def _cover_tables() -> tuple[NDArray[np.bool_], FloatArray]:
 
 
 _ALLOWED, _MARGINS = _cover_tables()
+# A pixel, then its neighbours: rows, columns.
+_AROUND = ((0, 0), *((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,19 @@ def _keypoints(rendering: Rendering, actor: PosedActor, number: int, camera: Cam
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (depth > 0.05)
     xi = np.where(inside, x, 0).astype(np.int64)
     yi = np.where(inside, y, 0).astype(np.int64)
-    bones = rendering.bones[yi, xi]
-    inverse = rendering.inverse_depth[yi, xi].astype(np.float64)
-    surface = 1.0 / np.maximum(inverse, 1e-6)
     # A joint at the rim of a small figure may fall beside its pixels by rounding: the margin covers a pixel,
     # too.
     margin = _MARGINS * actor.figure.skeleton.scale + depth / camera.focal_px
-    visible = (rendering.owners[yi, xi] == number) & _ALLOWED[np.arange(len(KEYPOINTS)), bones]
-    visible = visible & (np.abs(depth - surface) <= margin)
+    shows = np.zeros((len(_AROUND), len(KEYPOINTS)), dtype=bool)
+    for place, (down, right) in enumerate(_AROUND):
+        at = np.clip(yi + down, 0, height - 1), np.clip(xi + right, 0, width - 1)
+        surface = 1.0 / np.maximum(rendering.inverse_depth[at].astype(np.float64), 1e-6)
+        own = (rendering.owners[at] == number) & _ALLOWED[np.arange(len(KEYPOINTS)), rendering.bones[at]]
+        shows[place] = own & (np.abs(depth - surface) <= margin)
+        if place == 0:
+            is_beside = surface > depth + margin
+    # The tip of the nose lies on the outline of a face from the side, where the pixel shows what is behind.
+    visible = shows[0] | (is_beside & shows.any(axis=0))
     flags = np.where(inside, np.where(visible, 2.0, 1.0), 0.0)
     out = np.stack([xy[:, 0], xy[:, 1], flags], axis=1)
     out[~inside] = 0.0

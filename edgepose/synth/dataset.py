@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepose.errors import ConfigurationError, UsageError
+from edgepose.errors import ConfigurationError, EdgePoseError, UsageError
+from edgepose.media import require_utf8
 from edgepose.paths import usual_mode
 from edgepose.progress import Progress
 from edgepose.synth.annotate import coco_annotation, coco_document
@@ -61,6 +62,8 @@ def write_dataset(out: Path, request: DatasetRequest) -> Dataset:
     The folder appears under its name when it is complete. Errors: UsageError where something lies already,
     OSError and ConfigurationError where it cannot be written.
     """
+    if request.video_s:
+        require_utf8(out.absolute())
     with _staged(out) as folder:
         images = frames = persons = keypoints = 0
         stages = int(request.images > 0) + int(request.video_s > 0)
@@ -180,11 +183,15 @@ def _staged(out: Path) -> Iterator[Path]:
         folder, made = None, []
     except NotADirectoryError as error:
         raise ConfigurationError(f"{error.filename}: not a folder", hint="give another -o") from error
+    # The message names the file where the user looks for it, not the temporary folder.
+    except EdgePoseError as error:
+        if folder is not None:
+            error.message = error.message.replace(str(folder), str(out))
+            error.args = (error.message,)
+        raise
     except OSError as error:
-        # The message names the file where the user looks for it, not the temporary folder.
-        if folder is None or error.filename is None:
-            raise
-        name = str(error.filename).replace(str(folder), str(out))
+        name = str(error.filename or out)
+        name = str(out) if folder is None else name.replace(str(folder), str(out))
         raise OSError(error.errno, error.strerror or str(error), name) from error
     finally:
         if folder is not None:

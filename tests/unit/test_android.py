@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
-from edgepose import android
+from edgepose import android, interrupts
 from edgepose.cli.main import main
 from edgepose.hashing import sha256_file
 
@@ -48,6 +50,27 @@ def test_a_second_installation_replaces_the_first(assets: Path) -> None:
     assert sorted(p.name for p in (assets / "bundles").iterdir()) == ["detect", "index.txt"]
 
 
+def test_a_signal_within_the_replacement_leaves_the_app_whole(
+    assets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert _install(BUNDLES / "pose", "--assets", assets) == 0
+    bundles = android.check([BUNDLES / "detect"])
+    rename = Path.rename
+
+    def interrupted(self: Path, to: Path) -> Path:
+        moved = rename(self, to)
+        if self == assets / "bundles":
+            os.kill(os.getpid(), signal.SIGINT)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with interrupts.answered(), pytest.raises(KeyboardInterrupt):
+        android.write_assets(bundles, assets)
+        time.sleep(5)
+    assert sorted(p.name for p in (assets / "bundles").iterdir()) == ["detect", "index.txt"]
+    assert not list(assets.parent.glob(".bundles-*"))
+
+
 def test_a_damaged_bundle_leaves_the_app_as_it_was(
     assets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +92,7 @@ def test_what_the_app_cannot_run_is_refused(
     assert _install(BUNDLES / "pose") == 2
     assert "--assets" in capsys.readouterr().err
     assert _install(BUNDLES / "pose", "--serial", "x") == 2
+    assert _install(BUNDLES / "pose", "--push", "--assets", "app/assets") == 2
     assert not (tmp_path / "assets").exists()
 
 

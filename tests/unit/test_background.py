@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 
 import pytest
 
+from edgepose import interrupts
 from edgepose.background import Background
 
 
@@ -33,6 +37,30 @@ def test_an_error_in_the_last_item_is_not_lost() -> None:
 
     with pytest.raises(OSError, match="full"), Background[int](fail) as background:
         background.put(1)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_signal_does_not_leave_while_the_work_goes_on(fails: bool) -> None:
+    """What the caller cleans up next, such as a video's encoder, is in use until then."""
+    in_work = threading.Event()
+
+    def work(number: int) -> None:
+        in_work.set()
+        time.sleep(0.2)  # until the caller waits for the end
+        os.kill(os.getpid(), signal.SIGINT)  # the second one, where the body failed by the first
+        time.sleep(0.3)
+        in_work.clear()
+
+    with interrupts.answered(), pytest.raises(KeyboardInterrupt):
+        try:
+            with Background[int](work) as background:
+                background.put(1)
+                in_work.wait(5)
+                if fails:
+                    raise KeyboardInterrupt
+        finally:
+            assert not in_work.is_set()
+        time.sleep(5)
 
 
 def test_what_waits_is_dropped_after_an_error_of_the_caller() -> None:

@@ -179,6 +179,29 @@ def test_a_full_stdout_is_an_error() -> None:
     assert "No space left on device" in outcome.stderr and "Traceback" not in outcome.stderr
 
 
+@pytest.mark.parametrize("command", ["zoo list", "eval --help"])
+def test_a_full_stdout_is_named(command: str) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("optional: this system has no /dev/full")
+    with Path("/dev/full").open("w") as full:
+        outcome = subprocess.run(
+            [sys.executable, "-m", "edgepose", *command.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert outcome.returncode == 3
+    assert outcome.stderr.startswith("error: standard output: No space left on device")
+
+
+@pytest.mark.parametrize("group", ["zoo", "devices", "baseline", "setup", "android"])
+def test_a_group_without_a_command_shows_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert frame.main([group]) in (0, 2)  # click before 8.2: 0
+    out, err = capsys.readouterr()
+    assert (out + err).startswith(f"Usage: edgepose {group} ") and "\nCommands:\n" in out + err
+    assert "error: " not in err
+
+
 @pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_failure(closed: str, tmp_path: Path) -> None:
     command = f"exec {shlex.quote(sys.executable)} -m edgepose synth"

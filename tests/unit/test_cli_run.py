@@ -205,6 +205,30 @@ def test_ctrl_c_ends_a_camera_in_good_order(
     assert shown == round(document["images"][-1]["time_s"] * 30) + 1
 
 
+def test_a_second_ctrl_c_does_not_lose_what_a_camera_recorded(
+    fake_bundle: MakeBundle, fake_core: ModuleType, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, finish = fake_core.Pipeline.process, CocoResults.finish
+
+    def interrupt(pipeline: Any, *args: Any) -> Any:
+        if len(pipeline.calls) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        return process(pipeline, *args)
+
+    def interrupted(written: CocoResults) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        finish(written)
+
+    monkeypatch.setattr(fake_core.Pipeline, "process", interrupt)
+    monkeypatch.setattr(run_job, "open_source", lambda target: FakeCamera())
+    monkeypatch.setattr(CocoResults, "finish", interrupted)
+    assert main(["run", str(fake_bundle()), "0", "-o", str(out)]) in (0, 130)
+    assert len(results(out)["images"]) == 3
+    assert media.open_source(str(out / "camera0.mp4")).frame_count
+
+
 def test_what_fails_after_a_camera_was_stopped_is_named(
     fake_bundle: MakeBundle,
     fake_core: ModuleType,

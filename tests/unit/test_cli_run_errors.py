@@ -50,6 +50,12 @@ class TestBadInput:
         for more in (["--smooth"], ["--detect-every", "5"], ["--detect-every", "5", "--detect-delay", "1"]):
             self.fails(source, "--no-track", *more, text="--no-track leaves nobody to follow")
 
+    def test_boxes_leave_nobody_to_follow(self) -> None:
+        source, boxes = video(self.tmp_path / "v.mp4"), self.tmp_path / "boxes.json"
+        boxes.write_text("[[1, 2, 30, 40]]")
+        for more in (["--detect-every", "5"], ["--detect-every", "2", "--detect-delay", "1"]):
+            self.fails(source, "--boxes", str(boxes), *more, text="--boxes says where persons are")
+
     def test_empty_folder(self) -> None:
         (self.tmp_path / "in").mkdir()
         self.fails(self.tmp_path / "in", text="no pictures in this folder")

@@ -133,6 +133,14 @@ def test_folders_are_read_in_natural_order(tmp_path: Path) -> None:
     assert [frame.name for frame in source] == ["1.jpg", "9.jpg", "10.jpg", "a2.PNG", "a10.png"]
 
 
+def test_pictures_that_are_not_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cv2.imwrite(str(tmp_path / "1.png"), scene())
+    for name in ("IMG_2.HEIC", "3.avif"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic")
+    assert len(list(open_source(str(tmp_path)))) == 1
+    assert "left out 2 HEIC or AVIF pictures" in capsys.readouterr().err
+
+
 def test_an_unreadable_picture_of_a_folder_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,6 +192,31 @@ def test_times_count_from_the_first_frame(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(source, "_capture", Late())
     assert [frame.time_ns for frame in source] == [0, 80_000_000, 160_000_000]
+
+
+def test_ticks_of_the_clock_are_no_frame_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """OpenCV says 1000 where a WebM file states no rate, and counts the frames by it."""
+    path = str(write_video(tmp_path / "v.mp4", 10))
+
+    class Ticks:
+        def __init__(self, *args: Any) -> None:
+            self.capture = opened(*args)
+            self.read, self.release, self.isOpened = (
+                getattr(self.capture, name) for name in ("read", "release", "isOpened")
+            )
+
+        def get(self, what: int) -> float:
+            told = {cv2.CAP_PROP_FPS: 1000.0, cv2.CAP_PROP_FRAME_COUNT: 800.0}
+            return told.get(what) or float(self.capture.get(what))
+
+    opened = cv2.VideoCapture
+    monkeypatch.setattr(cv2, "VideoCapture", Ticks)
+    source = open_source(path)
+    assert (source.fps, source.frame_count) == (None, None)
+    assert len(list(source)) == 10
+    assert capsys.readouterr().err == ""
 
 
 def test_a_video_has_the_size_of_its_first_frame(tmp_path: Path) -> None:

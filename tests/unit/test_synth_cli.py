@@ -17,6 +17,7 @@ from edgepose.media import load_cv2, open_source, read_picture
 from edgepose.synth import dataset, render_scene, render_video
 from edgepose.synth.dataset import picture_seed
 from edgepose.synth.scene import SHOTS
+from edgepose.writers import VideoWriter
 
 _SMALL = ["--size", "96x64", "--persons", "1-2"]
 
@@ -136,6 +137,7 @@ def test_every_shot_can_be_asked_for() -> None:
         (["--images", "1", "--format", "gif"], "gif"),
         (["--images", "1", "--shot", "far"], "far"),
         (["--video", "1", "--shot", "wide"], "--shot"),
+        (["--video", "1", "--format", "png"], "--format"),
     ],
 )
 def test_wrong_options_end_with_one_line(
@@ -200,6 +202,31 @@ def test_a_full_disk_is_named_where_the_user_looks(
     monkeypatch.setattr(dataset, "write_picture", full)
     assert main(["synth", "--images", "1", "-o", str(tmp_path / "out"), *_SMALL]) == 3
     assert f"error: {tmp_path / 'out' / 'images' / '000000.png'}: No space left" in capsys.readouterr().err
+
+
+def test_errors_of_the_video_name_the_folder_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(VideoWriter, "release", lambda writer: None)  # as if the disk were full
+    assert main(["synth", "--video", "0.2", "-o", str(tmp_path / "out"), *_SMALL]) == 3
+    assert f"error: {tmp_path / 'out' / 'video.mp4'}: " in capsys.readouterr().err
+
+
+def test_a_name_that_no_video_can_have_is_refused_before_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dataset, "render_scene", None)
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/x\xff")
+    assert main(["synth", "--images", "1", "--video", "0.2", "-o", name, *_SMALL]) == 2
+    assert _left_in(tmp_path) == []
+
+
+def test_a_name_that_is_too_long_is_the_one_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / ("x" * 250)
+    assert main(["synth", "--images", "1", "-o", str(out), *_SMALL]) == 3
+    assert f"error: {out}: File name too long" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

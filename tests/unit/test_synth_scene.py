@@ -170,6 +170,17 @@ def test_seen_from_the_side_the_far_shoulder_and_eye_are_hidden() -> None:
     assert flags["left_shoulder"] == flags["left_ear"] == 1
 
 
+@pytest.mark.parametrize("degrees", range(-95, 100, 10))
+def test_a_nose_on_the_outline_of_the_face_is_visible(degrees: int) -> None:
+    actor = _actor(Pose(turn=np.deg2rad(degrees)), (0.0, 0.0, -3.4))
+    (person,) = label(_render([actor]), [actor], _CAMERA)
+    assert person.keypoints[0, 2] == 2
+    # Nor does it show where something stands in front.
+    board = box((0, 1.6, -2.4), (1.0, 0.8, 0.1), (120, 110, 100))
+    (person,) = label(_render([actor], [board]), [actor], _CAMERA)
+    assert person.keypoints[0, 2] == 1
+
+
 def test_what_stands_in_front_hides_keypoints_and_shrinks_the_box() -> None:
     actor = _actor(Pose(), (0.0, 0.0, -3.4))
     wall = box((0, 0.45, -2.4), (3.0, 0.9, 0.1), (120, 110, 100))
@@ -229,7 +240,7 @@ def test_labels_agree_with_the_pixels(seed: int) -> None:
             column, row = int(np.floor(x_px + 0.5)), int(np.floor(y_px + 0.5))
             assert 0 <= column < width and 0 <= row < height
             if flag == 2:
-                assert mask[row, column]
+                assert mask[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].any()
 
 
 def test_most_scenes_show_the_persons_asked_for() -> None:

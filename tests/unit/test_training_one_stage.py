@@ -121,6 +121,32 @@ class TestLoss:
 
 
 class TestScenes:
+    def test_boxes_hold_their_pixels(self, training: Any) -> None:
+        mosaic = training("mosaic")
+        picture = np.zeros((160, 120, 3), dtype=np.uint8)
+        picture[40:100, 30:80] = 255
+        box = np.array([30, 40, 50, 60], dtype=np.float32)
+        person = training("sources").Person(0, np.ones((17, 3), dtype=np.float32), box)
+        seen = {True: 0, False: 0}
+        for seed in range(30):
+            canvas, placements = mosaic.compose(np.random.default_rng(seed), [picture], 320)
+            for where in placements:
+                left, top, right, bottom = where.cell
+                placed = mosaic.place(person, where)
+                # The whole box, and black around it.
+                if placed is None or (np.abs(placed[0] - where.cell) < 3).any():
+                    continue
+                cell = canvas[top:bottom, left:right, 0].astype(float)
+                cell[cell == mosaic.PAD] = 0.0
+                middle = [
+                    cell.sum(axis=axis) @ np.arange(cell.shape[1 - axis]) / cell.sum() for axis in (0, 1)
+                ]
+                x0, y0, x1, y1 = placed[0]
+                assert (x0 + x1) / 2 == pytest.approx(left + middle[0] + 0.5, abs=0.2)
+                assert (y0 + y1) / 2 == pytest.approx(top + middle[1] + 0.5, abs=0.2)
+                seen[where.scale_xy[0] < 0] += 1
+        assert min(seen.values()) > 5
+
     def person(self, training: Any) -> Any:
         random = np.random.default_rng(3)
         points = np.column_stack([random.uniform(30, 90, 17), random.uniform(20, 140, 17), np.ones(17)])

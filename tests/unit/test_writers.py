@@ -56,6 +56,28 @@ def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_as_long_as_can_be_is_written(tmp_path: Path) -> None:
+    path = tmp_path / (83 * "\u4e2d" + "a.png")  # 254 bytes
+    writers.write_picture(path, scene())
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_cannot_be_made_is_named_as_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError) as refused:
+        writers.write_text(tmp_path / "file" / "a.json", "{}")
+    assert str(refused.value.filename) == str(tmp_path / "file" / "a.json")
+
+
+def test_a_full_device_is_named() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("optional: this system has no /dev/full")
+    with pytest.raises(OSError, match="/dev/full") as refused:
+        writers.write_text(full, "text")
+    assert refused.value.errno == errno.ENOSPC
+
+
 def test_an_existing_file_survives_a_failed_write(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     target.write_text("old")
