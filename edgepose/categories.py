@@ -1,4 +1,4 @@
-"""Which category of COCO annotations a network's persons are: the one with its keypoints."""
+"""Which categories of COCO annotations a network's persons are: those with its keypoints."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from edgepose.artifact import KeypointSet
 SAME_NAMES, OF_PERSONS, AS_MANY, OTHERS = range(4)
 
 
-def nearest(categories: Sequence[Mapping[str, Any]], points: KeypointSet) -> Mapping[str, Any] | None:
-    """Return the category whose keypoints are most like a network's, the first of equals.
+def nearest(categories: Sequence[Mapping[str, Any]], points: KeypointSet) -> list[Mapping[str, Any]]:
+    """Return the categories whose keypoints are most like a network's, all that are equally like.
 
-    None where no category lists any.
+    Empty where no category lists any.
     """
     listed = [category for category in categories if category.get("keypoints")]
-    return min(listed, key=lambda item: unlikeness(item, points), default=None)
+    best = min((unlikeness(category, points) for category in listed), default=OTHERS)
+    return [category for category in listed if unlikeness(category, points) == best]
 
 
 def unlikeness(category: Mapping[str, Any], points: KeypointSet) -> int:

@@ -28,6 +28,8 @@ MIN_POINTS = 10
 MIN_JOINT_PICTURES = 5
 # Resamplings of fewer pictures are too alike: their intervals are far too narrow.
 MIN_PICTURES = 10
+# Frames next to each other are alike, so seconds of a video are resampled, not frames; fewer say nothing.
+MIN_SECONDS = 5
 # A mean says nothing about far-off persons that the pictures happen to lack: it passes where they would show
 # a share of bad pictures as large as this one. 99 pictures do, at 95 %; a share of 1 % would take 299.
 UNSEEN_SHARE = 0.03
@@ -38,9 +40,9 @@ _BIAS_CLIP_PX = 1.0
 class Check:
     """One figure against its limit; less is better. keypoint: its joint, for a joint's check.
 
-    seconds: how many seconds of video the interval rests on; None where it rests on pictures, and then
-    images is how many of these hold anything to compare. least: a PASS takes as many of them. resampled_high:
-    the interval's end by resampling, where high is the larger one of an exact bound.
+    seconds: how many seconds of video were resampled; None where it was pictures. shown: how many of the
+    seconds, or pictures, hold anything to compare. least: a PASS takes as many of them. resampled_high: the
+    interval's end by resampling, where high is the larger one of an exact bound.
     """
 
     name: str
@@ -52,7 +54,7 @@ class Check:
     limit: float
     keypoint: str | None = None
     seconds: int | None = None
-    images: int | None = None
+    shown: int | None = None
     least: int = 0
     resampled_high: float | None = None
 
@@ -73,12 +75,18 @@ class Check:
 
     @property
     def hides_much(self) -> bool:
-        """Whether so few pictures may lack far-off persons that are not rare."""
-        return self.seconds is None and self.images is not None and self.images < self.least
+        """Whether so few pictures, or seconds, may lack far-off persons that are not rare."""
+        if self.seconds is not None:
+            return self._rests_on_few
+        return self.shown is not None and self.shown < self.least
 
     @property
     def _rests_on_few(self) -> bool:
-        return self.images is not None and self.images < MIN_PICTURES
+        return self.shown is not None and self.shown < self._fewest
+
+    @property
+    def _fewest(self) -> int:
+        return MIN_PICTURES if self.seconds is None else MIN_SECONDS
 
     def needed(self, images: int) -> int | None:
         """Return how many pictures, or seconds of video, would decide, if the estimate stays.
@@ -88,8 +96,8 @@ class Check:
         if self.verdict != "INCONCLUSIVE" or not math.isfinite(self.estimate):
             return None
         count = images if self.seconds is None else self.seconds
-        own = count if self.images is None else self.images
-        least = max(MIN_PICTURES, self.least if self.estimate <= self.limit else 0)
+        own = count if self.shown is None else self.shown
+        least = max(self._fewest, self.least if self.estimate <= self.limit else 0)
         if own == 0:
             return None
         if self._rests_on_few or self.high <= self.limit:
@@ -133,7 +141,7 @@ def accuracy_check(
     loss = reference_ap - candidate_ap
     low, high = bootstrap.interval(loss[1:], confidence)
     return Check(
-        "ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss, images=images,
+        "ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss, shown=images,
         least=units_to_see(UNSEEN_SHARE, confidence),
     )  # fmt: skip
 
@@ -165,11 +173,9 @@ def share_check(
     if units:
         high = max(resampled, factor * most * upper_share(share / most, units, confidence))
         least = units_for(share / most, limit / (factor * most), confidence)
-    if video and least:
-        least = math.ceil(least * len(whole) / units)
     return Check(
         name, title, unit, factor * share, low, high, limit, seconds=len(whole) if video else None,
-        images=None if video else units, least=least or 0, resampled_high=resampled,
+        shown=units, least=least or 0, resampled_high=resampled,
     )  # fmt: skip
 
 
@@ -207,7 +213,7 @@ def drift_checks(
     checks += _joint_checks(drift, weights, sums, counts, limits, confidence, names)
     checks.append(_score_check(drift, weights, limits, confidence))
     images, least = int(counts.any(axis=1).sum()), units_to_see(UNSEEN_SHARE, confidence)
-    return [*(replace(check, images=images, least=least) for check in checks), *persons]
+    return [*(replace(check, shown=images, least=least) for check in checks), *persons]
 
 
 def _spread_checks(

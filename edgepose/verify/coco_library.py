@@ -43,16 +43,18 @@ def average_precision(
 ) -> dict[str, dict[str, float]]:
     """Return the ten COCO figures of each part, in percent; -1 where there is nothing to measure.
 
-    A part's labels count where at least one of its own points is labelled; OKS takes the person's area.
+    A part's labels count where at least one of its own points is labelled; OKS takes the person's area. The
+    size of a result is the extent of its points, and of any part of a whole body that of the 17 body points.
     """
+    body = _WHOLEBODY["body"] if points.name == "wholebody133" else None
     return {
-        part: _evaluate(*_documents(data, predictions, chosen), [points.sigmas[k] for k in chosen])
+        part: _evaluate(*_documents(data, predictions, chosen, body), [points.sigmas[k] for k in chosen])
         for part, chosen in parts_of(points).items()
     }
 
 
 def _documents(
-    data: Dataset, predictions: Predictions, chosen: Sequence[int]
+    data: Dataset, predictions: Predictions, chosen: Sequence[int], body: Sequence[int] | None
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     import numpy as np
 
@@ -87,10 +89,21 @@ def _documents(
             "category_id": 1,
             "keypoints": np.nan_to_num(predictions.keypoints[row, columns]).ravel().tolist(),
             "score": float(scores[row]),
+            # Without one the library takes the extent of the keypoints above.
+            **({} if body is None else {"bbox": _extent(predictions.keypoints[row, list(body)])}),
         }
         for row in range(len(scores))
     ]
     return labels, results
+
+
+def _extent(keypoints: Floats) -> list[float]:
+    """Return the box x, y, width, height of points (K, 3)."""
+    import numpy as np
+
+    places = np.nan_to_num(keypoints[:, :2])
+    low = places.min(axis=0)
+    return [*low.tolist(), *(places.max(axis=0) - low).tolist()]
 
 
 def require_coco_library() -> None:

@@ -14,7 +14,7 @@ from edgepose import log
 from edgepose.artifact import KeypointSet
 from edgepose.categories import nearest, plain
 from edgepose.errors import UsageError
-from edgepose.hashing import sha256_bytes
+from edgepose.hashing import sha256_bytes, sha256_json
 from edgepose.media import list_pictures
 from edgepose.person_boxes import MAX_PX, has_area
 
@@ -76,7 +76,7 @@ class Dataset:
 def read_dataset(
     path: Path, image_dir: Path, points: KeypointSet, *, max_pictures: int | None = None
 ) -> Dataset:
-    """Read annotations whose keypoints are those of `points`.
+    """Read annotations whose keypoints are those of `points`; several categories of such count as one.
 
     Errors: UsageError, naming the first of what is wrong: no JSON, ids twice, annotations of no picture,
     pictures that are absent, other keypoints than the network's, no persons.
@@ -84,12 +84,15 @@ def read_dataset(
     import numpy as np
 
     document, digest = _read(path)
-    category = _person_category(path, document, points)
+    categories = _person_categories(path, document, points)
+    if len(categories) > 1:  # a baseline of some of them is one of other data
+        digest = sha256_json({"file": digest, "categories": categories})
     pictures = _pictures(path, document, image_dir)
     some_only = max_pictures is not None and len(pictures) > max_pictures
     pictures = pictures[:max_pictures]
     known = {int(image["id"]) for image in document["images"]}
     index_of = {picture.id: index for index, picture in enumerate(pictures)}
+    kinds = {type(category) for category in categories}
     chosen: list[Mapping[str, Any]] = []
     for item in _annotations(path, document):
         # A list or an object is no picture either, and cannot be looked up.
@@ -98,16 +101,16 @@ def read_dataset(
                 f"{path}: annotation {item['id']} is of picture {item['image_id']!r}, which is not listed",
                 hint="list the picture under images, or drop the annotation",
             )
-        own = item.get("category_id", category)
-        if type(own) is not type(category):  # it would equal none, and the person be left out unseen
+        own = item.get("category_id", categories[0])
+        if type(own) not in kinds:  # it would equal none, and the person be left out unseen
             raise UsageError(
                 f"{path}: annotation {item['id']} has the category_id {json.dumps(own)[:40]}",
-                hint=f"the categories' ids are such as {json.dumps(category)}",
+                hint=f"the categories' ids are such as {json.dumps(categories[0])}",
             )
-        if own == category and item["image_id"] in index_of:
+        if own in categories and item["image_id"] in index_of:
             chosen.append(item)
     if not chosen:
-        raise _no_persons(path, category, document, max_pictures if some_only else None)
+        raise _no_persons(path, categories, document, max_pictures if some_only else None)
     chosen.sort(key=lambda item: (index_of[item["image_id"]], item["id"]))
     boxes = np.array([_box(path, item) for item in chosen])
     count = len(points.keypoints)
@@ -125,14 +128,16 @@ def read_dataset(
 
 
 def _no_persons(
-    path: Path, category: Any, document: Mapping[str, Any], max_pictures: int | None
+    path: Path, categories: Sequence[Any], document: Mapping[str, Any], max_pictures: int | None
 ) -> UsageError:
     if document["annotations"] and all(
-        item.get("category_id", category) != category for item in document["annotations"]
+        item.get("category_id", categories[0]) not in categories for item in document["annotations"]
     ):
+        some = ", ".join(repr(category) for category in categories[:3]) + ", ..." * (len(categories) > 3)
         return UsageError(
-            f"{path}: none of its {len(document['annotations'])} annotations is of the category {category!r}",
-            hint="the category that lists the network's keypoints counts, else the one called person",
+            f"{path}: none of its {len(document['annotations'])} annotations is of the "
+            f"{'categories' if categories[1:] else 'category'} {some}",
+            hint="the categories that list the network's keypoints count, else the one called person",
         )
     if max_pictures is not None:
         return UsageError(
@@ -161,17 +166,26 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     return document, sha256_bytes(data)
 
 
-def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSet) -> Any:
-    """Return the id of the category whose keypoints are the network's; complain about others."""
+def _person_categories(path: Path, document: Mapping[str, Any], points: KeypointSet) -> list[Any]:
+    """Return the ids of the categories whose keypoints are the network's; complain about others."""
     categories = document.get("categories", [])
     if not isinstance(categories, list) or not all(isinstance(c, dict) and "id" in c for c in categories):
         raise UsageError(f"{path}: categories is not a list of categories with ids", hint=_HINT)
-    category = nearest(categories, points)
-    if category is None:
+    persons = nearest(categories, points)
+    seen: list[Any] = []
+    for category in persons:
+        if category["keypoints"] not in seen:
+            _check_names(path, category, points)
+            seen.append(category["keypoints"])
+    if not persons:
         persons = [c for c in categories if c.get("name") == "person"]
         if not persons and len(categories) == 1:
             persons = categories
-        return persons[0]["id"] if persons else 1
+    return [category["id"] for category in persons] or [1]
+
+
+def _check_names(path: Path, category: Mapping[str, Any], points: KeypointSet) -> None:
+    """Complain about keypoints that are not the network's, or in another order."""
     if not isinstance(category["keypoints"], list):
         raise UsageError(
             f"{path}: keypoints of the category {category['id']!r} is no list of names", hint=_HINT
@@ -197,7 +211,6 @@ def _person_category(path: Path, document: Mapping[str, Any], points: KeypointSe
         log.warning(
             f"{path}: no keypoint has a name of the network's ({points.name}); they are taken in order"
         )
-    return category["id"]
 
 
 def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[Picture]:

@@ -14,7 +14,7 @@ from edgepose.pipeline import PosePipeline
 from edgepose.progress import Progress
 from edgepose.read_ahead import ReadAhead
 from edgepose.verify import bootstrap
-from edgepose.verify.checks import Check, share_check
+from edgepose.verify.checks import MIN_SECONDS, Check, share_check
 from edgepose.verify.compared import confident, overlapping
 from edgepose.verify.figures import number
 from edgepose.verify.gate_limits import GateLimits
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-# Frames next to each other are alike, so seconds are resampled, not frames; fewer say nothing.
-MIN_SECONDS = 5
 _DEFAULT_FPS = 30.0
 # Lag shows in motion only: points that are slower do not count, and so few points say nothing.
 _MIN_SPEED_INPUT_PX = 0.5
@@ -70,6 +68,7 @@ class Motion:
 
     persons: of the reference; lost: those that the candidate lacks; added: those that it alone has; pairs:
     those in both; switches: pairs whose candidate id is not that of the last pair of the same reference id.
+    These and all that follows are of persons with an id in both runs.
     jitter (S, 2): of reference and candidate, input px, over `points`. behind, motion: their ratio is the lag
     in frames, over moving_points. block_frames: the frames of a second.
     """
@@ -158,6 +157,9 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
 
     persons = by_second(reference.persons.picture_of)
     pairs = by_second(frame)
+    # All persons without an id have -1: together they are no track.
+    named = (reference.ids[mine] >= 0) & (candidate.ids[theirs] >= 0)
+    mine, theirs, frame = mine[named], theirs[named], frame[named]
     first_id, second_id = reference.ids[mine], candidate.ids[theirs]
     order = np.lexsort((frame, first_id))
     first_id, second_id, frame = first_id[order], second_id[order], frame[order]
@@ -210,7 +212,8 @@ def video_checks(
         estimate = factor * float(part.sum()) / total if total else float("nan")
         values = factor * bootstrap.ratios(weights, part[:, None], whole[:, None])[:, 0]
         low, high = bootstrap.interval(values, confidence)
-        return Check(name, title, unit, estimate, low, high, limit, seconds=seconds)
+        shown = int((whole > 0).sum())
+        return Check(name, title, unit, estimate, low, high, limit, seconds=seconds, shown=shown)
 
     checks = [
         share_check(

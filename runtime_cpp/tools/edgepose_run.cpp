@@ -135,6 +135,9 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
       return wrong(name + " is not handled");
     }
   }
+  if (!args.boxes.empty() && (args.detect_every > 1 || args.detect_delay > 0)) {
+    return wrong("--boxes leaves nobody to follow: --detect-every and --detect-delay go without it");
+  }
   if (places.empty()) return wrong("a bundle is needed");
   args.bundle = places[0];
   args.pictures.assign(places.begin() + 1, places.end());

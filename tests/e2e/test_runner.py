@@ -182,6 +182,7 @@ def test_wrong_arguments(program: Path, tmp_path: Path) -> None:
         [bundle, "a", "--boxes", "1,2,3,4,5"],
         [bundle, "--verify", "--fast"],
         [bundle, "a", "--detect-every", "0"],
+        [bundle, "a", "--detect-every", "2", "--boxes", "1,2,30,40"],
         [bundle, "a", "--detect-delay", "-1"],
         [bundle, "a", "--interval-ms", "x"],
         [bundle, "a", "--track"],

@@ -17,6 +17,7 @@ from edgepose import writers
 from edgepose.cli.eval import emit
 from edgepose.cli.main import main
 from edgepose.errors import UsageError
+from edgepose.hashing import sha256_file
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import baseline_job, evaluation, gate, predictions, runtime
 from edgepose.verify.dataset import read_dataset
@@ -197,9 +198,11 @@ OTHERS = [f"point {n}" for n in range(17)]
         ({"name": "person", "keypoints": OTHERS}, {"keypoints": list(POINTS.keypoints)}, [13]),
         ({"keypoints": OTHERS}, {"name": "person", "keypoints": OTHERS}, [13]),
         ({"name": "person", "keypoints": OTHERS[:16]}, {"keypoints": OTHERS}, [13]),
-        ({"keypoints": OTHERS}, {"keypoints": OTHERS}, [11, 12]),
+        ({"keypoints": OTHERS}, {"keypoints": OTHERS}, [11, 12, 13]),
+        ({"keypoints": OTHERS}, {"keypoints": ["nose", *OTHERS[1:]]}, [11, 12, 13]),
+        ({"keypoints": list(POINTS.keypoints)}, {"keypoints": list(POINTS.keypoints)}, [11, 12, 13]),
     ],
-    ids=["names", "person", "count", "first"],
+    ids=["names", "person", "count", "same count", "same count, other names", "same names"],
 )
 def test_of_several_categories_the_likest_counts(
     labelled: Path, first: dict[str, Any], second: dict[str, Any], ids: list[int]
@@ -211,6 +214,57 @@ def test_of_several_categories_the_likest_counts(
     change(labelled, two)
     data = read_dataset(labelled, labelled.parent / "images", POINTS)
     assert data.annotation_ids.tolist() == ids
+
+
+def two_species(document: dict[str, Any]) -> None:
+    names = list(POINTS.keypoints)
+    document["categories"] = [{"id": n, "name": f"species {n}", "keypoints": names} for n in (1, 2)]
+    document["annotations"][2]["category_id"] = 2
+
+
+def test_equally_like_categories_are_evaluated_as_one(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = fake_bundle("pose")
+    assert evaluate(bundle, labelled, "--json", "-") == 0
+    one = json.loads(capsys.readouterr().out)
+    change(labelled, two_species)
+    assert evaluate(bundle, labelled, "--json", "-") == 0
+    two = json.loads(capsys.readouterr().out)
+    assert two["accuracy"] == one["accuracy"] and two["data"]["persons"] == 3
+
+
+def test_the_order_of_every_category_is_looked_at(labelled: Path) -> None:
+    def turned(document: dict[str, Any]) -> None:
+        two_species(document)
+        document["categories"][0]["keypoints"] = OTHERS
+        document["categories"][1]["keypoints"] = ["left_eye", *OTHERS[1:]]
+
+    change(labelled, turned)
+    with pytest.raises(UsageError, match="in another order"):
+        read_dataset(labelled, labelled.parent / "images", POINTS)
+
+
+def test_annotations_of_none_of_several_categories_are_told(labelled: Path) -> None:
+    def elsewhere(document: dict[str, Any]) -> None:
+        two_species(document)
+        for annotation in document["annotations"]:
+            annotation["category_id"] = 7
+
+    change(labelled, elsewhere)
+    with pytest.raises(UsageError, match=r"none of its 3 annotations is of the categories 1, 2$"):
+        read_dataset(labelled, labelled.parent / "images", POINTS)
+
+
+def test_a_baseline_of_one_category_is_none_of_several(labelled: Path) -> None:
+    """The same file and pictures, but other persons of it."""
+    digests = []
+    for edit in (lambda document: None, two_species):
+        change(labelled, edit)
+        digests.append(
+            read_dataset(labelled, labelled.parent / "images", POINTS).digest == sha256_file(labelled)
+        )
+    assert digests == [True, False]
 
 
 def test_names_that_are_not_utf8_are_escaped(tmp_path: Path) -> None:

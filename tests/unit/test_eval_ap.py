@@ -135,6 +135,30 @@ def test_each_part_of_the_body_has_its_own_points_and_tolerances() -> None:
     assert len({parts[part]["AP"] for part in chosen}) > 2
 
 
+def test_a_part_has_the_size_of_its_body() -> None:
+    """A hand of a large person is no small result, also where it is nobody's."""
+    points, count = KEYPOINT_SETS["wholebody133"], 20
+    random = np.random.default_rng(2)
+    labels = np.full((count, 133, 3), 2.0)
+    labels[..., :2] = random.uniform(0, 300, (count, 133, 2))
+    labels[:, 91:112, :2] = random.uniform(100, 130, (count, 21, 2))
+    boxes = np.tile([0.0, 0.0, 300.0, 300.0], (count, 1))
+    pictures = tuple(Picture(n + 1, f"{n}.png", Path(f"{n}.png")) for n in range(count))
+    data = Dataset(
+        Path("labels.json"), "d", pictures, np.arange(count), np.arange(count), boxes,
+        np.full(count, 40_000.0), labels, np.zeros(count, bool),
+    )  # fmt: skip
+    found = labels.copy()
+    found[..., 2] = random.uniform(0.3, 1, (count, 1))
+    found[::2, 91:112, 0] += 120.0
+    scored = np.concatenate([boxes, np.ones((count, 1))], axis=1)
+    run = Predictions(np.arange(count), np.arange(count), scored, found, np.ones(count), ())
+    parts = average_precision(data, run, points)
+    assert 10 < parts["left_hand"]["AP"] < 40
+    for part in parts.values():
+        assert (part["APL"], part["ARL"], part["APM"]) == (part["AP"], part["AR"], -1)
+
+
 def test_where_nobody_is_found_only_sizes_that_have_labels_count() -> None:
     point = {"image_id": 1, "num_keypoints": 1, "iscrowd": 0}
     labels = {"annotations": [{**point, "area": 96.0**2 + 1}, {**point, "area": 50.0**2, "num_keypoints": 0}]}

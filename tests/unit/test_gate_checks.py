@@ -182,7 +182,7 @@ def test_scores_that_are_low_throughout_are_the_network_s_way() -> None:
 
 @pytest.mark.parametrize(("high", "needed"), [(0.69, 4500), (0.79, None)])
 def test_more_pictures_than_there_are_anywhere_are_not_asked_for(high: float, needed: int | None) -> None:
-    check = Check("drift_mean", "drift", "input px", 0.59, 0.5, high, 0.6, images=45, least=99)
+    check = Check("drift_mean", "drift", "input px", 0.59, 0.5, high, 0.6, shown=45, least=99)
     assert check.verdict == "INCONCLUSIVE" and check.needed(45) == (pytest.approx(needed) if needed else None)
 
 
@@ -265,7 +265,7 @@ def test_the_largest_overlap_is_paired_first() -> None:
     ],
 )
 def test_a_limit_is_kept_up_to_its_value(low: float, high: float, images: int, verdict: str) -> None:
-    check = Check("drift_mean", "drift", "px", (low + high) / 2, low, high, 0.6, images=images, least=99)
+    check = Check("drift_mean", "drift", "px", (low + high) / 2, low, high, 0.6, shown=images, least=99)
     assert check.verdict == verdict and check.may_exceed == (not high <= 0.6)
 
 

@@ -82,7 +82,7 @@ def test_the_accuracy_of_both_runs_is_the_library_s() -> None:
     low, high = members["AP_difference_interval"]
     assert members["difference"]["AP"] == pytest.approx(-lost, abs=1e-3) and low < -lost < high
     check = made.checks[0]
-    assert (check.name, check.estimate, check.images) == ("ap_loss", pytest.approx(lost, abs=1e-3), PICTURES)
+    assert (check.name, check.estimate, check.shown) == ("ap_loss", pytest.approx(lost, abs=1e-3), PICTURES)
     assert (-check.high, -check.low) == pytest.approx((low, high), abs=1e-3)
 
 

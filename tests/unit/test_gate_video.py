@@ -162,6 +162,63 @@ def test_persons_who_are_invented_fail(tmp_path: Path) -> None:
     assert f"0 not found again, {FRAMES} added;" in video_line(video_member(file, two, compare(two, whole)))
 
 
+def test_persons_without_an_id_are_no_track() -> None:
+    def unborn(points: Floats, ids: NDArray[np.int64]) -> None:
+        ids[:, 1:] = -1
+
+    def one_is_born(points: Floats, ids: NDArray[np.int64]) -> None:
+        ids[:, 2] = -1
+
+    motion = compare(tracks(unborn), tracks(one_is_born))
+    assert motion.switches.sum() == 0 and motion.pairs.sum() == FRAMES * PERSONS
+    # Who is named again, as the same, was not exchanged.
+    motion = compare(tracks(), tracks(lambda points, ids: unborn(points[50:60], ids[50:60])))
+    assert motion.switches.sum() == 0
+    motion = compare(tracks(), tracks(one_is_born))
+    assert motion.points.sum() == 2 * 17 * (FRAMES - 2)
+
+
+def test_persons_without_an_id_do_not_hide_a_lag() -> None:
+    """They jump from one place to another, in both runs."""
+
+    def jump(points: Floats, ids: NDArray[np.int64]) -> None:
+        for start in range(5, FRAMES, 30):
+            ids[start : start + 3, 2] = -1
+            points[start : start + 3, 2, :, 0] += np.array([0, 400, 800])[:, None]
+
+    def late(points: Floats, ids: NDArray[np.int64]) -> None:
+        points[1:] = points[:-1].copy()
+        jump(points, ids)
+
+    lag = checks(tracks(jump, noise_px=0.02), tracks(late, noise_px=0.02))["lag"]
+    assert lag.verdict == "FAIL" and lag.estimate == pytest.approx(1, abs=0.12)
+
+
+@pytest.mark.parametrize(("shown", "verdict"), [(1, "INCONCLUSIVE"), (4, "INCONCLUSIVE"), (5, "FAIL")])
+def test_few_seconds_that_show_people_fail_nothing(shown: int, verdict: str) -> None:
+    def late(points: Floats, ids: NDArray[np.int64]) -> None:
+        points[1:] = points[:-1].copy()
+
+    def begin(run: Tracks) -> Tracks:
+        return only(run, run.persons.picture_of < shown * int(FPS))
+
+    whole, behind = begin(tracks(noise_px=0.02)), begin(tracks(late, noise_px=0.02))
+    assert checks(whole, behind)["lag"].verdict == verdict
+    lost = checks(whole, only(behind, behind.ids != 2))["video_unmatched"]
+    assert lost.verdict == verdict and lost.low > lost.limit
+    if verdict == "INCONCLUSIVE":
+        assert lost.needed(40) == SECONDS * 5 / shown
+
+
+def test_few_seconds_that_show_people_pass_nothing() -> None:
+    """Equal runs have intervals without a width."""
+    whole = only(tracks(), tracks().persons.picture_of < 4 * int(FPS))
+    found = checks(whole, whole)
+    for name in ("jitter", "lag"):
+        assert found[name].verdict == "INCONCLUSIVE" and found[name].needed(40) == 15
+        assert found[name].hides_much and found[name].high == 0
+
+
 def test_people_at_rest_say_nothing_about_lag(tmp_path: Path) -> None:
     def stand(points: Floats, ids: NDArray[np.int64]) -> None:
         points[..., :2] = points[:1, ..., :2]
