@@ -82,7 +82,7 @@ def _verification(verification: dict[str, Any]) -> list[str]:
     columns = ("model", "stage", "engine", "max_abs", "cosine", "mean_px", "max_px")
     table = [
         columns,
-        *(tuple(_cell(stage.get(name)) for name in columns) for stage in verification["stages"]),
+        *(tuple(_cell(name, stage.get(name)) for name in columns) for stage in verification["stages"]),
     ]
     widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
     return [
@@ -91,10 +91,11 @@ def _verification(verification: dict[str, Any]) -> list[str]:
     ]
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
-    text = f"{value:.3g}" if isinstance(value, float) and value != 1 else str(value)
+    digits = 7 if name == "cosine" else 3  # a cosine is judged by how far it is from 1
+    text = f"{value:.{digits}g}" if isinstance(value, float) and value != 1 else str(value)
     return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 3] + "..."
 
 

@@ -43,11 +43,13 @@ def _text(bundle: Path, report: dict[str, Any]) -> str:
         f"{bundle}: {'passed' if report['passed'] else 'FAILED'} (tolerance {report['tolerance_px']:g} px)"
     ]
     if report["detections_expected"] or report["detections_unexpected"]:
-        lines.append(
+        line = (
             f"  boxes      {report['detections_matched']} of {report['detections_expected']} found, "
-            f"{report['detections_unexpected']} not expected; difference mean "
-            f"{report['box_mean_px']:.3g} px, max {report['box_max_px']:.3g} px"
+            f"{report['detections_unexpected']} not expected"
         )
+        if report["detections_matched"]:
+            line += f"; difference mean {report['box_mean_px']:.3g} px, max {report['box_max_px']:.3g} px"
+        lines.append(line)
     if report["keypoints_compared"]:
         lines.append(
             f"  keypoints  {report['keypoints_compared']} compared; difference mean "

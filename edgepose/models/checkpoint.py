@@ -189,7 +189,13 @@ def _plain_data_globals() -> list[Any]:
     # NumPy 2 moved the module that holds the two functions.
     multiarray: Any = getattr(np, "_core", None) or np.core
     multiarray = multiarray.multiarray
-    reconstruct, scalar = multiarray._reconstruct, multiarray.scalar
+    reconstruct = multiarray._reconstruct
+
+    def scalar(dtype: Any, data: Any) -> Any:
+        if dtype.kind not in "biuf":  # NumPy's own makes a void or a text of any size out of nothing
+            raise TypeError(f"a scalar of {dtype} is no plain number")
+        return multiarray.scalar(dtype, data)
+
     dtypes = {type(np.dtype(code)) for code in ("f2", "f4", "f8", "u1", "i4", "i8", "?")}
     return [
         *((reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),

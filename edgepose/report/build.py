@@ -79,7 +79,7 @@ def build_report(request: ReportRequest) -> str:
         subject = subjects[index]
         {"eval": subject.evals, "gate": subject.gates, "bench": subject.benches}[kind].append(document)
     note = _evaluate(request, subjects) if request.images is not None and request.run else None
-    return render(Report(subjects, request.images, note))
+    return render(Report(subjects, request.images, note, request.run))
 
 
 def _evaluate(request: ReportRequest, subjects: Sequence[Subject]) -> str | None:

@@ -83,7 +83,8 @@ def _layers(role: str, layers: Mapping[str, Any], precision: Sequence[Mapping[st
             )
     if precision:
         stored = [
-            (f"parameters in {c['name']}", *(f"{c[side] or 0:,}" for side in ("a", "b"))) for c in precision
+            (f"parameters in {value_text(c['name'])}", *(f"{c[side] or 0:,}" for side in ("a", "b")))
+            for c in precision
         ]
         lines += _table([("", "a", "b"), *stored])
     return lines
@@ -148,7 +149,9 @@ def _tool_rows(changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             rows.append((printable(change["name"]), *cells))
             continue
         for name, mine, theirs in changed_members(change["a"], change["b"]):
-            rows.append((f"{printable(change['name'])} {name}", value_text(mine), value_text(theirs)))
+            rows.append(
+                (f"{printable(change['name'])} {value_text(name)}", value_text(mine), value_text(theirs))
+            )
     return rows
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,15 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GoldenRun:
-    """expected and found (N, K, 3): the same persons, N is 0 for a detector; boxes (M, 5) of the detector.
+    """expected and found (N, K, 3): the same persons, N is 0 for a detector.
 
+    expected_boxes and found_boxes (M, 5): torch's and this machine's, M is 0 for a pose network.
     outcome: what verify_golden says; None, with the reason in `note`, where the bundle was not run.
     """
 
     picture: Image
     expected: Floats
     found: Floats | None
-    boxes: Floats
+    expected_boxes: Floats
+    found_boxes: Floats | None
     points: KeypointSet | None
     outcome: dict[str, Any] | None
     note: str | None = None
@@ -74,16 +77,33 @@ def run_golden(bundle: OpenedBundle, *, run: bool = True) -> GoldenRun:
     if bundle.manifest["pipeline"]["type"] == "one_stage":
         kept = rows[:, 4] >= float(bundle.manifest["pipeline"]["box_score_threshold"])
         expected, rows = expected[kept], rows[kept]
-    nothing = GoldenRun(picture, expected, None, rows, None, None, "not run: --no-run")
     if not run:
-        return nothing
+        return GoldenRun(picture, expected, None, rows, None, None, None, "not run: --no-run")
     try:
         with PosePipeline(bundle.path, threads=1) as pipeline:
             outcome = pipeline.verify_golden()
             found = _find(pipeline, picture, golden["boxes_xyxy"], expected)
-            return GoldenRun(picture, expected, found, rows, pipeline.keypoint_set, outcome)
+            boxes = np.zeros((0, 5))
+            if pipeline.pipeline_type != "pose":
+                boxes = pipeline.detect(picture)[:, :5].astype(np.float64)
+            return GoldenRun(picture, expected, found, rows, boxes, pipeline.keypoint_set, outcome)
     except (MissingDependencyError, EngineError) as error:
-        return GoldenRun(picture, expected, None, rows, None, None, f"not run here: {error.message}")
+        note = f"not run here: {error.message}"
+        return GoldenRun(picture, expected, None, rows, None, None, None, note)
+
+
+def box_text(outcome: Mapping[str, Any]) -> str | None:
+    """Say which boxes were found; None where none was expected and none came up."""
+    expected, unexpected = outcome["detections_expected"], outcome["detections_unexpected"]
+    if not expected and not unexpected:
+        return None
+    return f"{outcome['detections_matched']} of {expected} boxes found, {unexpected} not expected"
+
+
+def compared(outcome: Mapping[str, Any]) -> list[str]:
+    """List what the outcome has differences of, "box" and "keypoint": those of the other say 0 px."""
+    counts = {"box": "detections_matched", "keypoint": "keypoints_compared"}
+    return [what for what, count in counts.items() if outcome[count]]
 
 
 def _find(

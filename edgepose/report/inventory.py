@@ -17,6 +17,8 @@ _OPENVINO_SILENT = frozenset({"Const", "Parameter", "Result"})
 _ONNX_SILENT = frozenset({"Constant", "Identity"})
 _NCNN_SILENT = frozenset({"Input", "Split", "Noop"})
 _WEIGHTED = frozenset({"Convolution", "GroupConvolution", "ConvolutionBackpropData", "MatMul"})
+# What reshapes or rounds its first input; the others are a shape, an order, or limits.
+_OPENVINO_PASSING = frozenset({"Convert", "Reshape", "Transpose", "FakeQuantize"})
 _OPENVINO_PRECISIONS = {"f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4"}
 _ONNX_PRECISIONS = {1: "fp32", 10: "fp16", 2: "int8", 3: "int8"}
 _ONNX_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
@@ -136,7 +138,9 @@ def _constant(node_id: str, by_id: Mapping[str, Any], feeds: Mapping[str, Mappin
         kind = node.get("type", "")
         if kind == "Const":
             found.append(node.find("data"))
-        elif kind in ("Convert", "Multiply", "Subtract", "Reshape", "Transpose", "FakeQuantize"):
+        elif kind in _OPENVINO_PASSING:
+            stack.append(feeds.get(current, {}).get("0", ""))
+        elif kind in ("Multiply", "Subtract"):
             stack += feeds.get(current, {}).values()
         else:
             return None
@@ -166,6 +170,9 @@ def _onnx(files: Mapping[str, Path]) -> list[Layer]:
     layers = []
     for number, node in enumerate(graph.node):
         if node.op_type in _ONNX_SILENT:
+            continue
+        if node.op_type == "Cast" and node.input[0] in constants:  # how weights of half precision are stored
+            constants[node.output[0]] = constants[node.input[0]]
             continue
         arrays = [constants[name] for name in node.input if name in constants]
         weighted = arrays if node.op_type in _ONNX_WEIGHTED else []

@@ -60,12 +60,13 @@ class Subject:
 class Report:
     """What the page shows: the bundles, and the folder of pictures for the worst cases.
 
-    note: what to know about the comparison on the pictures.
+    note: what to know about the comparison on the pictures. run: whether the bundles were to be run.
     """
 
     subjects: Sequence[Subject]
     images: Path | None = None
     note: str | None = None
+    run: bool = True
 
     def evidence(self, subject: Subject) -> list[tuple[str, Document]]:
         """Return the evaluations of a bundle, or else its gates: both hold drift and worst cases."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tracemalloc
 import types
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,37 @@ def test_getattr_in_a_pickle_finds_nothing(legacy: bool, tmp_path: Path) -> None
     found = {"state_dict": small_state(), "meta": {"evil": Found(np.ndarray, "tofile")}}
     assert read_checkpoint(save(path, found, legacy=legacy)).meta == {"evil": None}
     assert not trap.exists()
+
+
+class Scalar:
+    """Pickle to a call of NumPy's scalar."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return np.float64(0.5).__reduce__()[0], self.arguments
+
+
+class Dtype:
+    """Pickle to a call of np.dtype, whose own pickle sets a state as well."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return np.dtype, (self.code,)
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("code", ["V150000000", "S150000000", "f8"])
+def test_a_scalar_without_data_takes_no_memory(code: str, legacy: bool, tmp_path: Path) -> None:
+    """NumPy would make one of 150 MB of a few bytes in the file."""
+    tracemalloc.start()
+    try:
+        for arguments in ((Dtype(code),), (Dtype(code), None)):
+            document = {"state_dict": small_state(), "meta": {"evil": Scalar(*arguments)}}
+            refused(save(tmp_path / "a.pth", document, legacy=legacy), "damaged or not a checkpoint")
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()

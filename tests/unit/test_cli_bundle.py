@@ -45,6 +45,15 @@ def test_info_says_what_matters(fake_bundle: Callable[..., Path], capsys: pytest
         assert text in out
 
 
+def test_info_does_not_round_a_cosine_to_1(
+    fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages = [{"model": "m", "stage": "onnx", "engine": "e", "cosine": c} for c in (0.9996, 0.99999871)]
+    assert main(["info", str(fake_bundle(verification={"stages": stages}))]) == 0
+    out = capsys.readouterr().out
+    assert " 0.9996 " in out and " 0.9999987 " in out
+
+
 def test_info_json_is_the_manifest(
     fake_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,4 +155,5 @@ def test_boxes_that_are_not_expected_are_told_where_none_are() -> None:
         "passed": False, "tolerance_px": 0.1, "detections_expected": 0, "detections_matched": 0,
         "detections_unexpected": 2, "box_mean_px": 0.0, "box_max_px": 0.0, "keypoints_compared": 0,
     }  # fmt: skip
-    assert "0 of 0 found, 2 not expected" in _text(Path("b"), report)
+    text = _text(Path("b"), report)
+    assert "0 of 0 found, 2 not expected" in text and "difference" not in text

@@ -103,8 +103,16 @@ def test_other_roles(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(document["layers"]) == {"pose"}
 
 
-def test_control_characters_do_not_reach_the_terminal() -> None:
+def test_control_characters_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert value_text("\x1b[2Jgone\r\x07") == "?[2Jgone??"
+
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["lineage"][0]["arguments"] = {"name\x9b\r": "value\x9b\r"}
+
+    text = diff(changed(tmp_path, change), V1 / "top_down", capsys)
+    assert "name??" in text and "value??" in text and "\x9b" not in text and "\r" not in text
 
 
 def test_a_missing_and_a_damaged_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,12 +225,12 @@ def test_layers_of_onnx(tmp_path: Path) -> None:
     assert note is not None and note.startswith("the layers cannot be read: ")
 
 
-def as_ncnn(folder: Path, **network: Any) -> Path:
-    """Make a bundle of the pose network's constants with an ncnn network in it."""
+def with_network(folder: Path, backend: str, write: Callable[[Path], dict[str, Path]]) -> Path:
+    """Make a bundle of the pose network's constants with another network in it."""
     from edgepose.hashing import sha256_file
 
     shutil.copytree(V1 / "pose", folder)
-    files = ncnn_files(folder, **network)
+    files = write(folder)
     manifest = json.loads((folder / "bundle.json").read_text())
     del manifest["manifest_sha256"]
     model = manifest["models"]["pose"]
@@ -231,9 +239,13 @@ def as_ncnn(folder: Path, **network: Any) -> Path:
     model["files"] = {role: path.name for role, path in files.items()}
     for path in files.values():
         manifest["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
-    manifest["backend"] = "ncnn"
+    manifest["backend"] = backend
     (folder / "bundle.json").write_bytes(encode(manifest))
     return folder
+
+
+def as_ncnn(folder: Path, **network: Any) -> Path:
+    return with_network(folder, "ncnn", lambda inside: ncnn_files(inside, **network))
 
 
 def test_changed_layers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,3 +262,85 @@ def test_changed_layers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     shifted = as_ncnn(tmp_path / "shifted", weight=1.0)
     layers = json.loads(diff(a, shifted, capsys, "--json"))["layers"]["pose"]
     assert layers["weights_changed"] == ["conv_1"] and layers["changed"] == []
+
+
+def onnx_files(folder: Path, kernel: float, *, half: bool = False, group: int = 1) -> dict[str, Path]:
+    """Write a convolution of four channels, its weights as `convert` stores them."""
+    onnx = pytest.importorskip("onnx", reason="optional: onnx is not installed")
+    from edgepose.converters.onnx_passes import halve_weights
+
+    helper, from_array = onnx.helper, onnx.numpy_helper.from_array
+    weights = np.full((4, 4 // group, 5, 5), kernel, np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "k", "b"], ["y"], name="conv", group=group)],
+        "g",
+        [helper.make_tensor_value_info("x", 1, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("y", 1, [1, 4, 4, 4])],
+        [from_array(weights, "k"), from_array(np.zeros(4, np.float32), "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    if half:
+        assert halve_weights(model) == 1
+    onnx.save(model, folder / "n.onnx")
+    return {"onnx": folder / "n.onnx"}
+
+
+def test_halved_weights_of_onnx_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each is behind a Cast, which is no layer of its own."""
+    whole = with_network(tmp_path / "whole", "onnx", lambda inside: onnx_files(inside, 1.0))
+    half = with_network(tmp_path / "half", "onnx", lambda inside: onnx_files(inside, 1.0, half=True))
+    other = with_network(tmp_path / "other", "onnx", lambda inside: onnx_files(inside, 2.0, half=True))
+    document = json.loads(diff(whole, half, capsys, "--json"))
+    layers = document["layers"]["pose"]
+    assert layers["count"] == {"a": 1, "b": 1} and layers["added"] == layers["removed"] == []
+    assert layers["changed"][0]["changes"] == [{"name": "precision", "a": "fp32", "b": "fp16"}]
+    assert document["precision"]["pose"] == [
+        {"name": "fp32", "a": 404, "b": None},
+        {"name": "fp16", "a": None, "b": 404},
+    ]
+    layers = json.loads(diff(half, other, capsys, "--json"))["layers"]["pose"]
+    assert layers["weights_changed"] == ["conv"] and layers["changed"] == []
+
+
+@pytest.mark.parametrize("fp16", [True, False])
+def test_depthwise_weights_of_openvino_are_seen(
+    fp16: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The front end of ONNX computes the shape of such a kernel from the kernel itself."""
+
+    def write(folder: Path, kernel: float) -> dict[str, Path]:
+        import openvino
+
+        source = onnx_files(folder, kernel, group=4)["onnx"]
+        model = openvino.Core().read_model(str(source))
+        source.unlink()
+        openvino.save_model(model, folder / "n.xml", compress_to_fp16=fp16)
+        return {"xml": folder / "n.xml", "bin": folder / "n.bin"}
+
+    a = with_network(tmp_path / "a", "openvino", lambda inside: write(inside, 1.0))
+    b = with_network(tmp_path / "b", "openvino", lambda inside: write(inside, 2.0))
+    files = {role: a / f"n.{role}" for role in ("xml", "bin")}
+    (layer,) = (x for x in read_inventory("openvino", files).layers if x.type == "GroupConvolution")
+    assert layer.parameters == 100 and layer.precision in ("fp32", "fp16")
+    document = json.loads(diff(a, b, capsys, "--json"))
+    assert document["layers"]["pose"]["weights_changed"] == [layer.name]
+
+
+def test_control_characters_of_a_network_do_not_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """XML 1.0 allows those from 0x80 on."""
+
+    def write(folder: Path, kind: str) -> dict[str, Path]:
+        (folder / "n.xml").write_text(
+            '<net><layers><layer id="0" type="Convolution"/><layer id="1" type="Const">'
+            f'<data element_type="{kind}" shape="2" size="8"/></layer></layers>'
+            '<edges><edge from-layer="1" to-layer="0" to-port="1"/></edges></net>'
+        )
+        (folder / "n.bin").write_bytes(bytes(8))
+        return {role: folder / f"n.{role}" for role in ("xml", "bin")}
+
+    a = with_network(tmp_path / "a", "openvino", lambda inside: write(inside, "f32"))
+    b = with_network(tmp_path / "b", "openvino", lambda inside: write(inside, "odd&#x9b;"))
+    text = diff(a, b, capsys)
+    assert "parameters in odd?" in text and "\x9b" not in text

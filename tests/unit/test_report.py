@@ -205,6 +205,15 @@ def test_an_emulated_measurement_shows_no_times(tmp_path: Path) -> None:
     words = " ".join(Parsed(build_report(ReportRequest([V1 / "pose"], benches=[bench], run=False))).words)
     assert "EMULATED" in words and "INVALID measurement" in words and "throttled" in words
     assert "20.30" not in words and "12.3 ms" not in words and "23.5 ms" not in words
+    assert "All axes" not in words
+
+
+def test_an_emulated_measurement_leaves_the_axes_of_others_alone(tmp_path: Path) -> None:
+    slow = bench_document(V1 / "pose", emulated=True)
+    slow["phases"][0]["summary"]["total_ns"]["p99"]["value"] = 1e9
+    benches = [save(tmp_path / "a.json", slow), save(tmp_path / "b.json", bench_document(V1 / "pose"))]
+    page = build_report(ReportRequest([V1 / "pose"], benches=benches, run=False))
+    assert "All axes go from 0 to 23.3 ms" in page
 
 
 Break = Callable[[dict[str, Any]], Any]

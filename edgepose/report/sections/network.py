@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgepose.report import charts
+from edgepose.report.golden import box_text, compared
 from edgepose.report.inventory import Inventory
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, share_text, table
 from edgepose.report.subject import Report, Subject, section, verdict, within_limits
@@ -120,8 +121,10 @@ def _map(subject: Subject, role: str, inventory: Inventory) -> Markup:
     )
 
 
-def golden(report: Report) -> Markup:
-    """Return the golden pictures: torch's result and what this machine gives."""
+def golden(report: Report) -> Markup | None:
+    """Return the golden pictures: torch's result and what this machine gives; None where nothing was run."""
+    if not report.run:
+        return None
     cards = [_golden_card(subject) for subject in report.subjects]
     return section(
         "golden",
@@ -154,26 +157,21 @@ def _golden_card(subject: Subject) -> Markup:
                 shapes.append(
                     charts.person(places, points.skeleton, points.keypoints, threshold=threshold, kind=kind)
                 )
-    for x1, y1, x2, y2, score in run.boxes:
-        if score >= threshold_box:
-            (left, top, _), (right, bottom, _) = part.place((x1, y1, 1)), part.place((x2, y2, 1))
-            for kind in ("where dark", "where"):
-                shapes.append(el("rect", x=left, y=top, width=right - left, height=bottom - top, class_=kind))
+    for boxes, kinds in ((run.found_boxes, ("where dark", "where")), (run.expected_boxes, ("where ghost",))):
+        for x1, y1, x2, y2, score in () if boxes is None else boxes:
+            if score >= threshold_box:
+                (left, top, _), (right, bottom, _) = part.place((x1, y1, 1)), part.place((x2, y2, 1))
+                sides = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+                shapes += [el("rect", **sides, class_=kind) for kind in kinds]
     label = "the golden picture with keypoints and boxes"
     picture = el("image", href=part.address, width=part.width_px, height=part.height_px)
     view = f"0 0 {part.width_px} {part.height_px}"
     outcome: Child = run.note
     if run.outcome is not None:
-        parts = [
-            f"{name} off by {number(run.outcome[f'{what}_mean_px'])} px, "
-            f"max {number(run.outcome[f'{what}_max_px'])}"
-            for what, name in (("keypoint", "keypoints"), ("box", "boxes"))
-        ]
-        off = f"{'; '.join(parts)}; tolerance of the mean {run.outcome['tolerance_px']:g} px"
         outcome = join(
             verdict("pass", "reproduced") if run.outcome["passed"] else verdict("fail", "NOT reproduced"),
             " ",
-            off,
+            _differences(run.outcome),
         )
     return el(
         "div",
@@ -182,3 +180,17 @@ def _golden_card(subject: Subject) -> Markup:
         el("div", el("svg", picture, shapes, viewBox=view, role="img", aria_label=label), class_="golden"),
         class_="case",
     )
+
+
+def _differences(outcome: Mapping[str, Any]) -> str:
+    """Say what `edgepose verify` says: of boxes and keypoints only where there were any."""
+    off = {
+        what: f", off by {number(outcome[f'{what}_mean_px'])} px, max {number(outcome[f'{what}_max_px'])}"
+        for what in compared(outcome)
+    }
+    boxes = box_text(outcome)
+    parts = [
+        *([] if boxes is None else [boxes + off.get("box", "")]),
+        *([f"{outcome['keypoints_compared']} keypoints{off['keypoint']}"] if "keypoint" in off else []),
+    ]
+    return f"{'; '.join(parts) or 'nothing to compare'}; tolerance of the mean {outcome['tolerance_px']:g} px"

@@ -18,18 +18,14 @@ def speed(report: Report) -> Markup | None:
     if not benches:
         return None
     high_ms = _axis_end_ms(benches)
-    parts = [_bench(subject, document, (0.0, high_ms)) for subject, document in benches]
-    return section(
-        "speed",
-        "Speed",
-        el(
-            "p",
-            f"Time of a frame; every sample counts. All axes go from 0 to {high_ms:.1f} ms. ",
-            "Lines: median, and the 95th percentile dashed.",
-            class_="lead",
-        ),
-        *parts,
+    lead = el(
+        "p",
+        f"Time of a frame; every sample counts. All axes go from 0 to {high_ms:.1f} ms. ",
+        "Lines: median, and the 95th percentile dashed.",
+        class_="lead",
     )
+    parts = [_bench(subject, document, (0.0, high_ms)) for subject, document in benches]
+    return section("speed", "Speed", lead if high_ms else None, *parts)
 
 
 def _column(document: Document, phase: dict[str, Any], name: str = "total_ns") -> list[float]:
@@ -38,12 +34,14 @@ def _column(document: Document, phase: dict[str, Any], name: str = "total_ns") -
 
 
 def _axis_end_ms(benches: list[tuple[Subject, Document]]) -> float:
-    """The largest 99th percentile, so that one outlier does not squeeze everything."""
-    ends = [1e-3]
+    """The largest 99th percentile, so that one outlier does not squeeze everything; 0 without any times."""
+    ends = [0.0]
     for _, document in benches:
         with reading("bench", document):
+            if document.content["emulated"]:
+                continue
             for phase in document.content["phases"]:
-                ends.append(phase["summary"]["total_ns"]["p99"]["value"] / 1e6)
+                ends.append(max(1e-3, phase["summary"]["total_ns"]["p99"]["value"] / 1e6))
     return max(ends) * 1.15
 
 

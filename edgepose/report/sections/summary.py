@@ -7,6 +7,7 @@ from typing import Any
 
 from edgepose.report import charts
 from edgepose.report.documents import Document, reading
+from edgepose.report.golden import box_text, compared
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, share_text, size, table
 from edgepose.report.subject import Report, Subject, section, verdict, within_limits
 from edgepose.verify.text import what_decides
@@ -76,12 +77,15 @@ def _golden(subject: Subject) -> Child:
     outcome = subject.golden.outcome
     if outcome is None:
         return subject.golden.note
-    mean, most = (
-        number(max(float(outcome.get(f"{what}_{figure}_px") or 0.0) for what in ("keypoint", "box")))
-        for figure in ("mean", "max")
-    )
-    words = f"mean {mean} px, max {most} px"
-    return verdict("pass" if outcome["passed"] else "fail", words)
+    words, measured = [], compared(outcome)
+    if measured:
+        words += [
+            f"{figure} {number(max(float(outcome[f'{what}_{figure}_px']) for what in measured))} px"
+            for figure in ("mean", "max")
+        ]
+    if outcome["detections_matched"] != outcome["detections_expected"] or outcome["detections_unexpected"]:
+        words.append(str(box_text(outcome)))
+    return verdict("pass" if outcome["passed"] else "fail", ", ".join(words) or "nothing to compare")
 
 
 def _ap(subject: Subject) -> Child:
