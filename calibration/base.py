@@ -77,7 +77,7 @@ class Calibrator(Protocol):
     label: the format as bundles are named. tools: the import names (of extras.PACKAGES) that it needs.
     simulator: what runs in place of a device, for reports; None where the C++ engine runs the result here.
     search_samples: how many held-out samples a search looks at first; None for all. max_mean_px: a limit of
-    the mean shift beside the network's own budget.
+    the mean shift beside the network's own budget. takes_plan: observe() looks at the plan.
     """
 
     format: str
@@ -87,6 +87,7 @@ class Calibrator(Protocol):
     simulator: str | None
     search_samples: int | None
     max_mean_px: float | None
+    takes_plan: bool
 
     def check(self, mode: str) -> None:
         """Check the mode, and what is not among `tools`, before any work. Errors: EdgePoseError."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 128
 DEFAULT_PLAN = "accurate"
+MAX_SAMPLES = 20_000  # the record of two networks must fit into the 16 MiB of bundle.json
 MAX_SEED = 2**64 - 1
 
 
@@ -41,14 +42,15 @@ MAX_SEED = 2**64 - 1
 class CalibrationRequest:
     """What to calibrate with. source, evaluation: a folder, a list or COCO annotations.
 
-    samples: to calibrate each network with; as many again are held out where the pictures suffice.
+    samples: to calibrate each network with; as many again are held out where the pictures suffice. plan: by
+    default DEFAULT_PLAN where the calibrator takes one.
     """
 
     source: Path
     mode: Mode = "auto"
     samples: int = DEFAULT_SAMPLES
     seed: int = 0
-    plan: str = DEFAULT_PLAN
+    plan: str | None = None
     evaluation: Path | None = None
     sensitivity: bool = False
 
@@ -76,7 +78,8 @@ def calibrate(
     """Calibrate every network of a float32 bundle, and write out_dir/NAME.BACKEND.MODE.
 
     maker: what quantises; by default the calibrator of the bundle's own backend.
-    Errors: UsageError, BundleError, CalibrationError, EngineError, MissingDependencyError, OSError.
+    Errors: UsageError, BundleError, CalibrationError, ConfigurationError, EngineError,
+    MissingDependencyError, OSError.
     """
     check_request(request)
     manifest = read_manifest(bundle_dir)
@@ -92,7 +95,7 @@ def calibrate(
             f"{bundle_dir} is for {manifest['backend']}; {maker.format} is made from {maker.source}",
             hint=f"convert the checkpoint with --to {maker.format} --precision {request.mode}",
         )
-    maker.check(request.mode)
+    check_maker(maker, request)
     if manifest["precision"] != "fp32":
         raise UsageError(
             f"{bundle_dir} is {manifest['precision']}; only fp32 bundles are calibrated",
@@ -104,7 +107,7 @@ def calibrate(
     refuse_existing(target, force=force)
     pictures = read_pictures(request.source, keypoint_set_of(manifest))
     evaluation = digests(request.evaluation) if request.evaluation else {}
-    plan = load_plan(request.plan)
+    plan = load_plan(request.plan or DEFAULT_PLAN)
     synthetic = are_synthetic(request.source)
     if synthetic:
         log.notice(
@@ -169,22 +172,44 @@ def refuse_one_stage(name: str, manifest: Mapping[str, Any]) -> None:
     """Refuse a bundle whose network is not calibrated. Errors: CalibrationError with the name."""
     if "one_stage" in manifest["models"]:
         raise CalibrationError(
-            f"{name}: one-stage networks are not calibrated yet", hint="use --precision fp16"
+            f"{name}: one-stage networks are not calibrated yet",
+            hint="convert the checkpoint with --precision fp16",
         )
 
 
 def check_request(request: CalibrationRequest) -> None:
     """Refuse what cannot work before anything is done. Errors: UsageError."""
-    if request.mode not in MODES:
-        raise UsageError(f"unknown precision {request.mode!r}", hint=f"choose from: {', '.join(MODES)}")
+    check_mode(request.mode)
     if request.samples < 4:
         raise UsageError(f"{request.samples} samples are too few", hint="give --samples 100 or more")
+    if request.samples > MAX_SAMPLES:
+        raise UsageError(
+            f"{request.samples} samples are too many for the record in the bundle",
+            hint=f"give --samples {MAX_SAMPLES} or less",
+        )
     if not 0 <= request.seed <= MAX_SEED:
         raise UsageError(f"the seed {request.seed} is not from 0 to {MAX_SEED}", hint="give a smaller --seed")
-    load_plan(request.plan)
+    if request.plan is not None:
+        load_plan(request.plan)
     read_pictures(request.source)
     if request.evaluation:
         read_pictures(request.evaluation)
+
+
+def check_mode(mode: str) -> None:
+    """Refuse a precision that is not one of calibrated networks. Errors: UsageError."""
+    if mode not in MODES:
+        raise UsageError(f"unknown precision {mode!r}", hint=f"choose from: {', '.join(MODES)}")
+
+
+def check_maker(maker: Calibrator, request: CalibrationRequest) -> None:
+    """Refuse what a calibrator does not take. Errors: UsageError and those of its check()."""
+    if request.plan is not None and not maker.takes_plan:
+        raise UsageError(
+            f"--plan has no effect for {maker.format}, whose tool quantises in its own way",
+            hint=f"convert for {maker.format} without --plan",
+        )
+    maker.check(request.mode)
 
 
 def _needs_detector(role: str, pictures: list[CalibrationPicture]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgepose.artifact import Artifact, LineageEntry
 from edgepose.bundle.folder import read_manifest
@@ -40,8 +42,12 @@ def artifact_of(bundle_dir: Path, role: str) -> Artifact:
         format=manifest["backend"],
         precision=manifest["precision"],
         files={name: bundle_dir / file for name, file in model["files"].items()},
-        input_shapes={tensor["name"]: tuple(tensor["dims"]) for tensor in inputs},
-        output_shapes={tensor["name"]: tuple(tensor["dims"]) for tensor in outputs},
+        input_shapes={tensor["name"]: _dims(tensor) for tensor in inputs},
+        output_shapes={tensor["name"]: _dims(tensor) for tensor in outputs},
         tensor_names={tensor["name"]: tensor["tensor"] for tensor in (*inputs, *outputs)},
         lineage=tuple(LineageEntry(**{"seconds": 0.0, **entry}) for entry in manifest["lineage"]),
     )
+
+
+def _dims(tensor: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(size) for size in tensor["dims"])  # JSON may have them as 2.0

@@ -15,6 +15,7 @@ from edgepose.calibration.calibrate import (
     CalibratedBundle,
     CalibrationRequest,
     calibrate,
+    check_maker,
     check_request,
     refuse_one_stage,
     target_folder,
@@ -22,6 +23,7 @@ from edgepose.calibration.calibrate import (
 from edgepose.converters import ConvertedBundle, convert
 from edgepose.converters.base import SOC_TARGETS, require
 from edgepose.errors import CalibrationError, UsageError
+from edgepose.temporary import temporary_space
 
 if TYPE_CHECKING:
     from edgepose.progress import Progress
@@ -56,17 +58,18 @@ def convert_calibrated(
     if soc is not None and not set(targets) & set(SOC_TARGETS):
         raise UsageError(f"--soc {soc} is for the target rknn only", hint="add --to rknn, or leave --soc out")
     for maker in makers:
-        maker.check(request.mode)
+        check_maker(maker, request)
         require(maker.tools, purpose=f"calibrate {maker.format} networks")
     with tempfile.TemporaryDirectory(prefix="edgepose-float-", ignore_cleanup_errors=True) as work:
-        floats = convert(
-            checkpoints,
-            [maker.source for maker in makers],
-            precision="fp32",
-            out_dir=Path(work),
-            progress=progress,
-            **options,
-        )
+        with temporary_space():
+            floats = convert(
+                checkpoints,
+                [maker.source for maker in makers],
+                precision="fp32",
+                out_dir=Path(work),
+                progress=progress,
+                **options,
+            )
         by_backend = {bundle.backend: bundle for bundle in floats}
         # All before the first: a calibration takes minutes, and its bundle would be in the way next time.
         for maker in makers:

@@ -22,6 +22,7 @@ from edgepose.calibration.sensitivity import SensitivityReport, sensitivity
 from edgepose.converters.engine import engine_label
 from edgepose.converters.parity import StageResult, compare_stage
 from edgepose.errors import CalibrationError
+from edgepose.temporary import temporary_space
 
 Mode = Literal["int8", "mixed", "auto"]
 MODES: tuple[Mode, ...] = ("int8", "mixed", "auto")
@@ -60,6 +61,7 @@ class CalibratedNetwork:
         return member
 
 
+@temporary_space()
 def calibrate_network(
     artifact: Artifact,
     calibrator: Calibrator,
@@ -76,7 +78,7 @@ def calibrate_network(
 
     int8: every layer that can be. mixed: those worth it, without the heads. auto: those of the worthwhile
     that keep to the budget, and, where the result runs here, only if that is faster than fp32 and fp16.
-    Errors: CalibrationError (over the limits), EngineError, MissingDependencyError.
+    Errors: CalibrationError (over the limits), EngineError, MissingDependencyError, ConfigurationError.
     """
     name, held_out = artifact.spec.name, samples.held_out.tensors
     stage(f"{name}: observe {len(samples.calibration.tensors)} samples", None)

@@ -50,6 +50,7 @@ class OpenvinoCalibrator:
     simulator = None
     search_samples = None
     max_mean_px = None
+    takes_plan = True
 
     def check(self, mode: str) -> None:
         """Do nothing: every mode can be made."""

@@ -45,6 +45,7 @@ class RknnCalibrator:
     # The simulator takes 20 to 50 ms a sample; a search tries some tens of choices.
     search_samples = 32
     max_mean_px = 0.5
+    takes_plan = False
 
     def __init__(self, soc: str | None) -> None:
         self._soc = resolve_soc(soc)

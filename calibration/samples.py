@@ -21,6 +21,7 @@ from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_bytes
 from edgepose.media import read_picture
 from edgepose.person_boxes import Box, has_area
+from edgepose.temporary import temporary_space
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -74,6 +75,7 @@ class Samples:
         }
 
 
+@temporary_space()
 def make_samples(
     pictures: Sequence[CalibrationPicture],
     preprocess: Preprocess,
@@ -90,7 +92,8 @@ def make_samples(
     The seed decides the order of the pictures, which go to the halves by turns. Crops of persons are made of
     the pictures' own boxes, or of those of `find_persons`; letterboxes need neither. evaluation: names of
     pictures that must not be used, by SHA-256. synthetic: what to record of the pictures.
-    Errors: CalibrationError (too few, too many unreadable, in the evaluation set), UsageError (no boxes).
+    Errors: CalibrationError (too few, too many unreadable, in the evaluation set), UsageError (no boxes),
+    ConfigurationError (no space for their file).
     """
     make = _Maker(preprocess, find_persons, evaluation or {})
     used = 0

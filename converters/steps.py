@@ -20,6 +20,7 @@ from edgepose.converters.base import Children, Context, DeviceExporter, Exporter
 from edgepose.converters.parity import StageResult
 from edgepose.errors import ConversionError
 from edgepose.hashing import sha256_file, sha256_json, sha256_tree
+from edgepose.temporary import temporary_space
 
 if TYPE_CHECKING:
     from edgepose.models import LoadedModel
@@ -104,6 +105,7 @@ def cached_canonical(request: Request, cache: Cache) -> Canonical | None:
     return _canonical_from_entry(key, entry, cached=True) if entry else None
 
 
+@temporary_space()
 def make_canonical(request: Request, loaded: LoadedModel, cache: Cache | None, work_dir: Path) -> Canonical:
     """Export a loaded network, compare the ONNX with it, and store the result.
 
@@ -180,6 +182,7 @@ def cached_target(
     return _converted_from_entry(canonical, exporter.target, precision, entry, cached=True) if entry else None
 
 
+@temporary_space()
 def make_target(
     canonical: Canonical,
     exporter: Exporter,

@@ -13,6 +13,7 @@ from edgepose.bundle.folder import read_manifest
 from edgepose.device.adb import STATE_HINTS, adb_devices
 from edgepose.errors import ConfigurationError, DeviceError, UsageError
 from edgepose.hashing import sha256_file
+from edgepose.interrupts import deferred
 
 ASSETS = Path("android_demo/app/src/main/assets")
 PACKAGE = "dev.edgepose.demo.android"
@@ -79,14 +80,15 @@ def write_assets(bundles: Sequence[AppBundle], assets: Path) -> Path:
                 shutil.copyfile(path, copy)
                 lines.append(f"{sha256_file(copy)} {copy.stat().st_size} {bundle.name}/{path.name}\n")
         (new / INDEX).write_text("".join(lines), encoding="utf-8")
-        if target.exists():
-            target.rename(staged / "old")
-        try:
-            new.rename(target)
-        except OSError:
-            if (staged / "old").exists():
-                (staged / "old").rename(target)
-            raise
+        with deferred():  # a signal between both would lose the old ones
+            if target.exists():
+                target.rename(staged / "old")
+            try:
+                new.rename(target)
+            except OSError:
+                if (staged / "old").exists():
+                    (staged / "old").rename(target)
+                raise
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written ({error.strerror})") from error
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.core import core_errors, load_core
-from edgepose.errors import UsageError
+from edgepose.errors import ConfigurationError, UsageError
 from edgepose.media import require_utf8
 
 _HINT = "a bundle is a folder made by edgepose convert"
@@ -17,17 +17,26 @@ _HINT = "a bundle is a folder made by edgepose convert"
 def require_bundle(path: Path) -> None:
     """Check that a path is a bundle's folder, be it a damaged one, and one that the compiled core can take.
 
-    Errors: UsageError; OSError.
+    Errors: UsageError; ConfigurationError (the path cannot be looked at).
     """
-    if not path.exists():
+    try:
+        exists, has_manifest = path.exists(), (path / MANIFEST_NAME).is_file()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{path}: {error.strerror or error}", hint="check the path and its permissions"
+        ) from error
+    if not exists:
         raise UsageError(f"{path}: no such bundle", hint=_HINT)
-    if not (path / MANIFEST_NAME).is_file():
+    if not has_manifest:
         raise UsageError(f"{path}: is no bundle, it has no {MANIFEST_NAME}", hint=_HINT)
     require_utf8(path)
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """Check all files of a bundle and return its manifest. Errors: UsageError (no bundle), BundleError."""
+    """Check all files of a bundle and return its manifest.
+
+    Errors: UsageError (no bundle), BundleError, ConfigurationError (a file that cannot be read).
+    """
     require_bundle(path)
     with core_errors():
         manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)

@@ -129,11 +129,20 @@ def _plain(value: Any) -> Any:
 
 
 def _dataclass(kind: type[Any], members: Mapping[str, Any]) -> Any:
-    known = {field.name for field in dataclasses.fields(kind)}
-    unknown = set(members) - known
+    known = {field.name: str(field.type) for field in dataclasses.fields(kind)}
+    unknown = set(members) - known.keys()
     if unknown:
         raise ValueError(f"{kind.__name__} has no member {', '.join(sorted(unknown))}")
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in members.items()})
+    return kind(**{name: _member(known[name], value) for name, value in members.items()})
+
+
+def _member(annotation: str, value: Any) -> Any:
+    """Make a field's value of JSON, where a list stands for a tuple and an integer may be written as 2.0."""
+    if annotation == "int":
+        return int(value)
+    if isinstance(value, list):
+        return tuple(int(item) for item in value) if annotation.startswith("tuple[int,") else tuple(value)
+    return value
 
 
 def _spell(value: Any, indent: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import shutil
@@ -14,9 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edgepose.bundle.manifest import MANIFEST_NAME, encode
+from edgepose.bundle.manifest import FORMAT, MANIFEST_NAME, encode
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
+from edgepose.interrupts import deferred
 from edgepose.media import require_utf8
 from edgepose.paths import real_path, usual_mode
 
@@ -33,7 +35,7 @@ def refuse_existing(target: Path, *, force: bool) -> None:
     above = next((path for path in target.parents if os.path.lexists(path)), None)
     if above is not None and not above.is_dir():
         raise UsageError(f"{above} is no folder", hint="-o names the folder for the bundles")
-    inside = next((path for path in real_path(target).parents if (path / MANIFEST_NAME).is_file()), None)
+    inside = next((path for path in real_path(target).parents if _is_bundle(path)), None)
     if inside is not None:  # with another folder in it no command would take it any more
         raise UsageError(f"{inside} is a bundle", hint="-o names the folder for the bundles: give another")
     if not os.path.lexists(target):
@@ -77,15 +79,16 @@ class StagedBundle:
         refuse_existing(self.target, force=self.force)
         if os.path.lexists(self.target):
             if not _exchange(self.folder, self.target):
-                old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old-", dir=self.target.parent))
-                self.target.rename(old / self.target.name)
-                try:
-                    self.folder.rename(self.target)
-                except BaseException:
-                    (old / self.target.name).rename(self.target)
-                    old.rmdir()
-                    raise
-                self.folder = old
+                with deferred():  # a signal between both would lose the old one
+                    old = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.old-", dir=self.target.parent))
+                    self.target.rename(old / self.target.name)
+                    try:
+                        self.folder.rename(self.target)
+                    except BaseException:
+                        (old / self.target.name).rename(self.target)
+                        old.rmdir()
+                        raise
+                    self.folder = old
             _remove(self.folder)
         else:
             try:
@@ -154,6 +157,15 @@ def stage_bundle(
     return staged
 
 
+def _is_bundle(folder: Path) -> bool:
+    """Tell whether a folder's bundle.json is a bundle's; other programs have files of that name, too."""
+    try:
+        manifest = json.loads((folder / MANIFEST_NAME).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
 @contextmanager
 def _named_after(target: Path, sources: set[str]) -> Iterator[None]:
     """Let an OSError of writing name the target: copyfile names its source, others the temporary folder.
@@ -199,5 +211,9 @@ def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # Shared folders of virtual machines, Samba and sshfs cannot flush a folder.
+        if error.errno not in (errno.EINVAL, errno.EBADF) or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)

@@ -28,7 +28,7 @@ def calibration_options(command: Any) -> Any:
         click.option(
             "--samples",
             metavar="N",
-            type=click.IntRange(4, 100000),
+            type=click.IntRange(4, 20_000),
             default=128,
             show_default=True,
             help="Samples to calibrate with; as many again are held out to measure the result.",
@@ -42,7 +42,7 @@ def calibration_options(command: Any) -> Any:
             help="Order of them.",
         ),
         click.option(
-            "--plan", default="accurate", show_default=True, help="accurate, plain, or a plan file (.json)."
+            "--plan", help="accurate (the default), plain, or a plan file (.json); not for rknn."
         ),
         click.option(
             "--not-in",
@@ -87,7 +87,7 @@ def calibrate(
     source: Path | None,
     samples: int,
     seed: int,
-    plan: str,
+    plan: str | None,
     evaluation: Path | None,
     sensitivity: bool,
     out_dir: Path,
@@ -118,14 +118,15 @@ def make_request(
     source: Path | None,
     samples: int,
     seed: int,
-    plan: str,
+    plan: str | None,
     evaluation: Path | None,
     sensitivity: bool,
 ) -> CalibrationRequest:
     """Make the request of the shared options, and check it. Errors: UsageError."""
-    from edgepose.calibration.calibrate import CalibrationRequest, check_request
+    from edgepose.calibration.calibrate import CalibrationRequest, check_mode, check_request
     from edgepose.errors import UsageError
 
+    check_mode(precision)
     if source is None:
         raise UsageError(
             f"--precision {precision} needs pictures to calibrate with",

@@ -17,7 +17,8 @@ from edgepose.cli.calibrate import CALIBRATION_OPTIONS, calibration_options, mak
 from edgepose.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgepose.calibration.calibrate import CalibratedBundle, CalibrationRequest
+    from edgepose.calibration.calibrate import CalibrationRequest
+    from edgepose.calibration.from_checkpoints import CalibratedConversion
     from edgepose.converters import ConvertedBundle, StageResult
 
 CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
@@ -78,7 +79,7 @@ def convert(
     source: Path | None,
     samples: int,
     seed: int,
-    plan: str,
+    plan: str | None,
     evaluation: Path | None,
     sensitivity: bool,
     out_dir: Path,
@@ -95,7 +96,8 @@ def convert(
     One checkpoint makes a bundle of that network alone; a detector's and a pose network's make one pipeline.
     Each target becomes the folder DIR/NAME.TARGET.PRECISION. Every stage is compared with the torch float32
     network; a network that is off is refused with exit code 5, and no bundle is written. int8, mixed and auto
-    are made from the float32 conversion with the pictures of --calib.
+    are made from the float32 conversion with the pictures of --calib; they are refused with exit code 6 where
+    the pictures do not serve, the result is off or, with auto, int8 is not faster on this machine.
     """
     from edgepose.converters import conversion
     from edgepose.converters.base import PRECISIONS
@@ -125,15 +127,14 @@ def convert(
         "use_cache": not no_cache,
         "force": force,
     }
-    calibrated: list[CalibratedBundle] = []
+    calibrated: list[CalibratedConversion] = []
     try:
         with Progress("convert") as progress:
             if calibration is not None:
                 from edgepose.calibration.from_checkpoints import convert_calibrated
 
-                made = convert_calibrated(paths, targets, calibration, progress=progress, **options)
-                bundles = [item.converted for item in made]
-                calibrated = [item.calibrated for item in made]
+                calibrated = convert_calibrated(paths, targets, calibration, progress=progress, **options)
+                bundles = [item.converted for item in calibrated]
             else:
                 bundles = conversion.convert(
                     paths,
@@ -156,8 +157,8 @@ def convert(
         click.echo(json.dumps({"bundles": described, "seconds": round(seconds, 2)}, indent=2))
         return
     _print(bundles, seconds, paths=calibration is None)
-    for bundle in calibrated:
-        print_result(bundle)
+    for item in calibrated:
+        print_result(item.calibrated)
 
 
 def _refuse_calibration_options(context: click.Context, precision: str) -> None:
@@ -170,10 +171,10 @@ def _refuse_calibration_options(context: click.Context, precision: str) -> None:
             )
 
 
-def _calibrated(bundles: Sequence[CalibratedBundle]) -> list[dict[str, Any]]:
+def _calibrated(made: Sequence[CalibratedConversion]) -> list[dict[str, Any]]:
     from edgepose.calibration.calibrate import describe
 
-    return [describe(bundle) for bundle in bundles]
+    return [{**describe(item.calibrated), "notes": list(item.converted.notes)} for item in made]
 
 
 def parse_input_size(text: str) -> tuple[int, int]:

@@ -58,7 +58,7 @@ class FlipTest:
             self._order[left], self._order[right] = right, left
         self._preprocess, self._head = json.dumps(pose["preprocess"]), json.dumps(pose["head"])
         inputs, outputs = (
-            [(tensor["name"], tensor["tensor"], tensor["dims"]) for tensor in pose[side]]
+            [(tensor["name"], tensor["tensor"], [int(n) for n in tensor["dims"]]) for tensor in pose[side]]
             for side in ("inputs", "outputs")
         )
         with core_errors():

@@ -22,6 +22,7 @@ from edgepose.hashing import sha256_file, sha256_json
 from edgepose.media import read_picture
 from edgepose.pipeline import PosePipeline, default_threads
 from edgepose.progress import Progress
+from edgepose.temporary import temporary_space
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.flip_test import FlipTest
 from edgepose.verify.run_info import constants_of, gives_depth
@@ -303,7 +304,7 @@ class _Runner:
         frames = [self._run_picture(path, chunk, index) for index, path in enumerate(chunk.files)]
         arrays = {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
         counts = [len(frame["boxes"]) for frame in frames]
-        with tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
+        with temporary_space(), tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
             path = Path(folder) / "persons.npz"
             np.savez(path, **arrays)
             self._cache.put(key, {"persons.npz": path}, {"counts": counts})

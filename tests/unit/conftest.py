@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 import edgepose
+from edgepose.bundle.manifest import MANIFEST_NAME, encode
 from edgepose.skeletons import KEYPOINT_SETS
 
 STAGES = ("detector_preprocess_ns", "detector_ns", "detector_decode_ns", "pose_ns", "total_ns")
@@ -101,9 +104,36 @@ def fake_core(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a client in place of ssh that runs the command line here, and return its folder."""
+    client = tmp_path / "bin" / "ssh"
+    client.parent.mkdir()
+    client.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    return client.parent
+
+
+@pytest.fixture
 def bundles_v1() -> Path:
     """Give the folder of tests/bundles that the runtime opens without an engine."""
     return Path(__file__).resolve().parent.parent / "bundles" / "v1"
+
+
+@pytest.fixture
+def float_bundle(bundles_v1: Path, tmp_path: Path) -> Path:
+    """Give a bundle of a pose network whose dims and input size are written as 2.0, which is valid."""
+    folder = shutil.copytree(bundles_v1 / "pose", tmp_path / "floats")
+    document = json.loads((folder / MANIFEST_NAME).read_text())
+    pose = document["models"]["pose"]
+    for tensor in (*pose["inputs"], *pose["outputs"]):
+        tensor["dims"] = [float(size) for size in tensor["dims"]]
+    preprocess = pose["preprocess"]
+    for name in ("input_hw", "pad_value"):
+        preprocess[name] = [float(value) for value in preprocess[name]]
+    del document["manifest_sha256"]
+    (folder / MANIFEST_NAME).write_bytes(encode(document))
+    return folder
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,13 +26,16 @@ from edgepose.artifact import (
     Preprocess,
     SimccHead,
 )
+from edgepose.bundle.manifest import encode
 from edgepose.calibration import agreement, calibrate, network
 from edgepose.calibration.agreement import telling_samples
 from edgepose.calibration.calibrate import CalibrationRequest, check_request, target_folder
-from edgepose.calibration.samples import Half, Samples
+from edgepose.calibration.from_bundle import artifact_of
+from edgepose.calibration.pictures import read_pictures
+from edgepose.calibration.samples import Half, Samples, make_samples
 from edgepose.cli.main import cli
 from edgepose.converters.limits import LIMITS
-from edgepose.errors import BundleError, CalibrationError, UsageError
+from edgepose.errors import BundleError, CalibrationError, ConfigurationError, UsageError
 from edgepose.writers import write_picture
 
 SIDE = 32
@@ -94,6 +100,20 @@ def test_crops_of_persons_are_taken_as_they_come(engine: Engine) -> None:
     assert engine.runs == 0
 
 
+def calibrate_toy(calibrator: Any, held_out: Half, work_dir: Path) -> None:
+    network.calibrate_network(
+        detector(),
+        calibrator,
+        Samples(Half(), held_out, 0, ()),
+        None,  # type: ignore[arg-type]
+        mode="auto",
+        with_sensitivity=False,
+        work_dir=work_dir,
+        stage=lambda *_: None,
+        advance=lambda: None,
+    )
+
+
 def test_the_sensitivity_looks_at_samples_with_people(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,18 +130,18 @@ def test_the_sensitivity_looks_at_samples_with_people(
     empty, people = [-n for n in range(20)], list(range(1, 31))
     held_out = Half(samples(*empty, *people), [])
     with pytest.raises(InterruptedError):
-        network.calibrate_network(
-            detector(),
-            calibrator,  # type: ignore[arg-type]
-            Samples(Half(), held_out, 0, ()),
-            None,  # type: ignore[arg-type]
-            mode="auto",
-            with_sensitivity=False,
-            work_dir=tmp_path,
-            stage=lambda *_: None,
-            advance=lambda: None,
-        )
+        calibrate_toy(calibrator, held_out, tmp_path)
     assert looked_at == people[:16]
+
+
+def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write, which names no file
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ConfigurationError, match=f"^{tmp_path}, the folder for temporary files: No") as error:
+        calibrate_toy(SimpleNamespace(observe=full), Half(), tmp_path)
+    assert "TMPDIR" in str(error.value.hint)
 
 
 def test_a_search_on_few_samples_looks_at_samples_with_people(
@@ -171,6 +191,7 @@ def test_a_request_that_cannot_work_is_refused(tmp_path: Path) -> None:
     check_request(CalibrationRequest(tmp_path, samples=4))
     for change, message in (
         ({"samples": 3}, "3 samples are too few"),
+        ({"samples": 20_001}, "20001 samples are too many for the record"),
         ({"mode": "int4"}, "unknown precision 'int4'"),
         ({"plan": "best"}, "unknown plan 'best'"),
         ({"source": tmp_path / "none"}, "none: no such file or folder"),
@@ -178,6 +199,47 @@ def test_a_request_that_cannot_work_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             check_request(CalibrationRequest(**{"source": tmp_path, **change}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", [["calibrate", "a"], ["convert", "a.pth", "--to", "ncnn"]])
+def test_more_samples_than_a_bundle_can_record_are_refused(command: list[str]) -> None:
+    """The runtime refuses a bundle.json of more than 16 MiB, once all the work is done."""
+    box = (-32767.25, -32767.25, 32767.25, 32767.25)
+    halves = [Half([], [("f" * 64, shown)] * calibrate.MAX_SAMPLES) for shown in (box, None)]
+    arguments = [Samples(half, half, 0, ()).record() for half in halves]  # a pose network's, a detector's
+    manifest = {"lineage": [{"step": "quantise", "arguments": each} for each in arguments]}
+    assert len(encode(manifest)) < 0.8 * 2**24
+    header = Path(__file__).resolve().parents[2] / "runtime_cpp/src/json_reader.h"
+    assert "kMaxJsonBytes = 16u << 20;" in header.read_text()
+    result = CliRunner().invoke(cli, [*command, "--samples", str(calibrate.MAX_SAMPLES + 1)])
+    assert result.exit_code == 2 and f"4<=x<={calibrate.MAX_SAMPLES}" in result.output
+
+
+def test_a_bundle_with_integers_written_as_2_0_is_calibrated(float_bundle: Path, tmp_path: Path) -> None:
+    artifact = artifact_of(float_bundle, "pose")
+    assert repr([*artifact.input_shapes.values(), *artifact.output_shapes.values()]) == (
+        "[(-1, 3, 32, 24), (-1, 3, 48), (-1, 3, 64)]"
+    )
+    for number in range(8):
+        write_picture(tmp_path / f"{number}.png", np.full((40, 60, 3), number, np.uint8))
+    made = make_samples(
+        read_pictures(tmp_path), artifact.spec.preprocess, count=4, find_persons=lambda _: [(1, 2, 30, 40)]
+    )
+    assert made.calibration.tensors[0].shape == (1, 3, 32, 24)
+    assert len(agreement.run_samples(artifact, made.held_out.tensors)) == 4
+
+
+@pytest.mark.parametrize("more", [[], ["--calib", "pictures"]])
+def test_a_precision_that_is_not_calibrated_is_refused_by_its_name(more: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"^unknown precision 'fp16'$") as caught:
+        CliRunner().invoke(cli, ["calibrate", "a", "--precision", "fp16", *more], catch_exceptions=False)
+    assert caught.value.hint == "choose from: int8, mixed, auto"
+
+
+def test_the_hint_for_a_one_stage_network_is_something_that_works() -> None:
+    with pytest.raises(CalibrationError, match=r"^rtmo: one-stage networks are not calibrated yet") as caught:
+        calibrate.refuse_one_stage("rtmo", {"models": {"one_stage": {}}})
+    assert caught.value.hint == "convert the checkpoint with --precision fp16"
 
 
 def test_what_a_bundle_for_a_chip_is_calibrated_from_is_told(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +19,7 @@ from edgepose.bundle.manifest import preprocess_member
 from edgepose.calibration.pictures import are_synthetic, digests, read_pictures
 from edgepose.calibration.samples import make_samples
 from edgepose.coco_json import open_results
-from edgepose.errors import CalibrationError, UsageError
+from edgepose.errors import CalibrationError, ConfigurationError, UsageError
 from edgepose.hashing import sha256_file
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.synth.dataset import DatasetRequest, write_dataset
@@ -93,6 +95,16 @@ def test_the_tensors_lie_in_a_file(coco: Path) -> None:
     made.forget_tensors()
     assert made.calibration.tensors == made.held_out.tensors == []
     assert made.record() == record
+
+
+def test_a_full_folder_for_their_file_is_named(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_full_disk() -> Any:
+        return Path("/dev/full").open("w+b")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", on_a_full_disk)
+    with pytest.raises(ConfigurationError, match=f"^{tempfile.gettempdir()}, the folder .*No space") as full:
+        make_samples(read_pictures(coco), CROP, count=12)
+    assert "TMPDIR" in str(full.value.hint)
 
 
 def test_the_seed_decides(coco: Path) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from edgepose.calibration import from_checkpoints
-from edgepose.calibration.calibrate import CalibrationRequest
-from edgepose.errors import CalibrationError, UsageError
+from edgepose.calibration import from_checkpoints, rknn_int8
+from edgepose.calibration.calibrate import CalibratedBundle, CalibrationRequest
+from edgepose.cli.main import cli
+from edgepose.errors import CalibrationError, ConfigurationError, UsageError
 from edgepose.writers import write_picture
 
 
@@ -54,6 +59,21 @@ def converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     return manifest
 
 
+def test_a_full_folder_for_the_float_bundles_is_named(
+    tmp_path: Path, converted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not written where -o says."""
+
+    def full(*_: Any, out_dir: Path, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out_dir / "net.ncnn.fp32"))
+
+    monkeypatch.setattr(from_checkpoints, "convert", full)
+    request, out = CalibrationRequest(tmp_path), tmp_path / "out"
+    with pytest.raises(ConfigurationError, match="the folder for temporary files: No space") as caught:
+        from_checkpoints.convert_calibrated([tmp_path / "a.pth"], ["ncnn"], request, out_dir=out)
+    assert "TMPDIR" in str(caught.value.hint)
+
+
 def test_what_was_written_before_a_failure_is_told(
     tmp_path: Path, converted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,3 +98,38 @@ def test_one_stage_networks_are_refused_by_their_name(tmp_path: Path, converted:
         from_checkpoints.convert_calibrated(
             [tmp_path / "a.pth"], ["ncnn"], CalibrationRequest(tmp_path), out_dir=tmp_path / "out"
         )
+
+
+@pytest.mark.parametrize("plan", ["accurate", "plain"])
+def test_a_plan_is_refused_where_the_tool_takes_none(
+    plan: str, tmp_path: Path, converted: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rknn_int8.environment, "require", lambda: None)
+    monkeypatch.setattr(
+        from_checkpoints, "calibrate", lambda *_, out_dir, **__: SimpleNamespace(path=out_dir)
+    )
+    checkpoint, out = [tmp_path / "a.pth"], tmp_path / "out"
+    request = CalibrationRequest(tmp_path, plan=plan)
+    with pytest.raises(UsageError, match=r"^--plan has no effect for rknn") as caught:
+        from_checkpoints.convert_calibrated(checkpoint, ["ncnn", "rknn"], request, out_dir=out, soc="rk3588")
+    assert caught.value.hint == "convert for rknn without --plan"
+    from_checkpoints.convert_calibrated(checkpoint, ["ncnn"], request, out_dir=out)
+    request = CalibrationRequest(tmp_path)
+    from_checkpoints.convert_calibrated(checkpoint, ["rknn"], request, out_dir=out, soc="rk3588")
+
+
+def test_the_json_of_the_command_has_the_notes_of_the_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "a.pth").write_bytes(b"")
+    made = from_checkpoints.CalibratedConversion(
+        SimpleNamespace(notes=("net: keypoint names unknown",)),  # type: ignore[arg-type]
+        CalibratedBundle(tmp_path / "net.ncnn.auto", "int8", "ab", {}, {}),
+    )
+    monkeypatch.setattr(from_checkpoints, "convert_calibrated", lambda *_, **__: [made])
+    arguments = [str(tmp_path / "a.pth"), "--to", "ncnn", "--precision", "auto", "--calib", str(tmp_path)]
+    result = CliRunner().invoke(cli, ["convert", *arguments, "--json"], catch_exceptions=False)
+    (bundle,) = json.loads(result.stdout)["bundles"]
+    assert bundle["notes"] == ["net: keypoint names unknown"]
+    assert bundle["path"] == str(tmp_path / "net.ncnn.auto")

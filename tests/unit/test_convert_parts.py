@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 from edgepose.artifact import BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
 from edgepose.converters import conversion, golden, samples, steps
 from edgepose.converters.assemble import person_label, person_notes
-from edgepose.errors import ConversionError, UsageError
+from edgepose.errors import ConfigurationError, ConversionError, UsageError
 
 LETTERBOX = Preprocess("letterbox", (32, 32), "bgr", (0, 0, 0), (1, 1, 1), (114, 114, 114))
 CROP = Preprocess("affine", (32, 24), "rgb", (0, 0, 0), (1, 1, 1), (0, 0, 0), 1.25)
@@ -108,3 +111,24 @@ def test_a_cached_network_does_not_hide_an_input_size_that_it_cannot_take(
     else:
         with pytest.raises(UsageError, match=r"takes 24x32 pixels, not \(320, 320\)"):
             conversion._known_or_loaded(plan, request)
+
+
+@pytest.mark.parametrize("step", ["make_canonical", "make_target"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_folder_for_temporary_files_is_named(
+    step: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))  # as a write, which names no file
+
+    monkeypatch.setattr(samples, "make_samples", full)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    any_: Any = SimpleNamespace(spec=None, pictures=(), artifact=SimpleNamespace(spec=pose_spec(CROP)))
+    any_.spec = any_.artifact.spec
+    with pytest.raises(ConfigurationError) as caught:
+        if step == "make_canonical":
+            steps.make_canonical(any_, any_, None, tmp_path)
+        else:
+            steps.make_target(any_, any_, "fp32", pictures=(), cache=None, work_dir=tmp_path, children=any_)
+    assert caught.value.message == f"{tmp_path}, the folder for temporary files: {os.strerror(number)}"
+    assert "TMPDIR" in str(caught.value.hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -42,6 +43,15 @@ def _spec(head: str) -> ModelSpec:
 def test_a_specification_survives_json(head: str) -> None:
     text = json.dumps(manifest.spec_to_json(_spec(head)))
     assert manifest.spec_from_json(json.loads(text)) == _spec(head)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_integers_may_be_written_as_2_0(head: str) -> None:
+    """Only means, standard deviations and the like are of any kind."""
+    text = json.dumps(manifest.spec_to_json(_spec(head)))
+    found = manifest.spec_from_json(json.loads(text, parse_int=float))
+    numbers = dataclasses.replace(PREPROCESS, mean=(1.5, 2.0, 3.0), std=(4.0, 5.0, 6.0))
+    assert repr(found) == repr(dataclasses.replace(_spec(head), preprocess=numbers))
 
 
 @pytest.mark.parametrize("head", HEADS)

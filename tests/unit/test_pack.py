@@ -5,18 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import stat
+import time
 from pathlib import Path
 
 import pytest
 
+from edgepose import interrupts
 from edgepose.bundle import pack
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes
 
 
 def _stage(target: Path, text: str = "one", **options: object) -> pack.StagedBundle:
-    return pack.stage_bundle(target, {"name": text, "files": {}}, {"a.bin": text.encode()}, **options)  # type: ignore[arg-type]
+    manifest = {"format": "edgepose-bundle", "name": text, "files": {}}
+    return pack.stage_bundle(target, manifest, {"a.bin": text.encode()}, **options)  # type: ignore[arg-type]
 
 
 def test_nothing_has_the_name_before_publishing_and_all_is_there_after(tmp_path: Path) -> None:
@@ -72,6 +76,35 @@ def test_a_full_disk_names_the_target_and_an_unreadable_source_itself(
     assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
+@pytest.mark.parametrize(
+    ("folders", "number", "good"),
+    [
+        (True, errno.EINVAL, True),
+        (True, errno.EBADF, True),
+        (True, errno.EIO, False),
+        (False, errno.EINVAL, False),
+    ],
+)
+def test_a_file_system_that_cannot_flush_a_folder_takes_bundles(
+    folders: bool, number: int, good: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As shared folders of virtual machines; a file that is not flushed is none that is kept."""
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) == folders:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(pack.os, "fsync", fsync)
+    target = tmp_path / "bundle"
+    if good:
+        with _stage(target) as staged:
+            staged.publish()
+    else:
+        with pytest.raises(OSError, match=os.strerror(number)):
+            _stage(target)
+    assert [p.name for p in tmp_path.iterdir()] == (["bundle"] if good else [])
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_failed_check_removes_the_folder(tmp_path: Path, error: type[BaseException]) -> None:
     seen: list[list[str]] = []
@@ -119,6 +152,29 @@ def test_a_replacement_that_fails_leaves_the_old_bundle(
         staged.publish()
     assert (target / "a.bin").read_text() == "old"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "moved"]
+
+
+def test_a_signal_within_a_replacement_loses_no_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    with _stage(target, "old") as staged:
+        staged.publish()
+    rename = Path.rename
+
+    def interrupted(self: Path, to: Path) -> Path:
+        moved = rename(self, to)
+        if self == target:
+            os.kill(os.getpid(), signal.SIGINT)
+        return moved
+
+    monkeypatch.setattr(pack, "_exchange", lambda a, b: False)
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with interrupts.answered(), pytest.raises(KeyboardInterrupt), _stage(target, "new", force=True) as staged:
+        staged.publish()
+        time.sleep(5)
+    assert (target / "a.bin").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 
 
 def _appear(target: Path, kind: str) -> None:
@@ -207,6 +263,18 @@ def test_a_bundle_is_no_folder_for_bundles(tmp_path: Path) -> None:
     for target in (tmp_path / "bundle" / "other", tmp_path / "bundle" / "deeper" / "other"):
         with pytest.raises(UsageError, match="bundle is a bundle"):
             pack.refuse_existing(target, force=True)
+
+
+@pytest.mark.parametrize("content", [b'{"format": "web"}', b"[]", b"{", b"\xff", b"[" * 100_000, None])
+def test_a_file_of_the_same_name_makes_no_bundle_of_a_folder(content: bytes | None, tmp_path: Path) -> None:
+    """Other tools write a bundle.json, too."""
+    if content is None:
+        (tmp_path / "bundle.json").mkdir()
+    else:
+        (tmp_path / "bundle.json").write_bytes(content)
+    with _stage(tmp_path / "bundles" / "bundle") as staged:
+        pack.refuse_existing(staged.target, force=False)
+        staged.publish()
 
 
 def test_an_existing_bundle_is_refused_without_force(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import os
 import pickle
 import subprocess
@@ -197,6 +198,28 @@ def test_missing_and_broken_bundles(tmp_path: Path, fake_core: ModuleType) -> No
         PosePipeline(tmp_path / "none")
     with pytest.raises(errors.UsageError, match=r"is no bundle, it has no bundle\.json"):
         PosePipeline(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("method", ["exists", "is_file"])
+def test_a_path_that_cannot_be_looked_at(
+    method: str, number: int, fake_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = fake_bundle()
+
+    def fail(self: Path) -> bool:
+        raise OSError(number, os.strerror(number), str(self))
+
+    monkeypatch.setattr(Path, method, fail)
+    with pytest.raises(errors.ConfigurationError) as caught:
+        PosePipeline(bundle)
+    assert caught.value.message == f"{bundle}: {os.strerror(number)}"
+    assert caught.value.hint == "check the path and its permissions"
+
+
+def test_a_path_that_is_too_long(fake_core: ModuleType) -> None:
+    with pytest.raises(errors.EdgePoseError):
+        PosePipeline("x" * 5000)
 
 
 def test_a_bundle_whose_path_is_not_utf8(fake_bundle: MakeBundle, tmp_path: Path) -> None:

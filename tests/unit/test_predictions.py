@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,9 @@ import pytest
 from edgepose.bundle.manifest import MANIFEST_NAME, encode
 from edgepose.bundle.tracking import tracking_member
 from edgepose.core import load_core
-from edgepose.errors import UsageError
+from edgepose.errors import ConfigurationError, UsageError
 from edgepose.pipeline import keypoint_set_of
-from edgepose.verify.dataset import read_dataset
+from edgepose.verify.dataset import Dataset, read_dataset
 from edgepose.verify.predictions import Predictions, Recipe, input_scales, predict
 from edgepose.verify.video import track
 from edgepose.writers import write_picture
@@ -53,10 +56,9 @@ def test_the_scale_is_that_of_the_preprocessing(bundles_v1: Path, name: str) -> 
         assert (1 / x, 1 / y) == pytest.approx((scale, scale), rel=1e-5)
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.25, 0.8])
-def test_boxes_are_scaled_about_their_centre(
-    bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
-) -> None:
+@pytest.fixture
+def labelled(bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
+    """Give a picture with BOXES for the bundle pose, and keep the results' cache beside it."""
     monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
     write_picture(tmp_path / "0.png", np.zeros((300, 400, 3), np.uint8))
     annotations = [
@@ -67,12 +69,38 @@ def test_boxes_are_scaled_about_their_centre(
     (tmp_path / "labels.json").write_text(json.dumps(document))
     points = keypoint_set_of(manifest_of(bundles_v1 / "pose"))
     assert points is not None
-    data = read_dataset(tmp_path / "labels.json", tmp_path, points)
-    found = predict(bundles_v1 / "pose", data, Recipe(box_scale=factor), processes=1)
+    return read_dataset(tmp_path / "labels.json", tmp_path, points)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.25, 0.8])
+def test_boxes_are_scaled_about_their_centre(bundles_v1: Path, labelled: Dataset, factor: float) -> None:
+    found = predict(bundles_v1 / "pose", labelled, Recipe(box_scale=factor), processes=1)
     boxes = np.array(BOXES)
     centre, half = (boxes[:, :2] + boxes[:, 2:]) / 2, factor * (boxes[:, 2:] - boxes[:, :2]) / 2
     assert found.boxes[:, :4] == pytest.approx(np.concatenate([centre - half, centre + half], axis=1))
     assert found.person_of.tolist() == [0, 1, 2]
+
+
+def test_a_flip_test_takes_integers_written_as_2_0(
+    bundles_v1: Path, float_bundle: Path, labelled: Dataset
+) -> None:
+    recipe = Recipe(flip_test=True)
+    wanted = predict(bundles_v1 / "pose", labelled, recipe, processes=1)
+    found = predict(float_bundle, labelled, recipe, processes=1)
+    assert found.from_cache == 0 and np.array_equal(found.keypoints, wanted.keypoints)
+
+
+def test_a_full_folder_for_temporary_files_is_named(
+    bundles_v1: Path, labelled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as a write, which names no file
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(ConfigurationError, match=f"^{tmp_path}, the folder for temporary files: No") as error:
+        predict(bundles_v1 / "pose", labelled, processes=1)
+    assert "TMPDIR" in str(error.value.hint)
 
 
 def video(path: Path, frames: int, fps: float) -> Path:

@@ -1,0 +1,27 @@
+"""Work that writes into the folder for temporary files, and what a full one is reported as."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from edgepose.errors import ConfigurationError
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """Let a full disk name the folder for temporary files: many a write names no file, and -o is elsewhere.
+
+    For work that writes nowhere else. Errors: ConfigurationError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise ConfigurationError(
+            f"{tempfile.gettempdir()}, the folder for temporary files: {error.strerror}",
+            hint="free some space there, or set TMPDIR to a folder on another disk",
+        ) from error
