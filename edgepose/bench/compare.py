@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from edgepose.bench.result import Document, samples
+from edgepose.bench.result import Document, pictures, samples
 from edgepose.bench.statistics import median_ratio
 from edgepose.errors import UsageError
 
@@ -131,6 +131,8 @@ def other_settings(first: Document, second: Document) -> list[str]:
     }.items():
         if values[0] != values[1]:
             notes.append(f"other {what}: {values[0]} and {values[1]}")
+    if pictures(first) != pictures(second):
+        notes.append("other pictures")
     return notes
 
 

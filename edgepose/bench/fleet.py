@@ -39,9 +39,13 @@ def attached_devices() -> dict[str, str | EdgePoseError]:
 
 
 def fitting_profile(facts: Mapping[str, str], profiles: list[DeviceProfile]) -> str | None:
-    """Return the name of the profile for a chip that Android names in its properties."""
+    """Return the name of the profile for a chip that Android names in its properties.
+
+    A profile with an address is one device's, whatever its chip.
+    """
     chips = {facts.get(name, "").casefold() for name in ("soc", "platform")} - {""}
-    return next((p.name for p in profiles if chips & {soc.casefold() for soc in p.socs}), None)
+    kinds = (p for p in profiles if not p.address)
+    return next((p.name for p in kinds if chips & {soc.casefold() for soc in p.socs}), None)
 
 
 def _profile_of(phone: AdbDevice, profiles: list[DeviceProfile]) -> str | EdgePoseError:

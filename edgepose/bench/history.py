@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepose import log
 from edgepose.bench.compare import verdict
-from edgepose.bench.result import Document, read_document, samples
+from edgepose.bench.result import Document, pictures, read_document, samples
 from edgepose.bench.statistics import median_ratio, summarise
 from edgepose.errors import UsageError
 
@@ -16,7 +16,7 @@ _LEVELS = ("FASTER", "SLOWER")
 
 
 def read_history(folder: Path, *, phase: str, margin: float) -> list[dict[str, Any]]:
-    """Return the series of a folder's results: of equal bundle names, devices, threads, processors, persons.
+    """Return the series of a folder's results: of equal bundle names, devices, threads, persons and so on.
 
     Each entry is compared with the first one since the last change, so that a creeping change is found too.
     INVALID and emulated results are listed and not compared. Errors: UsageError where there is no result.
@@ -59,7 +59,9 @@ def describe_history(series: list[dict[str, Any]]) -> list[str]:
     for one in series:
         threads = f"{one['threads']} thread{'s' * (one['threads'] != 1)}"
         engine = "" if one["engine_device"] in ("", "CPU") else f", {one['engine_device']}"
-        lines.append(f"{one['bundle']} on {one['device']}{engine}, {threads}, {one['persons']}")
+        count = len(one["pictures"])
+        own = f", {count} picture{'s' * (count != 1)} of --input" if count else ""
+        lines.append(f"{one['bundle']} on {one['device']}{engine}, {threads}, {one['persons']}{own}")
         for entry in one["entries"]:
             words = [f"  {entry['created']}"]
             if entry["emulated"]:
@@ -109,6 +111,7 @@ def _about(document: Document, phase: str) -> dict[str, Any]:
         "affinity": document["engine"]["affinity"],
         "phase": phase,
         "persons": f"{persons} person{'s' * (persons != 1)}" if persons else "persons as found",
+        "pictures": pictures(document),
     }
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from edgepose import log
 from edgepose.bench.compare import identity, other_settings, ran, require_same_persons, verdict
+from edgepose.bench.plan import BenchOptions
 from edgepose.bench.result import Document, samples
-from edgepose.bench.session import BenchOptions, Session
+from edgepose.bench.session import Session
 from edgepose.bench.statistics import MIN_FEW, median_of_few
 from edgepose.errors import DeviceLostError, EdgePoseError, UsageError
 

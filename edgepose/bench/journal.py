@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from edgepose.bench.plan import PACED
-from edgepose.errors import DeviceError
+from edgepose.errors import DeviceError, UsageError
 
 FORMAT = "edgepose-bench-1"
 _QUOTED_CHARACTERS = 80
@@ -198,6 +199,22 @@ def read_journal(lines: Iterable[str], *, into: Journal | None = None) -> Journa
     for line in lines:
         if line.endswith("\n"):
             journal.add(line)
+    return journal
+
+
+def read_sessions(files: list[Path]) -> Journal:
+    """Read what the sessions of an interrupted run have kept. Errors: UsageError names a damaged file."""
+    journal = Journal()
+    for file in files:
+        # The last line may be cut in the middle of a character.
+        with file.open(encoding="utf-8", errors="replace") as stream:
+            try:
+                read_journal(stream, into=journal)
+            except DeviceError as error:
+                raise UsageError(
+                    f"{file}: what the interrupted run has kept is damaged ({error.message})",
+                    hint="start anew without --resume",
+                ) from error
     return journal
 
 

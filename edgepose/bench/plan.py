@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from edgepose.errors import UsageError
@@ -98,6 +99,29 @@ class Plan:
             "limit_s": self.limit_s,
             "phases": [phase.to_json() for phase in self.phases],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class BenchOptions:
+    """What to measure. cpus None: the profile's big processors; empty: all of them.
+
+    given: the options that somebody chose, by their names; what goes on must have been asked for the same.
+    """
+
+    threads: int | None = None
+    engine_device: str = "CPU"
+    cpus: tuple[int, ...] | None = None
+    persons: tuple[int, ...] = (1, 2, 4, 8)
+    frames: int = 1024
+    seconds: float = 60.0
+    paced_fps: float | None = 30.0
+    soak_s: float = 0.0
+    warmup_seconds: float = 15.0
+    input: str | None = None
+    keep_files: bool = False
+    fixed_performance: bool = False
+    given: tuple[str, ...] = ()
+    command: list[str] = field(default_factory=lambda: list(sys.argv))
 
 
 def plan_phases(

@@ -124,6 +124,7 @@ def read_document(path: Path) -> Document:
     with reading(str(path), FORMAT, hint="measure again with edgepose bench"):
         json.dumps(document, allow_nan=False)  # Python reads NaN and infinity; what is written here has none
         _check_members(document)
+        pictures(document)
     return document
 
 
@@ -162,6 +163,11 @@ def samples(document: Document, phase: str, column: str = "total_ns") -> list[in
         if entry["name"] == phase:
             return [row[index] for row in entry["samples"]]
     return []
+
+
+def pictures(document: Document) -> list[str]:
+    """Return the checksums of the pictures that were measured with; nothing for the golden picture."""
+    return [picture["sha256"] for picture in document.get("plan", {}).get("pictures", [])]
 
 
 def describe(document: Document) -> list[str]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edgepose import log
 from edgepose.bench.frames import RawPicture, raw_pictures
-from edgepose.bench.journal import Journal, read_journal
-from edgepose.bench.plan import Phase, Picture, Plan, plan_phases, remaining
+from edgepose.bench.journal import Journal, read_sessions
+from edgepose.bench.plan import BenchOptions, Phase, Picture, Plan, plan_phases, remaining
 from edgepose.bench.result import Document, make_document, write_document
 from edgepose.bundle.folder import read_manifest
 from edgepose.device.profile import DeviceProfile
@@ -32,29 +32,6 @@ _REQUEST = "request.json"
 _GRACE_SECONDS = 60.0
 
 Event = Callable[[str, dict[str, Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class BenchOptions:
-    """What to measure. cpus None: the profile's big processors; empty: all of them.
-
-    given: the options that somebody chose, by their names; what goes on must have been asked for the same.
-    """
-
-    threads: int | None = None
-    engine_device: str = "CPU"
-    cpus: tuple[int, ...] | None = None
-    persons: tuple[int, ...] = (1, 2, 4, 8)
-    frames: int = 1024
-    seconds: float = 60.0
-    paced_fps: float | None = 30.0
-    soak_s: float = 0.0
-    warmup_seconds: float = 15.0
-    input: str | None = None
-    keep_files: bool = False
-    fixed_performance: bool = False
-    given: tuple[str, ...] = ()
-    command: list[str] = field(default_factory=lambda: list(sys.argv))
 
 
 class Session:
@@ -80,6 +57,8 @@ class Session:
         name = f"{self._manifest['name']}.{self._manifest['backend']}.{self._manifest['precision']}"
         self._out_dir, self._stem = out_dir, f"{name}@{label or profile.name}"
         self._partial = out_dir / f".{self._stem}.partial"
+        # A folder of its own on the device: other runs may be under way there, or wait for --resume.
+        self._run = f"run-{secrets.token_hex(4)}"
         self._journal = Journal()
         self._fixed = False
         backend = self._manifest["backend"]
@@ -103,6 +82,12 @@ class Session:
         """Whether this machine is measured."""
         return self._local
 
+    @property
+    def device(self) -> tuple[str | None, ...]:
+        """How the device is reached: where that is equal, it is one device."""
+        profile = self._profile
+        return profile.transport, self._transport.address, profile.jump, profile.ssh_config
+
     def run(self, *, resume: bool = False) -> tuple[Path, Document]:
         """Measure, write the result and return its path and content."""
         runner = find_runner(self._profile.abi)
@@ -113,13 +98,14 @@ class Session:
             self._device_facts["address"] = self._transport.address
             if resume:
                 self._check_device()
-            else:
-                self._keep_request()
+            replaced = None if resume else self._keep_request()
             root = scratch if self._local else self._profile.folder
             workspace = Workspace(self._transport, root)
             try:
                 if not self._local:
-                    workspace.make()
+                    workspace.make(self._run)
+                    if replaced is not None:
+                        workspace.remove(replaced)
                 self._device_facts |= self._transport.facts()
                 if resume:
                     self._recover(workspace)
@@ -142,7 +128,7 @@ class Session:
         """Remove what keep_files left on the device."""
         if not self._local:
             self._transport.connect()
-            Workspace(self._transport, self._profile.folder).remove()
+            Workspace(self._transport, self._profile.folder).remove(self._run)
 
     def _prepare(self, scratch: Path, resume: bool) -> list[RawPicture]:
         """Decide what is measured: anew, or what an interrupted run was asked for."""
@@ -150,6 +136,7 @@ class Session:
         pictures = raw_pictures(options.input, scratch) if options.input else []
         if resume:
             self._request = self._read_request()
+            self._run = self._request["run"]
             if [p["sha256"] for p in self._request["pictures"]] != [p.sha256 for p in pictures]:
                 raise UsageError(
                     "the interrupted run used other pictures", hint="give the same --input, or start anew"
@@ -162,19 +149,20 @@ class Session:
             return pictures
         self._request = {
             "digest": self._manifest["manifest_sha256"],
-            # A folder of its own on the device: runs of other bundles may have been interrupted there, too.
-            "run": f"run-{secrets.token_hex(4)}",
+            "run": self._run,
             "plan": self._plan(),
             "pictures": [{**asdict(picture), "file": picture.file.name} for picture in pictures],
         }
         return pictures
 
-    def _keep_request(self) -> None:
-        """Keep what is measured for --resume, in place of an earlier interrupted run."""
+    def _keep_request(self) -> str | None:
+        """Keep what is measured for --resume, and return the name of the interrupted run that it replaces."""
+        before = self._kept_request()
         shutil.rmtree(self._partial, ignore_errors=True)
         self._partial.mkdir(parents=True)
         self._request["address"] = self._transport.address
         (self._partial / _REQUEST).write_text(json.dumps(self._request), encoding="utf-8")
+        return before["run"] if _names_run(before) else None
 
     def _check_device(self) -> None:
         """Refuse to go on with a run on another device of the same kind."""
@@ -207,16 +195,21 @@ class Session:
         )
         return {**plan.to_json(), "fixed_performance": options.fixed_performance}
 
-    def _read_request(self) -> dict[str, Any]:
+    def _kept_request(self) -> Any:
         try:
-            request = json.loads((self._partial / _REQUEST).read_text(encoding="utf-8"))
+            return json.loads((self._partial / _REQUEST).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
+            return None
+
+    def _read_request(self) -> dict[str, Any]:
+        request = self._kept_request()
+        if request is None:
             raise UsageError(
                 f"{self._out_dir}: no interrupted run of this bundle on {self._profile.name}",
                 hint="start one without --resume",
-            ) from None
+            )
         wanted = {"digest", "run", "address", "plan", "pictures"}
-        if not isinstance(request, dict) or not wanted <= request.keys():
+        if not _names_run(request) or not wanted <= request.keys():
             raise UsageError("another version of EdgePose began the interrupted run", hint="start anew")
         if request["digest"] != self._manifest["manifest_sha256"]:
             raise UsageError("the interrupted run measured another version of this bundle", hint="start anew")
@@ -228,11 +221,13 @@ class Session:
             self._program, self._remote_bundle = str(runner), str(self._bundle)
         else:
             self._program = workspace.put("runner", {PROGRAM: runner}) + f"/{PROGRAM}"
+            # Whatever its mode here, and also one that was there: a connection may have broken before this.
+            self._transport.run(["chmod", "700", self._program])
         try:
             answer = self._transport.run([self._program, "--facts"])
-        except DeviceLostError:
-            raise
         except DeviceError as error:
+            if self._local or isinstance(error, DeviceLostError):
+                raise
             if "ermission denied" in error.message:
                 raise DeviceError(
                     f"{self._transport.address}: programs may not run in {workspace.root}",
@@ -288,10 +283,10 @@ class Session:
         self._journal.finish({phase.name for phase in planned} - {phase.name for phase in phases})
         if not phases and self._journal.end.get("complete"):
             return
-        folder = workspace.path(self._request["run"])
+        folder = workspace.path(self._run)
         if pictures:
             files = {picture.file.name: picture.file for picture in pictures}
-            place = workspace.put("pictures", files)
+            place = workspace.put(f"{self._run}/pictures", files)
             plan = {
                 **plan,
                 "pictures": [
@@ -304,7 +299,7 @@ class Session:
         session = self._journal.sessions + 1
         self._journal.error, self._journal.end = {}, {}  # those of the session before
         (self._partial / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
-        workspace.put(self._request["run"], {"plan.json": self._partial / "plan.json"})
+        workspace.put(self._run, {"plan.json": self._partial / "plan.json"})
         argv = [self._program, self._remote_bundle, "--plan", "plan.json", "--journal", "journal.jsonl"]
         log.info(f"{self._profile.name}: {len(phases)} phases, up to {seconds:.0f} s")
         with (self._partial / f"session-{session}.jsonl").open("w", encoding="utf-8") as copy:
@@ -315,6 +310,11 @@ class Session:
                         f"{self._transport.address}: the connection broke in the middle of a line"
                     )
                 event = self._journal.add(line)
+                if event["event"] == "start" and event.get("digest") != self._manifest["manifest_sha256"]:
+                    raise UsageError(
+                        f"{self._bundle}: another bundle than when the measurement began",
+                        hint="do not change a bundle while it is measured",
+                    )
                 copy.write(line)
                 copy.flush()
                 self.on_event(self._profile.name, event)
@@ -341,9 +341,9 @@ class Session:
     def _recover(self, workspace: Workspace) -> None:
         """Read what an interrupted run has measured: from the device if possible, else from here."""
         sessions = sorted(self._partial.glob("session-*.jsonl"), key=lambda path: int(path.stem[8:]))
-        journal = f"{self._request['run']}/journal.jsonl"
+        journal = f"{self._run}/journal.jsonl"
         if sessions and not self._local and workspace.exists(journal):
-            before = _read_sessions(sessions)
+            before = read_sessions(sessions)
             if before.pid is not None:
                 workspace.end_process(before.pid, PROGRAM)
             pulled = self._partial / "pulled.jsonl"
@@ -353,7 +353,7 @@ class Session:
                 pulled.replace(sessions[-1])
             else:
                 pulled.unlink()
-        self._journal = _read_sessions(sessions)
+        self._journal = read_sessions(sessions)
         log.notice(f"{self._profile.name}: going on after {self._journal.measured} samples")
 
     def _lost(self, error: DeviceLostError) -> DeviceLostError:
@@ -371,9 +371,9 @@ class Session:
             if self._journal.pid is not None and not self._journal.end:
                 workspace.end_process(self._journal.pid, PROGRAM)
             if self._options.keep_files:
-                self._transport.run(["rm", "-rf", "--", workspace.path(self._request["run"])])
+                self._transport.run(["rm", "-rf", "--", workspace.path(self._run)])
             else:
-                workspace.remove()
+                workspace.remove(self._run)
             if self._fixed:
                 self._fix_performance(False)
         except EdgePoseError as error:
@@ -400,32 +400,7 @@ class Session:
         return path, document
 
 
-def _read_sessions(files: list[Path]) -> Journal:
-    """Read what the sessions so far have kept. Errors: UsageError names a damaged file."""
-    journal = Journal()
-    for file in files:
-        # The last line may be cut in the middle of a character.
-        with file.open(encoding="utf-8", errors="replace") as stream:
-            try:
-                read_journal(stream, into=journal)
-            except DeviceError as error:
-                raise UsageError(
-                    f"{file}: what the interrupted run has kept is damaged ({error.message})",
-                    hint="start anew without --resume",
-                ) from error
-    return journal
-
-
-def with_address(profile: DeviceProfile, address: str | None) -> DeviceProfile:
-    """Return the profile for one device: its serial, or its host and port (board:2222, [fe80::1]:2222)."""
-    if address is None:
-        return profile
-    if profile.transport == "ssh":
-        host, _, port = address.rpartition(":")
-        # An IPv6 address has colons of its own: only behind brackets, which ssh does not take, comes a port.
-        whole = ":" not in host or host.endswith("]")
-        bare = str.maketrans("", "", "[]")
-        if host and whole and port.isdecimal() and 0 < int(port) < 65536:
-            return replace(profile, address=host.translate(bare), port=int(port))
-        return replace(profile, address=address.translate(bare))
-    return replace(profile, address=address)
+def _names_run(request: Any) -> bool:
+    """Tell whether a kept request names its folder on the device, which may be removed there."""
+    run = request.get("run") if isinstance(request, dict) else None
+    return isinstance(run, str) and re.fullmatch(r"run-[0-9a-f]{8}", run) is not None

@@ -69,7 +69,6 @@ def _given(context: click.Context) -> tuple[str, ...]:
 
 @click.group(
     cls=_BundleFirst,
-    invoke_without_command=True,
     no_args_is_help=True,
     subcommand_metavar="BUNDLE [OPTIONS] | COMMAND ...",
     short_help="Measure a bundle on a device.",
@@ -153,7 +152,10 @@ def bench() -> None:
 )
 @click.option("--quick", is_flag=True, help="A few seconds only, to try a device: INVALID as a measurement.")
 @click.option(
-    "--input", metavar="INPUT", help="Pictures to measure with.  [default: the bundle's golden picture]"
+    "--input",
+    metavar="INPUT",
+    help="A picture, or a folder or a video, whose first 16 pictures are measured with.  "
+    "[default: the bundle's golden picture]",
 )
 @click.option("--resume", is_flag=True, help="Go on with a run that lost its device.")
 @click.option("--keep-files", is_flag=True, help="Leave runner and bundle on the device for the next run.")
@@ -192,7 +194,7 @@ def run(
     Every sample is kept; percentiles come with 95 % intervals. A result is marked INVALID where it does not
     count: a busy or throttling device, a run that is too short, wrong keypoints, an emulator.
     """
-    from edgepose.bench.session import BenchOptions
+    from edgepose.bench.plan import BenchOptions
     from edgepose.cli.bench_job import bench_job
 
     if quick and soak:
@@ -262,10 +264,14 @@ def compare(
 
     from edgepose.bench.compare import compare_results, describe_comparison
     from edgepose.bench.result import read_document
+    from edgepose.bundle.folder import require_bundle
+    from edgepose.bundle.manifest import MANIFEST_NAME
 
-    if first.is_dir() and second.is_dir():
+    if any((path / MANIFEST_NAME).is_file() for path in (first, second)):
+        for path in (first, second):
+            require_bundle(path)
         from edgepose.bench.interleave import compare_in_turns
-        from edgepose.bench.session import BenchOptions
+        from edgepose.bench.plan import BenchOptions
         from edgepose.cli.bench_job import open_session
 
         if phase != "burst":

@@ -13,12 +13,13 @@ import click
 
 from edgepose import log
 from edgepose.bench.fleet import Outcome, attached_devices, run_fleet
+from edgepose.bench.plan import BenchOptions
 from edgepose.bench.result import Document, describe
-from edgepose.bench.session import BenchOptions, Session, with_address
+from edgepose.bench.session import Session
 from edgepose.bundle.folder import require_bundle
 from edgepose.cli.options import check_output_folder
 from edgepose.device.connect import open_transport
-from edgepose.device.profile import load_profile
+from edgepose.device.profile import load_profile, with_address
 from edgepose.errors import DeviceError, EdgePoseError, LimitError, UsageError
 from edgepose.progress import Progress
 
@@ -51,7 +52,9 @@ def bench_job(
         try:
             if isinstance(text, EdgePoseError):
                 raise text
-            sessions[name] = open_session(bundle, text, options, output)
+            session = open_session(bundle, text, options, output)
+            _require_new(name, session, sessions)
+            sessions[name] = session
         except EdgePoseError as error:
             # A device of --all that cannot be used is one of many; a wrong command line ends the command.
             if len(named) == 1 or (error is not text and not isinstance(error, DeviceError)):
@@ -73,6 +76,13 @@ def bench_job(
     if invalid and require_valid:
         finding = invalid[0]["invalid"][0]
         raise LimitError(f"{invalid[0]['device']['name']}: INVALID, {finding['message']}")
+
+
+def _require_new(name: str, session: Session, others: dict[str, Session]) -> None:
+    """Refuse a device that is named twice: two measurements at once would measure each other."""
+    twin = next((other for other, its in others.items() if its.device == session.device), None)
+    if twin is not None and not session.is_local:
+        raise UsageError(f"{twin} and {name} are the same device", hint="name it once with --device")
 
 
 def _run(

@@ -90,9 +90,10 @@ def detect(as_json: bool) -> None:
                 log.warning(f"{device.serial} says nothing about itself: {error.message}")
                 continue
             entry |= facts
+            own = next((p.name for p in profiles if p.address == device.serial), None)
             profile = fitting_profile(facts, profiles)
-            if profile is not None:
-                entry["use"] = f"--device {profile}={device.serial}"
+            if own or profile:
+                entry["use"] = f"--device {own}" if own else f"--device {profile}={device.serial}"
     except EdgePoseError as error:
         log.warning(f"Android devices cannot be listed: {error.message}")
     if as_json:
@@ -132,8 +133,7 @@ def add(
 def _add(name: str, base: str, address: str, ssh: dict[str, str | None], replace: bool) -> Path:
     import yaml
 
-    from edgepose.bench.session import with_address
-    from edgepose.device.profile import is_name, load_profile, parse_profile, user_folder
+    from edgepose.device.profile import is_name, load_profile, parse_profile, user_folder, with_address
     from edgepose.errors import UsageError
     from edgepose.writers import atomic_path
 

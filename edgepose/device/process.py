@@ -52,7 +52,7 @@ def run_lines(
 
     silence_s: give up where nothing was printed for so long. cancel: give up once it is set. The program and
     its children are ended when this function is left in any way. Errors: TimeLimit; Cancelled; DeviceError
-    where there is no such program; what on_line raises.
+    where the program is not there or cannot be run; what on_line raises.
     """
     source: IO[bytes] | int = stdin.open("rb") if stdin else subprocess.DEVNULL
     try:
@@ -66,6 +66,11 @@ def run_lines(
         )
     except FileNotFoundError as error:
         raise DeviceError(f"the program {argv[0]} is not installed", hint=_INSTALL.get(argv[0])) from error
+    except OSError as error:
+        raise DeviceError(
+            f"{argv[0]} cannot be run: {error.strerror}",
+            hint="is it a program for this machine, and may it be executed?",
+        ) from error
     finally:
         if not isinstance(source, int):
             source.close()

@@ -6,7 +6,7 @@ import os
 import re
 import reprlib
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -162,6 +162,21 @@ def parse_profile(text: str, *, name: str, where: str) -> DeviceProfile:
             hint="name one in which EdgePose may make a folder of its own; a relative one begins at home",
         )
     return profile
+
+
+def with_address(profile: DeviceProfile, address: str | None) -> DeviceProfile:
+    """Return the profile for one device: its serial, or its host and port (board:2222, [fe80::1]:2222)."""
+    if address is None:
+        return profile
+    if profile.transport == "ssh":
+        host, _, port = address.rpartition(":")
+        # An IPv6 address has colons of its own: only behind brackets, which ssh does not take, comes a port.
+        whole = ":" not in host or host.endswith("]")
+        bare = str.maketrans("", "", "[]")
+        if host and whole and port.isdecimal() and 0 < int(port) < 65536:
+            return replace(profile, address=host.translate(bare), port=int(port))
+        return replace(profile, address=address.translate(bare))
+    return replace(profile, address=address)
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ def find_runner(abi: str | None) -> Path:
     if given:
         if not Path(given).is_file():
             raise MissingDependencyError(f"{given} (from $EDGEPOSE_RUNNER): no such file")
-        return Path(given)
+        return Path(given).absolute()  # it is started in another folder
     if abi is None:
         from edgepose.core import load_core
 

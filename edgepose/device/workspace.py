@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import stat
 from pathlib import Path, PurePosixPath
 
 from edgepose import log
@@ -23,11 +22,11 @@ class Workspace:
         self._transport = transport
         self._root = PurePosixPath(parent, NAME)
 
-    def make(self) -> None:
-        """Make the folder, for this user alone, and learn its full path: a relative one begins at home."""
+    def make(self, run: str) -> None:
+        """Make it with a run's folder, for this user alone, and learn its full path: it may begin at home."""
         # cd says where it went if the user's CDPATH led it there.
-        script = 'umask 077; mkdir -p "$1" && cd "$1" >/dev/null && pwd'
-        self._root = PurePosixPath(self._transport.run(["sh", "-c", script, "sh", self.root]).strip())
+        script = 'umask 077; mkdir -p "$1/$2" && cd "$1" >/dev/null && pwd'
+        self._root = PurePosixPath(self._transport.run(["sh", "-c", script, "sh", self.root, run]).strip())
 
     @property
     def root(self) -> str:
@@ -68,15 +67,14 @@ class Workspace:
                         f"{self._transport.address}: {folder}/{file} arrived damaged",
                         hint="try again; if it stays, check cable, network and storage",
                     )
-        # Also for what was there: a connection that broke may have come before this.
-        programs = [f"{folder}/{file}" for file, path in files.items() if path.stat().st_mode & stat.S_IXUSR]
-        if programs:
-            self._transport.run(["chmod", "700", *programs])
         return folder
 
-    def remove(self) -> None:
-        """Remove the folder and everything in it; never the one that it lies in."""
-        self._transport.run(["rm", "-rf", "--", self.root])
+    def remove(self, run: str) -> None:
+        """Remove the folder of a run, and with the last of them this one; never the one that it lies in."""
+        script = (
+            'rm -rf -- "$1/$2" || exit; for run in "$1"/run-*; do [ -e "$run" ] && exit; done; rm -rf -- "$1"'
+        )
+        self._transport.run(["sh", "-c", script, "sh", self.root, run])
 
     def end_process(self, pid: int, program: str) -> None:
         """End a program that an earlier connection left running, if it is still that program."""

@@ -243,11 +243,11 @@ def test_what_lies_beside_the_workspace_stays(phone: AdbDouble, board: SshDouble
         home.mkdir(parents=True, exist_ok=True)
         (home / "result.json").write_text("{}")
         workspace = Workspace(transport, folder)
-        workspace.make()
+        workspace.make("run-1")
         place = workspace.put("runner", {"edgepose_bench": own})
         assert place.endswith("/edgepose-workspace/runner")
         assert (home / "edgepose-workspace/runner/edgepose_bench").is_file()
-        Workspace(transport, folder).remove()  # as remove_files() does after --keep-files
+        Workspace(transport, folder).remove("run-1")  # as remove_files() does after --keep-files
         assert (home / "result.json").is_file() and not (home / "edgepose-workspace").exists()
 
 

@@ -14,9 +14,10 @@ from adb_double import AdbDouble
 from ssh_double import SshDouble
 
 from edgepose.bench.journal import read_journal
-from edgepose.bench.session import BenchOptions, Session, with_address
+from edgepose.bench.plan import BenchOptions
+from edgepose.bench.session import Session
 from edgepose.device.connect import open_transport
-from edgepose.device.profile import load_profile
+from edgepose.device.profile import load_profile, with_address
 from edgepose.errors import DeviceError
 
 BUNDLE = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "v1" / "pose"

@@ -55,6 +55,19 @@ def test_flags_before_the_bundle(flags: list[str], capsys: pytest.CaptureFixture
     assert "history" in capsys.readouterr().out
 
 
+def test_flags_alone_are_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "-v"]) == 2
+    assert capsys.readouterr().err.startswith("error: Missing command")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_comparison_names_the_bundle_that_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], order: int
+) -> None:
+    assert main(["bench", "compare", *[POSE, str(tmp_path / "typo")][::order]]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'typo'}: no such bundle")
+
+
 def test_a_quick_run_has_no_soak(bench: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(bench, "--quick", "--soak", "600") == 2
     assert "--quick takes no --soak" in capsys.readouterr().err

@@ -1,18 +1,16 @@
-"""The parts of a measurement that need no device: plan, journal, statistics, validity, comparison."""
+"""The parts of a measurement that need no device: plan, journal, statistics, validity."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from edgepose.bench.compare import compare_results, describe_comparison
-from edgepose.bench.history import describe_history, read_history, slower
 from edgepose.bench.journal import Journal, read_journal
 from edgepose.bench.plan import Phase, Plan, plan_phases, remaining
 from edgepose.bench.result import make_document
+from edgepose.bench.session import _names_run
 from edgepose.bench.validity import check
 from edgepose.cli.main import main
 from edgepose.device.profile import load_profile
@@ -252,76 +250,6 @@ def test_warnings_do_not_make_it_invalid() -> None:
     assert invalid == [] and [w["rule"] for w in warnings] == ["governor", "charging", "dropped"]
 
 
-def _document(totals: list[int], **members: Any) -> dict[str, Any]:
-    rows = [[i, total, total // 2] for i, total in enumerate(totals)]
-    return {
-        "columns": COLUMNS,
-        "emulated": False,
-        "valid": True,
-        "invalid": [],
-        "created": "2026",
-        "bundle": {"name": "n", "backend": "ncnn", "precision": "fp32", "digest": "d"},
-        "device": {"name": "host"},
-        "engine": {"threads": 1, "affinity": [0]},
-        "phases": [{"name": "burst", "persons": 1, "samples": rows}],
-        **members,
-    }
-
-
-def test_two_results_are_compared_stage_by_stage() -> None:
-    slow = _document([2000] * 100, engine={"threads": 2, "affinity": [0]})
-    comparison = compare_results(_document([1000] * 100), slow, phase="burst", margin=0.05)
-    assert comparison["verdict"] == "SLOWER"
-    assert comparison["stages"]["total"]["ratio"] == 2.0 and set(comparison["stages"]) == {"total", "pose"}
-    assert comparison["notes"] == ["other threads: 1 and 2"]
-    engines = [{"threads": 1, "affinity": [0], "device": device} for device in ("CPU", "CUDA")]
-    cpu, cuda = (_document([1000] * 100, engine=engine) for engine in engines)
-    others = compare_results(cpu, cuda, phase="burst", margin=0.05)
-    assert others["notes"] == ["other engine device: CPU and CUDA"]
-    lines = describe_comparison(comparison)
-    assert any("B is SLOWER" in line for line in lines)
-    assert "on host, 1 thread," in lines[0] and "on host, 2 threads," in lines[1]
-
-
-def test_what_cannot_be_compared() -> None:
-    good = _document([1000] * 10)
-    for other, message in (
-        (_document([1000] * 10, emulated=True), "emulated"),
-        (_document([1000] * 10, phases=[]), "has no phase"),
-        (_document([1], phases=[{"name": "burst", "persons": 2, "samples": [[0, 1, 1]]}]), "persons"),
-    ):
-        with pytest.raises(UsageError, match=message) as caught:
-            compare_results(good, other, phase="burst", margin=0.05)
-        assert caught.value.hint
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        None,
-        {"phases": [{"name": "burst", "persons": 1, "samples": [[1, 2]]}]},
-        {"phases": [{"name": "burst", "persons": 1, "samples": [[1, "2", 3]]}]},
-        {"engine": 3},
-        {"created": 2026},
-        {"valid": False},
-    ],
-)
-def test_an_incomplete_document_is_named(
-    members: dict[str, Any] | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _dated(tmp_path, 1, [1000] * 50)
-    good, bad = tmp_path / "1.json", tmp_path / "2.json"
-    if members is None:
-        bad.write_text('{"format": "edgepose-bench-result", "format_version": 1}')
-    else:
-        _dated(tmp_path, 2, [1000] * 50)
-        bad.write_text(json.dumps({**json.loads(bad.read_text()), **members}))
-    assert main(["bench", "compare", str(good), str(bad)]) == 2
-    assert f"error: {bad}: is no complete edgepose-bench-result document" in capsys.readouterr().err
-    assert main(["bench", "history", str(tmp_path)]) == 0
-    assert "left out: " in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("persons", ["all", "big", "little"])
 def test_persons_are_numbers(persons: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "bundle", "--persons", persons]) == 2
@@ -362,37 +290,8 @@ def test_energy_of_a_frame() -> None:
     assert _energy_of()["energy_mj"] is None
 
 
-def _dated(folder: Path, day: int, totals: list[int], **members: Any) -> None:
-    document = _document(totals, **members)
-    document |= {"format": "edgepose-bench-result", "format_version": 1, "created": f"2026-11-{day:02d}"}
-    document["device"] = {"name": "host", "address": "this machine"}
-    (folder / f"{day}.json").write_text(json.dumps(document))
-
-
-def test_a_history_finds_the_change_also_where_it_creeps(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for day, total in enumerate([1000, 1030, 1060, 1060, 1061], 1):  # never 5 % from one day to the next
-        _dated(tmp_path, day, [total] * 50)
-    _dated(tmp_path, 6, [5000] * 50, valid=False, invalid=[{"rule": "busy", "message": "others work"}])
-    (tmp_path / "other.json").write_text("{}")
-    (series,) = read_history(tmp_path, phase="burst", margin=0.05)
-    assert "other.json" in capsys.readouterr().err
-    verdicts = [entry.get("verdict") for entry in series["entries"]]
-    assert verdicts == [None, "SAME", "SLOWER", "SAME", "SAME", None]
-    assert slower([series]) == []
-    lines = describe_history([series])
-    assert sum("SLOWER" in line for line in lines) == 1 and "INVALID" in lines[-1]
-    _dated(tmp_path, 7, [1200] * 50)
-    assert slower(read_history(tmp_path, phase="burst", margin=0.05))
-    _dated(tmp_path, 8, [10] * 50, engine={"threads": 1, "affinity": [0], "device": "CUDA"})
-    both = read_history(tmp_path, phase="burst", margin=0.05)
-    assert sorted(len(one["entries"]) for one in both) == [
-        1,
-        7,
-    ]  # another device of the engine: another story
-    assert any("(this machine), CUDA, 1 thread" in line for line in describe_history(both))
-    with pytest.raises(UsageError, match="no result with a phase"):
-        read_history(tmp_path, phase="soak", margin=0.05)
-    with pytest.raises(UsageError, match="no such folder"):
-        read_history(tmp_path / "absent", phase="burst", margin=0.05)
+def test_only_the_folder_of_a_run_may_be_removed_on_a_device() -> None:
+    assert _names_run({"run": "run-0123abcd"})
+    for run in ("", ".", "run-", "run-0123abcd/..", "../run-0123abcd", None, 7):
+        assert not _names_run({"run": run})
+    assert not _names_run([])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgepose.bench.interleave import compare_in_turns
-from edgepose.bench.session import BenchOptions
+from edgepose.bench.plan import BenchOptions
 from edgepose.errors import UsageError
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import threading
@@ -12,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgepose.bench.fleet import run_fleet
-from edgepose.bench.session import BenchOptions, Session
+from edgepose.bench.plan import BenchOptions
+from edgepose.bench.session import Session
 from edgepose.device.connect import open_transport
 from edgepose.device.process import Cancelled, TimeLimit, run_lines
 from edgepose.device.profile import parse_profile
@@ -30,17 +30,6 @@ threads: [1]
 folder: {folder}
 address: board
 """
-
-
-@pytest.fixture
-def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put a client in place of ssh that runs the command line here, and return its folder."""
-    client = tmp_path / "bin" / "ssh"
-    client.parent.mkdir()
-    client.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n')
-    client.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
-    return client.parent
 
 
 def test_the_limits_of_a_program() -> None:
@@ -113,7 +102,7 @@ def test_the_login_shell_may_be_any(ssh: Path, tmp_path: Path) -> None:
         ["sh", "-c", "cat .file; exit 3"], folder=workspace.path("run"), timeout_s=20, on_line=lines.append
     )
     assert ended.exit_code == 3
-    workspace.remove()
+    workspace.remove("run")
     assert list((tmp_path / "it's here").iterdir()) == []
 
 
@@ -127,9 +116,21 @@ def test_cd_may_say_where_it_went(ssh: Path, tmp_path: Path) -> None:
     transport = SshTransport("board")
     transport.connect()
     workspace = Workspace(transport, ".")
-    workspace.make()
+    workspace.make("run-1")
     assert workspace.root == f"{home}/edgepose-workspace"
     assert [path.name for path in home.iterdir()] == ["edgepose-workspace"]
+
+
+def test_the_first_of_two_runs_to_end_leaves_the_other_its_files(ssh: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    first, second = (Workspace(SshTransport("board"), str(tmp_path / "parent")) for _ in range(2))
+    first.make("run-1")  # before its upload, which takes minutes
+    second.make("run-2")
+    program = Path(first.put("runner", {"file": tmp_path / "file"}), "file")
+    second.remove("run-2")
+    assert program.is_file() and Path(first.path("run-1")).is_dir()
+    first.remove("run-1")
+    assert list((tmp_path / "parent").iterdir()) == []
 
 
 def test_a_device_speaks_english(ssh: Path, monkeypatch: pytest.MonkeyPatch) -> None:

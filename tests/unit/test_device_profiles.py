@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edgepose.bench.session import with_address
+from edgepose.bench import fleet
 from edgepose.cli.main import main
 from edgepose.device import adb
 from edgepose.device.adb import AdbDevice, AdbTransport
-from edgepose.device.profile import load_profile, parse_profile, profile_names, user_folder
+from edgepose.device.profile import load_profile, parse_profile, profile_names, user_folder, with_address
 from edgepose.errors import ConfigurationError, DeviceLostError, UsageError
 
 GOOD = """\
@@ -168,6 +168,23 @@ def test_files_of_an_own_profile_are_found_from_any_folder(
     assert main(["devices", "add", "mine", "--like", "rk3588", "--address", "board", *files]) == 0
     profile = load_profile("mine")
     assert (profile.identity, profile.ssh_config) == (str(tmp_path / "key"), "/home/me/.ssh/lab")
+
+
+def test_a_profile_with_an_address_is_for_that_phone_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    phones = [AdbDevice(serial, "device", "") for serial in ("one", "two")]
+    for module in (adb, fleet):
+        monkeypatch.setattr(module, "adb_devices", lambda: phones)
+    monkeypatch.setattr(AdbTransport, "connect", lambda phone: None)
+    monkeypatch.setattr(AdbTransport, "facts", lambda phone: {"soc": "SM8250"})
+    assert main(["devices", "add", "my-phone", "--like", "sd865", "--address", "one"]) == 0
+    assert fleet.attached_devices() == {"my-phone": "my-phone", "two": "sd865=two"}
+    capsys.readouterr()
+    assert main(["devices", "detect"]) == 0
+    said = capsys.readouterr().out
+    assert "use --device my-phone\n" in said and "use --device sd865=two\n" in said
 
 
 def test_a_phone_that_says_nothing_hides_no_other(

@@ -1,0 +1,176 @@
+"""A run on a board, through a client in place of ssh, and on this machine, with a stand-in for the runner."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgepose.cli.main import main
+from edgepose.device.profile import user_folder
+
+POSE = Path(__file__).resolve().parent.parent / "bundles" / "v1" / "pose"
+DIGEST = json.loads((POSE / "bundle.json").read_text())["manifest_sha256"]
+BRIEF = ("--frames", "2", "--persons", "1", "--no-paced", "--json")
+FACTS = {"abi": "x86_64-linux", "features": [], "governors": [], "emulated": False}
+
+Runner = Callable[..., Path]
+
+
+@pytest.fixture
+def home(ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the folder of the profile `board`; `test` is this machine."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    user_folder().mkdir(parents=True)
+    text = "title: T\nengines: [fake]\nthreads: [1]\n"
+    board = f"{text}transport: ssh\nabi: x86_64-linux\nfolder: {tmp_path / 'home'}\n"
+    (user_folder() / "board.yaml").write_text(f"{board}address: board\n")
+    (user_folder() / "kind.yaml").write_text(board)
+    (user_folder() / "test.yaml").write_text(f"{text}transport: local\nfolder: unused\n")
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def runner(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    """Make the runner: it runs a script before it says what it has measured; and name it for EdgePose."""
+
+    def make(script: str = "", *, digest: str = DIGEST) -> Path:
+        start = {
+            **{"event": "start", "format": "edgepose-bench-1", "runner": "1", "pid": 1, "digest": digest},
+            **{"columns": ["at_ns", "total_ns"], "facts": FACTS, "load_ns": 1, "affinity": [0]},
+            **{"backend": "fake", "precision": "fp32", "device": "CPU", "threads": 1},
+        }
+        rows = [[0, 5], [5, 5]]
+        events: list[dict[str, Any]] = [
+            start,
+            {"event": "samples", "phase": "burst", "first": 0, "rows": rows},
+            {"event": "phase", "phase": "burst", "dropped": 0, "complete": True, "duration_ns": 10},
+            {"event": "end", "complete": True},
+        ]
+        (tmp_path / "said").write_text("".join(json.dumps(event) + "\n" for event in events))
+        facts = json.dumps({"backends": ["fake"], "facts": FACTS})
+        program = tmp_path / "runner"
+        program.write_text(
+            f"#!/bin/sh\nif [ $1 = --facts ]; then echo '{facts}'; exit; fi\n{script}\n"
+            f"cat {shlex.quote(str(tmp_path / 'said'))} > journal.jsonl && cat journal.jsonl\n"
+        )
+        program.chmod(0o755)
+        monkeypatch.setenv("EDGEPOSE_RUNNER", str(program))
+        return program
+
+    return make
+
+
+def bench(results: Path, *arguments: str, device: str = "board") -> int:
+    return main(["bench", str(POSE), "--device", device, "-o", str(results), *BRIEF, *arguments])
+
+
+def test_a_run_that_ends_leaves_the_files_of_another(runner: Runner, home: Path, tmp_path: Path) -> None:
+    """The second run begins and ends while the first one measures."""
+    second = [sys.executable, "-P", "-m", "edgepose", "bench", str(POSE), "--device", "board", *BRIEF]
+    command = shlex.join([*second, "-o", str(tmp_path / "second")])
+    runner(f"if mkdir {shlex.quote(str(tmp_path / 'begun'))} 2>/dev/null; then {command} >/dev/null; fi")
+    assert bench(tmp_path / "first") == 0
+    for results in ("first", "second"):
+        assert len(list((tmp_path / results).glob("*.json"))) == 1
+    assert list(home.iterdir()) == []
+
+
+def test_what_an_interrupted_run_left_goes_with_the_one_that_replaces_it(
+    runner: Runner, home: Path, tmp_path: Path
+) -> None:
+    runner("kill -9 $PPID; exit")
+    assert bench(tmp_path / "o") == 8
+    (interrupted,) = home.glob("edgepose-workspace/run-*")
+    runner()
+    assert bench(tmp_path / "other") == 0
+    assert interrupted.is_dir()  # it can still be resumed
+    assert bench(tmp_path / "o") == 0
+    assert list(home.iterdir()) == []
+
+
+def test_one_device_by_two_names(runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runner()
+    assert bench(tmp_path / "o", "--device", "kind=board") == 2
+    assert "error: board and kind=board are the same device\nhint: " in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+    (user_folder() / "other.yaml").write_text((user_folder() / "test.yaml").read_text())
+    assert bench(tmp_path / "o", "--device", "other", device="test") == 0  # one after the other
+
+
+def test_a_runner_is_made_executable_on_the_device(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner().chmod(0o644)
+    assert bench(tmp_path / "o") == 0
+    capsys.readouterr()
+    assert bench(tmp_path / "o", device="test") == 8  # where it is not EdgePose's
+    assert f"error: {tmp_path / 'runner'} cannot be run: Permission denied" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("device", ["board", "test"])
+def test_a_runner_by_a_relative_path(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    runner()
+    monkeypatch.setenv("EDGEPOSE_RUNNER", "bin/../runner")
+    monkeypatch.chdir(tmp_path)
+    assert bench(tmp_path / "o", device=device) == 0
+
+
+def test_a_runner_for_another_processor_costs_no_other_device_its_outcome(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = runner()
+    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x08\0" + bytes(100))
+    assert bench(tmp_path / "o", "--device", "test") == 8
+    said = capsys.readouterr().err
+    assert f"warning: test: {program} cannot be run: Exec format error (" in said
+    assert "warning: board: " in said and "2 of 2 devices gave no result: board, test" in said
+
+
+def test_a_bundle_that_changed_since_the_command_began(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner(digest="another")
+    for device in ("board", "test"):
+        assert bench(tmp_path / "o", device=device) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: {POSE}: another bundle than when the measurement began\nhint: ")
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_first_pictures_of_a_folder(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner()
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(17):
+        cv2.imwrite(str(pictures / f"{number}.png"), np.full((4, 4, 3), number, np.uint8))
+    first = f"{pictures}: its first 16 pictures are measured with\n"
+    assert bench(tmp_path / "o", "--input", str(pictures)) == 0
+    said = capsys.readouterr()
+    assert first in said.err and len(json.loads(said.out)["plan"]["pictures"]) == 16
+    (pictures / "16.png").unlink()
+    assert bench(tmp_path / "o", "--input", str(pictures)) == 0
+    assert first not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", ["absent.png", "0"])
+def test_pictures_that_are_not_there(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str
+) -> None:
+    runner()
+    assert bench(tmp_path / "o", "--input", wrong) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {wrong}: no such file or folder\nhint: give a picture, a folder")
+    assert "rtsp" not in said
