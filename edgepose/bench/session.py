@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from edgepose import log
 from edgepose.bench.frames import RawPicture, raw_pictures
@@ -400,7 +400,7 @@ class Session:
         return path, document
 
 
-def _names_run(request: Any) -> bool:
+def _names_run(request: Any) -> TypeGuard[dict[str, Any]]:
     """Tell whether a kept request names its folder on the device, which may be removed there."""
     run = request.get("run") if isinstance(request, dict) else None
     return isinstance(run, str) and re.fullmatch(r"run-[0-9a-f]{8}", run) is not None
