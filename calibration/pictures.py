@@ -85,7 +85,7 @@ def _located(annotations: Path, name: str) -> Path:
 
 def _listed(source: Path) -> list[CalibrationPicture]:
     try:
-        lines = source.read_text(encoding="utf-8").splitlines()
+        lines = source.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise UsageError(f"{source} is not a text file", hint=_FORMS) from error
     paths = [source.parent / line.strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -244,7 +244,9 @@ class VideoSource:
                 "ffmpeg -i IN -c:v libx264 OUT.mp4 brings it to another one",
             )
         if self.frame_count and index < self.frame_count - max(2, self.frame_count // 50):
-            log.warning(f"{self._path}: ends after {index} of {self.frame_count} frames: it may be cut short")
+            log.warning(
+                f"{self._path}: ends after {index} of {self.frame_count} frames: trimmed, or cut short"
+            )
 
     def close(self) -> None:
         """Release the file."""

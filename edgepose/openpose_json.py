@@ -59,8 +59,11 @@ class OpenPoseLayout:
             )
         self._index = index
         self.body = body
-        self.face = _FACE_70 if _FACE_70[0] in index else ()
-        self.hands = {side: _hand(side) if f"{side}_hand_root" in index else () for side in ("left", "right")}
+        self.face, *hands = (
+            names if all(name in index for name in names) else ()
+            for names in (_FACE_70, _hand("left"), _hand("right"))
+        )
+        self.hands = dict(zip(("left", "right"), hands, strict=True))
 
     def person(self, keypoints: Floats, *, score_threshold: float, track_id: int = -1) -> dict[str, Any]:
         """Compose one member of "people"; points below the threshold become zeros, as in OpenPose."""

@@ -62,7 +62,7 @@ def read_person_boxes(path: Path, points: KeypointSet | None = None) -> PersonBo
     Errors: UsageError; OSError when it cannot be read.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file", hint=_FORMS) from None
     except IsADirectoryError:
@@ -89,7 +89,7 @@ def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, 
     Errors: UsageError; OSError when the file cannot be read.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON ({error})", hint=_FORMS) from error
     if not isinstance(data, dict) or "annotations" not in data:

@@ -322,19 +322,24 @@ def choose_keypoints(
             notes = (f"keypoint names unknown: {count} numbered points; --keypoints names them",)
     if sigmas is not None:
         points = dataclasses.replace(points, sigmas=sigmas)
-    elif points not in KEYPOINT_SETS.values():
+    elif points not in KEYPOINT_SETS.values() or _has_no_sigmas(points):
         notes = (*notes, _assumed_sigmas(points.name))
     return points, notes
 
 
 def _completed(asked: KeypointSet, sigmas: tuple[float, ...] | None) -> tuple[KeypointSet, tuple[str, ...]]:
     """Take sigmas that a user's set leaves out from the checkpoint, which may state them, or assume them."""
-    if asked.sigmas:
+    if asked.sigmas and not _has_no_sigmas(asked):
         return asked, ()
     if sigmas is not None:
         return dataclasses.replace(asked, sigmas=sigmas), ()
     assumed = (DEFAULT_SIGMA,) * len(asked.keypoints)
     return dataclasses.replace(asked, sigmas=assumed), (_assumed_sigmas(asked.name),)
+
+
+def _has_no_sigmas(points: KeypointSet) -> bool:
+    """Tell whether nobody has published the sigmas of a set that is known here."""
+    return points in KEYPOINT_SETS.values() and set(points.sigmas) == {DEFAULT_SIGMA}
 
 
 def _assumed_sigmas(name: str) -> str:

@@ -138,7 +138,9 @@ def _keep(title: str, text: str) -> Path | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(_COLOUR.sub("", text), encoding="utf-8", errors="replace")
-        for old in sorted(folder.glob("*.log"))[:-_KEPT_LOGS]:
+        # This one is kept, also where the clock was set back.
+        others = sorted(other for other in folder.glob("*.log") if other != path)
+        for old in others[: 1 - _KEPT_LOGS]:
             old.unlink(missing_ok=True)
     except OSError as error:
         log.warning(f"the log of rknn-toolkit2 is not kept: {error}")

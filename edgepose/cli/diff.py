@@ -23,6 +23,6 @@ def diff(a: Path, b: Path, as_json: bool) -> None:
 
     document = diff_bundles(open_bundle(a), open_bundle(b))
     if as_json:
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(document, indent=1))
     else:
         click.echo(diff_text(document))

@@ -84,7 +84,7 @@ def emit(document: dict[str, object], json_file: Path | None, text: object) -> N
     """Print the text, or the document where its file is "-"; write the document to any other file."""
     from edgepose.writers import write_text
 
-    body = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    body = json.dumps(document, indent=1, allow_nan=False) + "\n"
     body = body.encode(errors="backslashreplace").decode()  # file names may be no UTF-8: see write_text
     if json_file is not None and str(json_file) == "-":
         click.echo(body, nl=False)

@@ -24,7 +24,7 @@ def info(bundle: Path, as_json: bool) -> None:
 
     manifest = read_manifest(bundle)
     if as_json:
-        click.echo(json.dumps(manifest, indent=1, ensure_ascii=False))
+        click.echo(json.dumps(manifest, indent=1))
         return
     # The validator leaves the members of a stage free, and takes C1 control characters in any text.
     click.echo("\n".join(printable(line) for line in _describe(manifest)))

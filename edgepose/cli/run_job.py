@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 from collections import defaultdict
@@ -391,5 +390,8 @@ def _summary_text(summary: dict[str, Any]) -> str:
 
 def _copy_to_stdout(path: Path) -> None:
     sys.stdout.flush()
-    with path.open(encoding="utf-8") as file:
-        shutil.copyfileobj(file, sys.stdout)
+    data = path.read_bytes()
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.buffer.write(data)  # JSON is UTF-8, whatever stdout's own encoding
+    else:  # a stand-in, as in notebooks
+        sys.stdout.write(data.decode())

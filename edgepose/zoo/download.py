@@ -141,7 +141,8 @@ def _open(url: str, headers: dict[str, str], limits: Limits, part: Path) -> Any:
                 discard(part)
                 raise TransferError("the file has changed on the server", transient=True) from None
             raise _http_failure(error) from None
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+    # A ValueError is of a host's name that cannot be looked up.
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
         raise _network_failure(error) from error
 
 
@@ -275,7 +276,7 @@ def _network_failure(error: Exception) -> TransferError:
         return TransferError("the server does not answer in time", transient=True)
     if isinstance(reason, http.client.IncompleteRead | http.client.RemoteDisconnected):
         return TransferError("the connection was cut", transient=True)
-    final = ConnectionRefusedError | ssl.SSLCertVerificationError | http.client.InvalidURL
+    final = ConnectionRefusedError | ssl.SSLCertVerificationError | http.client.InvalidURL | UnicodeError
     text = reason.strerror if isinstance(reason, OSError) and reason.strerror else str(reason)
     return TransferError(text or type(reason).__name__, transient=not isinstance(reason, final))
 

@@ -189,6 +189,7 @@ def _is_base_address(text: str) -> bool:
             and parts.port != 0
             and "@" not in parts.netloc
             and not (parts.query or parts.fragment)
+            and text.isascii()
             and text.isprintable()
             and " " not in text
         )

@@ -210,8 +210,9 @@ def test_an_overlap_with_the_evaluation_set_is_refused(coco: Path, tmp_path: Pat
 def test_lists_are_read(tmp_path: Path) -> None:
     write_pictures(tmp_path / "sub", 3)
     text = tmp_path / "list.txt"
-    text.write_text("# mine\nsub/2.png\n\nsub/0.png\nsub/2.png\n")
-    assert [picture.path.name for picture in read_pictures(text)] == ["2.png", "0.png"]
+    for mark in ("", "\ufeff"):  # which some editors put in front
+        text.write_text(f"{mark}sub/2.png\n# mine\n\nsub/0.png\nsub/2.png\n", encoding="utf-8")
+        assert [picture.path.name for picture in read_pictures(text)] == ["2.png", "0.png"]
 
 
 def test_results_of_a_run_serve_as_annotations_but_not_beside_drawn_pictures(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -99,6 +100,18 @@ def test_json_prints_the_document_and_nothing_else(
     assert main(["run", str(fake_bundle()), str(picture(tmp_path / "a.jpg")), "-o", str(out), "--json"]) == 0
     text, err = capsys.readouterr()
     assert json.loads(text) == results(out) and err == ""
+
+
+def test_json_is_json_whatever_the_encoding_of_stdout(
+    fake_bundle: MakeBundle, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = picture(tmp_path / "\u00e9\U0001f600.jpg")
+    raw = io.BytesIO()
+    for stdout in (io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace"), io.StringIO()):
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert main(["run", str(fake_bundle()), str(source), "-o", str(out), "--json"]) == 0
+        text = raw.getvalue().decode() if hasattr(stdout, "buffer") else stdout.getvalue()
+        assert json.loads(text)["images"][0]["file_name"] == source.name
 
 
 def test_openpose_files_on_demand(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -119,6 +120,16 @@ def test_parts_that_a_network_lacks_are_empty(tmp_path: Path) -> None:
         *(f"{part}_keypoints_3d" for part in ("pose", "face", "hand_left", "hand_right")),
     ]
     assert [person[key] for key in list(person)[2:]] == [[]] * 7 and person["person_id"] == [-1]
+
+
+def test_a_part_of_which_a_network_has_some_points_is_empty(tmp_path: Path) -> None:
+    names = (*KEYPOINT_SETS["coco17"].keypoints, "left_hand_root", "face-0")
+    points = dataclasses.replace(KEYPOINT_SETS["coco17"], keypoints=names, sigmas=(0.05,) * len(names))
+    keypoints = np.ones((len(names), 3), dtype=np.float32)
+    path = tmp_path / "out.json"
+    write([Frame("photo.jpg", 640, 480, keypoints[None])], path, points=points, score_threshold=0.3)
+    (person,) = json.loads(path.read_text())["people"]
+    assert person["hand_left_keypoints_2d"] == person["face_keypoints_2d"] == []
 
 
 def test_points_below_the_threshold_are_zeros(tmp_path: Path) -> None:

@@ -28,6 +28,12 @@ def test_a_list_is_for_every_frame(tmp_path: Path) -> None:
     boxes.check_used()
 
 
+def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text("\ufeff[[1, 2, 3, 4]]", encoding="utf-8")
+    assert read_person_boxes(path).of("a.jpg", 0)
+
+
 def test_names_stems_and_numbers(tmp_path: Path) -> None:
     boxes = read(tmp_path, {"dir/a.jpg": [BOX], "b": [OTHER], "2": [BOX, OTHER], "v.mp4#5": []})
     assert boxes.of("a.jpg", 0) == [BOX]

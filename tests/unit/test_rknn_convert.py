@@ -163,6 +163,17 @@ def test_old_logs_are_removed(run: Any, tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 20
 
 
+def test_a_log_is_kept_where_the_clock_was_set_back(run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "rknn" / "logs"
+    folder.mkdir(parents=True)
+    for index in range(30):
+        (folder / f"29990101-0000{index:02d}-late.log").write_text("late")
+    with pytest.raises(ConversionError) as failed:
+        run("exit 1")
+    assert failed.value.hint is not None
+    assert Path(failed.value.hint.removeprefix("its log: ")).is_file()
+
+
 def _model(nodes: list[Any], opset: int = 17, dims: tuple[Any, ...] = (1, 2, 16, 16)) -> Any:
     onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
     helper, kind = onnx.helper, onnx.TensorProto.FLOAT

@@ -113,8 +113,20 @@ def test_choice(count: int, stated: dict[str, Any], expected: str) -> None:
     assert points.name == expected
     assert len(points.keypoints) == count
     assert bool(notes) == (
-        expected.startswith("points") or "dataset_name" not in stated or "unheard" in str(stated)
+        expected.startswith("points")
+        or expected == "lapa106"
+        or "dataset_name" not in stated
+        or "unheard" in str(stated)
     )
+
+
+def test_sigmas_that_nobody_published_are_said_to_be_assumed() -> None:
+    lapa = {"dataset_meta": {"dataset_name": "lapa"}}
+    for meta, asked in ((lapa, None), ({}, None), ({}, KEYPOINT_SETS["lapa106"])):
+        assert "sigmas of lapa106 assumed" in " ".join(choose_keypoints(106, meta, asked=asked)[1])
+    stated = {"dataset_meta": {"dataset_name": "lapa", "sigmas": np.full(106, 0.03)}}
+    points, notes = choose_keypoints(106, stated)
+    assert points.sigmas[0] == pytest.approx(0.03) and notes == ()
 
 
 def test_choice_without_meta() -> None:

@@ -293,9 +293,25 @@ def test_goes_past_a_mirror_that_is_down(server: Server, monkeypatch: pytest.Mon
     assert zoo.pull(checkpoint(server), limits=QUICK).read_bytes() == BODY
 
 
+def test_goes_past_a_mirror_whose_name_cannot_be_looked_up(server: Server, monkeypatch: Any) -> None:
+    monkeypatch.setenv("EDGEPOSE_ZOO_MIRROR", "http://mirror..invalid")
+    assert zoo.pull(checkpoint(server), limits=QUICK).read_bytes() == BODY
+
+
 @pytest.mark.parametrize(
     "mirror",
-    ["ftp://a", "a/b", "http://", "http://u:p@a", "http://a:x", "http://[a", "http://a/?q", "http://a b"],
+    [
+        "ftp://a",
+        "a/b",
+        "http://",
+        "http://u:p@a",
+        "http://a:x",
+        "http://[a",
+        "http://a/?q",
+        "http://a b",
+        "https://a/mod\u00e8les",
+        "http://\u0437.invalid",
+    ],
 )
 def test_refuses_a_mirror_that_is_no_address(server: Server, monkeypatch: Any, mirror: str) -> None:
     monkeypatch.setenv("EDGEPOSE_ZOO_MIRROR", mirror)
