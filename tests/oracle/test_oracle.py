@@ -51,18 +51,20 @@ def test_crop(height: int, width: int, out_height: int, out_width: int, seed: in
 
 
 @few
-@given(sides, sides, input_sides, seeds)
-def test_letterboxes(height: int, width: int, side: int, seed: int) -> None:
-    image = random_image(height, width, seed)
-    spec = oracle.preprocess_json("letterbox", (side, side), pad_value=BORDER)
+@given(sides, sides, input_sides, input_sides, seeds)
+def test_letterboxes(height: int, width: int, out_height: int, out_width: int, seed: int) -> None:
+    image, input_hw = random_image(height, width, seed), (out_height, out_width)
+    spec = oracle.preprocess_json("letterbox", input_hw, pad_value=BORDER)
     ours, _ = _core.preprocess(image, None, spec)
-    np.testing.assert_array_equal(interleaved(ours), oracle.letterbox(image, (side, side), BORDER))
-    spec = oracle.preprocess_json("letterbox_centred", (side, side), pad_value=BORDER)
-    ours, _ = _core.preprocess(image, None, spec)
-    long_side = np.float32(max(height, width))
-    middle = np.array([width / 2, height / 2], np.float32)
-    expected, ties = oracle.warp(image, middle, long_side, (side, side), BORDER)
+    np.testing.assert_array_equal(interleaved(ours), oracle.letterbox(image, input_hw, BORDER))
+    spec = oracle.preprocess_json("letterbox_centred", input_hw, pad_value=BORDER)
+    ours, transform = _core.preprocess(image, None, spec)
+    picture = np.array([0, 0, width, height], np.float32)
+    middle, scale = oracle.box_center_scale(picture, input_hw, 1.0)
+    expected, ties = oracle.warp(image, middle, scale[0], input_hw, BORDER)
     assert ((interleaved(ours) == expected).all(axis=-1) | ties).all()
+    np.testing.assert_allclose(transform[:2], scale / [out_width, out_height], rtol=1e-6)
+    np.testing.assert_allclose(transform[2:], middle - scale / 2, rtol=1e-6, atol=1e-4)
 
 
 def test_colours_and_normalisation() -> None:

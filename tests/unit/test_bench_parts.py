@@ -210,6 +210,17 @@ def test_what_does_not_count() -> None:
     assert _rules(*_good(), hot, max_temperature_c=95.0) == []
 
 
+def test_only_the_processors_that_a_run_used_have_to_keep_their_clock() -> None:
+    states = [{"event": "state", "at_ns": n, "khz": [big, 1e6]} for n, big in enumerate((2e6, 1e6))]
+    assert _rules(*_good(affinity=[1]), *states) == []
+    assert _rules(*_good(affinity=[0, 1]), *states) == ["throttled"]
+
+
+def test_a_spike_of_other_programs_does_not_count() -> None:
+    spike = [{"event": "state", "at_ns": n, "others_cpu": value} for n, value in enumerate((0, 0, 0.9))]
+    assert _rules(*_good(), *spike) == []
+
+
 def test_a_wrong_result_says_what_is_wrong() -> None:
     def message(*events: dict[str, Any]) -> str:
         return check(_journal(*events))[0][0]["message"]
