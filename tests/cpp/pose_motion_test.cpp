@@ -36,6 +36,21 @@ TEST(OksTest, WidensTheSigmas) {
               std::exp(-225.0 / (2 * area * 0.14 * 0.14 * 4)), 1e-5);
 }
 
+TEST(OksTest, EveryPointHasItsOwnSigma) {
+  const std::vector<float> sigmas = {0.02F, 0.1F};
+  Pose pose = figure(100, 200);
+  pose.keypoints.resize(sigmas.size());
+  const double area = 0.53 * 60 * 120;
+  for (size_t k = 0; k < sigmas.size(); ++k) {
+    Pose moved = pose;
+    moved.keypoints[k].x_px += 3;
+    const double variable = 2 * sigmas[k];
+    EXPECT_NEAR(oks(pose, moved, sigmas, kThreshold),
+                (std::exp(-9.0 / (2 * area * variable * variable)) + 1) / 2, 1e-5)
+        << k;
+  }
+}
+
 TEST(PoseMotionTest, IsThatOfThePointsThatBothPosesHave) {
   const Pose before = figure(100, 200), after = figure(110, 205);
   for (const bool first : {false, true}) {

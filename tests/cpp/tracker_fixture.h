@@ -29,6 +29,14 @@ inline Pose figure(float x_px, float y_px, float bend = 0, float box_score = 0.8
   return pose;
 }
 
+// The pose with x and y exchanged.
+inline Pose transposed(Pose pose) {
+  std::swap(pose.box.x1, pose.box.y1);
+  std::swap(pose.box.x2, pose.box.y2);
+  for (Keypoint& point : pose.keypoints) std::swap(point.x_px, point.y_px);
+  return pose;
+}
+
 using Ids = std::vector<int64_t>;
 
 class TrackerTest : public testing::Test {

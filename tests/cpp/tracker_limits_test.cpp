@@ -225,11 +225,18 @@ TEST_F(TrackerTest, WhoIsFollowedNearOthersIsNotKnownByOnePlaceAlone) {
 TEST_F(TrackerTest, AClearSightingMovesOnAsItsPersonDidThen) {
   Pose wide = figure(300, 200);
   wide.box = {150, 100, 450, 300};
-  for (int i = 0; i < 7; ++i)
-    EXPECT_EQ(frame({figure(40 + 15 * static_cast<float>(i), 200), wide}), Ids({1, 2}));
-  EXPECT_EQ(frame({figure(133, 200), wide}), Ids({1, 2}));  // the first one that is not clear
-  for (int i = 0; i < 11; ++i) EXPECT_EQ(frame({wide}), Ids({2}));
-  EXPECT_EQ(frame({figure(335, 200), wide}), Ids({1, 2}));
+  for (const bool down : {false, true}) {
+    tracker_.reset();
+    const auto seen = [&](std::vector<Pose> poses) {
+      for (Pose& pose : poses) pose = down ? transposed(pose) : pose;
+      return frame(std::move(poses));
+    };
+    for (int i = 0; i < 7; ++i)
+      EXPECT_EQ(seen({figure(40 + 15 * static_cast<float>(i), 200), wide}), Ids({1, 2}));
+    EXPECT_EQ(seen({figure(133, 200), wide}), Ids({1, 2}));  // the first one that is not clear
+    for (int i = 0; i < 11; ++i) EXPECT_EQ(seen({wide}), Ids({2}));
+    EXPECT_EQ(seen({figure(335, 200), wide}), Ids({1, 2})) << (down ? "down" : "across");
+  }
 }
 
 // A jump as far as a match allows: an average with a place of long ago would forbid it.
@@ -281,13 +288,16 @@ TEST_F(TrackerTest, FollowedAndMovedBoxesEndAtTheEdgesOfThePicture) {
   }
 }
 
-// The size of a person is the root of the box area; a lost person's filter begins anew.
+// The size of a person is the root of the box area; a point that is uncertain for a frame is held;
+// a lost person's filter begins anew.
 TEST(SmoothedTrackerTest, GivesWhatThePoseFilterGives) {
   Tracker tracker(test_tracking(), kSigmas, kThreshold, true);
   PoseFilter filter;
   for (int i = 0; i < 20; ++i) {
     const bool absent = i == 12 || i == 13;
-    Pose pose = figure(200 + 5 * static_cast<float>(i % 3), 200);
+    Pose pose = figure(200 + 5 * static_cast<float>(i % 3), 200 + 4 * static_cast<float>(i % 2));
+    pose.z.assign(pose.keypoints.size(), static_cast<float>(i));
+    if (i == 7) pose.keypoints[3].score = 0.1F;
     Pose expected = pose;
     const int64_t time_ns = (i + 1) * kFrame_ns;
     ASSERT_TRUE(tracker.begin(time_ns, 640, 480).ok());
@@ -298,10 +308,14 @@ TEST(SmoothedTrackerTest, GivesWhatThePoseFilterGives) {
       continue;
     }
     filter.apply(time_ns, std::sqrt(60.0F * 120), kThreshold, test_tracking().smoothing,
-                 expected.keypoints);
+                 expected.keypoints, expected.z);
     EXPECT_EQ(pose.track_id, 1);
-    for (size_t k = 0; k < pose.keypoints.size(); ++k)
+    EXPECT_EQ(pose.z, expected.z) << i;
+    for (size_t k = 0; k < pose.keypoints.size(); ++k) {
       EXPECT_EQ(pose.keypoints[k].x_px, expected.keypoints[k].x_px) << i;
+      EXPECT_EQ(pose.keypoints[k].y_px, expected.keypoints[k].y_px) << i;
+      EXPECT_EQ(pose.keypoints[k].score, expected.keypoints[k].score) << i;
+    }
   }
 }
 

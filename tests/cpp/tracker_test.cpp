@@ -111,13 +111,20 @@ TEST_F(TrackerTest, AFollowedPersonWithoutAPoseIsLostAndAsksForADetection) {
 }
 
 TEST_F(TrackerTest, PredictsWithAConstantVelocityAndForgetsWhoLeft) {
-  for (int i = 0; i < 10; ++i) frame({figure(560 + 6 * static_cast<float>(i), 200)});
-  ASSERT_TRUE(tracker_.begin(time_ns_ += kFrame_ns, 640, 480).ok());
-  ASSERT_EQ(tracker_.predict().size(), 1U);
-  EXPECT_NEAR(tracker_.predict()[0].box.x1, 560 + 60 - 30, 1);
-  EXPECT_NEAR(tracker_.predict()[0].box.y2, 260, 0.5);
-  ASSERT_TRUE(tracker_.begin(time_ns_ + 20 * kFrame_ns, 640, 480).ok());
-  EXPECT_TRUE(tracker_.predict().empty()) << "outside of the picture";
+  for (const bool down : {false, true}) {
+    tracker_.reset();
+    const auto after = [down](int frames) {
+      const Pose pose = figure((down ? 400.0F : 560.0F) + 6 * static_cast<float>(frames), 200);
+      return down ? transposed(pose) : pose;
+    };
+    for (int i = 0; i < 10; ++i) frame({after(i)});
+    ASSERT_TRUE(tracker_.begin(time_ns_ += kFrame_ns, 640, 480).ok());
+    ASSERT_EQ(tracker_.predict().size(), 1U);
+    EXPECT_NEAR(tracker_.predict()[0].box.x1, after(10).box.x1, 0.5);
+    EXPECT_NEAR(tracker_.predict()[0].box.y2, after(10).box.y2, 0.5);
+    ASSERT_TRUE(tracker_.begin(time_ns_ + 20 * kFrame_ns, 640, 480).ok());
+    EXPECT_TRUE(tracker_.predict().empty()) << "outside of the picture";
+  }
 }
 
 TEST_F(TrackerTest, AFollowedBoxGrowsAndMovesWithThePose) {
@@ -301,6 +308,26 @@ TEST(SceneChangeTest, SeesCutsAndNothingElse) {
   EXPECT_TRUE(scene.is_cut(view, 30)) << "another width";
   view.width_px = view.height_px = 1;
   EXPECT_TRUE(scene.is_cut(view, 30));
+}
+
+TEST(SceneChangeTest, LooksAtEveryPartOfTheHeight) {
+  constexpr size_t kStride = 64 * 3 + 16;
+  std::vector<uint8_t> pixels(48 * kStride);
+  ImageView view;
+  view.data = pixels.data();
+  view.width_px = 64;
+  view.height_px = 48;
+  view.row_stride_bytes = kStride;
+  const auto paint = [&](uint8_t top, uint8_t bottom) {
+    for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = i / kStride < 24 ? top : bottom;
+  };
+  SceneChange scene;
+  paint(50, 200);
+  EXPECT_FALSE(scene.is_cut(view, 30)) << "the first picture";
+  paint(50, 142);
+  EXPECT_FALSE(scene.is_cut(view, 30)) << "29 levels: 58 in one half";
+  paint(50, 80);
+  EXPECT_TRUE(scene.is_cut(view, 30)) << "31 levels";
 }
 
 }  // namespace

@@ -111,6 +111,18 @@ class BundleInstallerTest {
     }
 
     @Test
+    void newWeightsOfTheSameNameAndLengthReplaceTheOldOnes() throws Exception {
+        File target = installer.install("pose");
+        byte[] weights = assets.get("pose/tiny-pose.fake");
+        String before = hex(weights);
+        weights[0] ^= 1;
+        String old = new String(assets.get(BundleInstaller.INDEX), StandardCharsets.UTF_8);
+        index(old.replace(before, hex(weights)));
+        installer.install("pose");
+        assertArrayEquals(weights, Files.readAllBytes(target.toPath().resolve("tiny-pose.fake")));
+    }
+
+    @Test
     void twoInstallersAtOnceGiveOneWholeBundle() throws Exception {
         AtomicInteger inside = new AtomicInteger();
         AtomicInteger most = new AtomicInteger();

@@ -177,6 +177,22 @@ class AppLogicTest {
     }
 
     @Test
+    void aSnapshotHasTheColoursOfEveryRow() {
+        // 4 x 4 pixels, every plane with a padding of its own; the upper two rows are red, the lower two blue.
+        ByteBuffer y = ByteBuffer.wrap(new byte[] {
+            76, 76, 76, 76, 9, 9, 76, 76, 76, 76, 9, 9, 29, 29, 29, 29, 9, 9, 29, 29, 29, 29, 9, 9
+        });
+        ByteBuffer u = ByteBuffer.wrap(new byte[] {85, 0, 85, 0, 0, (byte) 255, 0, (byte) 255, 0, 0});
+        ByteBuffer v = ByteBuffer.wrap(new byte[] {(byte) 255, 0, (byte) 255, 0, 0, 107, 0, 107, 0, 0});
+        int red = 0xFFFE0000;
+        int blue = 0xFF0000FE;
+        int[] plain = {red, red, red, red, red, red, red, red, blue, blue, blue, blue, blue, blue, blue, blue};
+        assertArrayEquals(plain, YuvPixels.argb(y, u, v, 4, 4, 6, 5, 2, 0));
+        int[] turned = {blue, blue, red, red, blue, blue, red, red, blue, blue, red, red, blue, blue, red, red};
+        assertArrayEquals(turned, YuvPixels.argb(y, u, v, 4, 4, 6, 5, 2, 90));
+    }
+
+    @Test
     void theStatusLineCountsPersons() {
         String bundle = System.getProperty("edgepose.tests") + "/bundles/v1/pose";
         try (PoseSession session = PoseSession.open(bundle, 1)) {
