@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.errors import MissingDependencyError, from_core
+from edgepose.extras import install_command
 
 
 def load_core() -> Any:
@@ -25,10 +27,20 @@ def load_core() -> Any:
     except ImportError as error:
         raise MissingDependencyError(
             f"the compiled runtime edgepose._core cannot be loaded ({error})",
-            hint="install EdgePose from its folder with: pip install .",
+            hint=_cure(str(error)),
         ) from error
     offer_onnxruntime()
     return _core
+
+
+def _cure(reason: str) -> str:
+    """Return what helps where the runtime cannot be loaded."""
+    absent = re.match(r"(lib[\w.+-]+\.so[\d.]*): cannot open shared object file", reason)
+    if absent is None:
+        return "install EdgePose from its folder with: pip install ."
+    if absent[1].startswith("libopenvino"):
+        return install_command("", "openvino")
+    return f"install the system's package with {absent[1]}"
 
 
 def _load_openvino() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import metadata
 
 from edgepose.errors import MissingDependencyError
@@ -25,7 +26,12 @@ PACKAGES: dict[str, tuple[str, str]] = {
 
 
 def install_command(extra: str, distribution: str = "") -> str:
-    """Return the pip command that brings an extra, or without one a distribution that EdgePose needs."""
+    """Return the pip command that brings an extra, or without one a distribution that EdgePose needs.
+
+    Where this Python is too old for the extra, what it takes instead.
+    """
+    if extra == "convert" and sys.version_info < (3, 11):
+        return "converting needs Python 3.11 or newer"
     if extra:
         return f"pip install 'edgepose[{extra}]'"
     try:

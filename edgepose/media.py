@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgepose import log
-from edgepose.errors import ConfigurationError, UsageError
+from edgepose.errors import ConfigurationError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -311,11 +311,23 @@ class CameraSource:
 
 
 def load_cv2() -> Any:
-    """Import OpenCV with its own messages switched off: failures are reported as errors here."""
+    """Import OpenCV with its own messages switched off: failures are reported as errors here.
+
+    Errors: MissingDependencyError where it is there and cannot be loaded.
+    """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
-    import cv2
-
+    try:
+        import cv2
+    except ModuleNotFoundError:
+        raise
+    except ImportError as error:
+        # A second distribution of OpenCV writes over the first, and its window functions need a desktop.
+        raise MissingDependencyError(
+            f"OpenCV cannot be loaded ({error})",
+            hint="install one distribution alone: pip uninstall -y opencv-python opencv-contrib-python; "
+            "pip install --force-reinstall opencv-python-headless",
+        ) from error
     return cv2
 
 

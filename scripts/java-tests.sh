@@ -14,7 +14,8 @@ compile_java() {  # compile_java FOLDER
   mapfile -t sources < <(find android_demo/*/src/main/java -name '*.java' ! -path '*/dev/edgepose/demo/android/*')
   javac --release 8 -Xlint:all,-options,-serial,-path -Werror -d "$out/classes" -cp "$out/annotations" "${sources[@]}"
   mapfile -t tests < <(find tests/jni/java -name '*.java')
-  javac -Xlint:all,-options,-serial,-path -Werror -d "$out/test-classes" -cp "$out/classes:$out/annotations:$junit" \
+  # For the JRE of Debian 12 for ARM, too.
+  javac --release 17 -Xlint:all,-options,-serial,-path -Werror -d "$out/test-classes" -cp "$out/classes:$out/annotations:$junit" \
     "${tests[@]}"
 }
 

@@ -9,7 +9,7 @@ seconds=${1:-12}
 library='lib/linux/libclang_rt.fuzzer-*.a'
 if ! command -v clang++ >/dev/null || ! compgen -G "$(clang++ -print-resource-dir)/$library" >/dev/null; then
   [[ "${CI:-}" == true ]] && { echo "test-fuzz: clang or libclang-rt is missing" >&2; exit 1; }
-  echo "test-fuzz: skipped, no clang with libFuzzer (apt-get install clang libclang-rt-14-dev)"
+  echo "test-fuzz: skipped, no clang with libFuzzer (apt-get install clang libclang-rt-dev)"
   exit 0
 fi
 out=build/fuzz

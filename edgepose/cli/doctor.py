@@ -62,7 +62,9 @@ def _packages() -> list[dict[str, Any]]:
     from importlib.metadata import PackageNotFoundError, version
     from importlib.util import find_spec
 
+    from edgepose.errors import MissingDependencyError
     from edgepose.extras import PACKAGES, install_command
+    from edgepose.media import load_cv2
 
     packages: list[dict[str, Any]] = []
     for import_name, (distribution, extra) in PACKAGES.items():
@@ -74,6 +76,11 @@ def _packages() -> list[dict[str, Any]]:
             entry["version"] = "unknown" if find_spec(import_name) else None
         if entry["version"] is None:
             entry["fix"] = install_command(extra, distribution)
+        elif import_name == "cv2":
+            try:
+                load_cv2()
+            except MissingDependencyError as error:
+                entry |= {"version": None, "fix": f"{error.message}; {error.hint}"}
         packages.append(entry)
     return packages
 

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from edgepose.calibration.rknn_int8 import RknnCalibrator
 from edgepose.converters.base import Children
 from edgepose.converters.rknn import client, graph, preflight
 from edgepose.converters.rknn.environment import Environment
+from edgepose.converters.rknn.exporter import prepare
 from edgepose.converters.rknn.soc import SOCS, check_precision, resolve_soc
 from edgepose.errors import ConfigurationError, ConversionError, UsageError
 
@@ -254,6 +256,36 @@ def test_the_preflight_names_nodes() -> None:
     assert str(findings[-1]) == "Transpose turn: runs on the CPU of rk3566"
     assert preflight.check(_model(nodes[:1]), SOCS["rk3588"]) == []
     assert preflight.refusal(preflight.check(_model(nodes[:1]), soc)) is None
+
+
+def test_a_node_that_the_npu_does_not_take_stops_the_conversion(tmp_path: Path) -> None:
+    pytest.importorskip("onnxsim", reason="optional: the extra convert is not installed")
+    onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Reshape", ["x", "dims"], ["boxes"]),
+        helper.make_node("NonMaxSuppression", ["boxes", "scores"], ["y"], name="nms"),
+    ]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", kinds.FLOAT, (1, 3, 4, 4))],
+            [helper.make_tensor_value_info("y", kinds.INT64, (None, 3))],
+            [
+                helper.make_tensor("dims", kinds.INT64, (3,), (1, 12, 4)),
+                helper.make_tensor("scores", kinds.FLOAT, (1, 1, 12), (0.5,) * 12),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    onnx.save(model, str(tmp_path / "net.onnx"))
+    spec = SimpleNamespace(name="net", input_names=("x",), preprocess=SimpleNamespace(input_hw=(4, 4)))
+    artifact: Any = SimpleNamespace(spec=spec, files={"onnx": tmp_path / "net.onnx"})
+    with pytest.raises(ConversionError, match=r"^net cannot run on rk3588: NonMaxSuppression nms: not known"):
+        prepare(artifact, tmp_path / "prepared.onnx", SOCS["rk3588"])
+    assert not (tmp_path / "prepared.onnx").exists()
 
 
 def test_the_placement_is_read_from_the_log() -> None:
