@@ -1,4 +1,4 @@
-"""How far a converted network may be from the torch float32 one; the only table of these figures."""
+"""How far a converted network may be from the torch float32 one; docs/accuracy.md lists the figures, too."""
 
 from __future__ import annotations
 

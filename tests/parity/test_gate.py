@@ -128,6 +128,10 @@ def test_calibrated_bundles_get_the_verdict_that_they_earn(
         assert mode == "auto"  # ncnn's int8 and mixed keep to the golden check
         assert not (tmp_path / "calibrated").exists()
         return
+    if mode == "auto":
+        stage = json.loads((candidate / MANIFEST_NAME).read_text())["verification"]["stages"][-1]
+        found, budget = stage["agreement"], stage["budget"]
+        assert found["similarity"] >= budget["similarity"] and found["p95_px"] <= budget["p95_px"]
     result = run(candidate, demo_bundles["onnx", "fp32"], people)
     if result["verdict"] == "FAIL":
         assert mode == "int8", result["summary"]

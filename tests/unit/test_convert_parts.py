@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import tempfile
@@ -111,6 +112,35 @@ def test_a_cached_network_does_not_hide_an_input_size_that_it_cannot_take(
     else:
         with pytest.raises(UsageError, match=r"takes 24x32 pixels, not \(320, 320\)"):
             conversion._known_or_loaded(plan, request)
+
+
+def test_requests_that_differ_do_not_share_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    first.write_bytes(b"1")
+    second.write_bytes(b"2")
+    points = KeypointSet("one", ("nose",), (), (), (0.1,))
+    plain = steps.Request(Path("net.pth"), "0" * 64, None, None, (first,))
+    changes: list[dict[str, Any]] = [
+        {},
+        {"checkpoint_sha256": "1" * 64},
+        {"input_hw": (256, 192)},
+        {"input_hw": (192, 256)},
+        {"keypoints": points},
+        {"keypoints": dataclasses.replace(points, keypoints=("chin",))},
+        {"keypoints": dataclasses.replace(points, sigmas=(0.2,))},
+        {"pictures": ()},
+        {"pictures": (second,)},
+        {"pictures": (first, second)},
+    ]
+    keys = {dataclasses.replace(plain, **change).key() for change in changes}
+    assert len(keys) == len(changes)
+    assert dataclasses.replace(plain, checkpoint=Path("copy.pth")).key() in keys
+    for part in ("code_digest", "tool_versions"):
+        with monkeypatch.context() as patch:
+            patch.setattr(steps, part, lambda *_: "another")
+            assert plain.key() not in keys
+    first.write_bytes(b"3")
+    assert plain.key() not in keys
 
 
 @pytest.mark.parametrize("step", ["make_canonical", "make_target"])

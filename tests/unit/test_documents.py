@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from edgepose import errors
+from edgepose.artifact import Precision
 from edgepose.coco_json import open_results
+from edgepose.converters.limits import LIMITS, Limits
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import gate_limits
 
@@ -38,6 +41,19 @@ def test_the_gates_limits() -> None:
         name: [limits[precision][name] for precision in ("fp32", "fp16", "bf16", "int8")]
         for name in gate_limits.NAMES
     }  # fmt: skip
+
+
+def test_the_limits_of_a_conversion() -> None:
+    written = {
+        row[0].strip("`"): [float(cell) for cell in row[2:]]
+        for row in rows("accuracy.md", "| limit of a conversion |")
+    }
+    precisions: tuple[Precision, ...] = ("fp32", "fp16", "bf16", "mixed", "int8")
+    assert set(LIMITS) == set(precisions)
+    assert written == {
+        field.name: [getattr(LIMITS[precision], field.name) for precision in precisions]
+        for field in dataclasses.fields(Limits)
+    }
 
 
 def test_the_codes_of_the_core() -> None:

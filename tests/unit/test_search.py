@@ -254,23 +254,25 @@ def test_a_network_that_int8_speeds_up_is_int8(monkeypatch: pytest.MonkeyPatch, 
 
 
 class Network(Quantiser):
-    """One layer, which moves the points by a bin; `seen` takes down which samples are used for what."""
+    """Two layers that each move the points by a bin; `seen` takes down samples, and what is written."""
 
-    def __init__(self, seen: dict[str, list[int]]) -> None:
-        super().__init__({"a": 1})
+    def __init__(self, seen: dict[str, list[Any]]) -> None:
+        super().__init__({"a": 1, "b": 1})
         self._seen = seen
 
     def names(self) -> list[str]:
-        return ["a"]
+        return ["a", "b"]
 
     worthwhile = names
 
     def write(self, chosen: Any, folder: Path) -> Artifact:
+        self._seen["written"] = list(chosen)
         entry = LineageEntry("quantise", "toy", "1", {"samples": 3}, {}, {}, 0.0)
         return dataclasses.replace(FLOAT, precision="int8", lineage=(entry,))
 
     def half(self, folder: Path) -> Artifact:
-        return dataclasses.replace(self.write({}, folder), precision="fp16")
+        entry = LineageEntry("halve", "toy", "1", {}, {}, {}, 0.0)
+        return dataclasses.replace(FLOAT, precision="fp16", lineage=(entry,))
 
     def outputs(self, maps: Any, given: Sequence[Sample]) -> Iterator[list[Outputs]]:
         self._seen["simulated"] = values_of(given)
@@ -283,9 +285,9 @@ def values_of(given: Sequence[Sample]) -> list[int]:
 
 def calibrated_on_halves(
     monkeypatch: pytest.MonkeyPatch, folder: Path, simulator: str | None, chosen: tuple[str, ...]
-) -> tuple[network.CalibratedNetwork, dict[str, list[int]]]:
+) -> tuple[network.CalibratedNetwork, dict[str, list[Any]]]:
     """Calibrate with samples 0 to 2, of which 3 to 6 are held out; return what was used for what, too."""
-    seen: dict[str, list[int]] = {}
+    seen: dict[str, list[Any]] = {}
 
     def observe(artifact: Artifact, given: Sequence[Sample], plan: Any) -> Network:
         seen["ranges"] = values_of(given)
@@ -293,7 +295,7 @@ def calibrated_on_halves(
 
     def measure(artifact: Any, quantiser: Any, given: Sequence[Sample], **_: Any) -> SensitivityReport:
         seen["sensitivity"] = values_of(given)
-        return report({"a": 1})
+        return report({"a": 1, "b": 1})
 
     def choose(*given: Any, **_: Any) -> Found:
         seen["search"] = values_of(given[3])
@@ -328,11 +330,13 @@ def calibrated_on_halves(
 def test_the_ranges_are_of_one_half_and_every_figure_of_the_other(
     simulator: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """And what is written is what the search has found, of more that are worth it."""
     made, seen = calibrated_on_halves(monkeypatch, tmp_path, simulator, ("a",))
     held_out = [3, 4, 5, 6]
     ran = {"simulated": held_out} if simulator else {"run int8": held_out, "timed": [3]}
     assert seen == {
-        "ranges": [0, 1, 2], "sensitivity": held_out, "search": held_out, "run fp32": held_out, **ran,
+        "ranges": [0, 1, 2], "sensitivity": held_out, "search": held_out, "run fp32": held_out,
+        "written": ["a"], **ran,
     }  # fmt: skip
     assert made.agreement is not None and made.agreement.compared == 4 * KEYPOINTS
     assert (made.agreement.mean_px, made.int8_layers) == (pytest.approx(0.5), ("a",))

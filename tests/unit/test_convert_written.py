@@ -1,0 +1,69 @@
+"""The end of a conversion: finished bundles are checked as a reader will, and all of them appear or none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgepose.artifact import Precision
+from edgepose.calibration.from_bundle import artifact_of
+from edgepose.cli.main import main
+from edgepose.converters import conversion, steps
+from edgepose.converters.limits import LIMITS
+from edgepose.errors import ConversionError
+
+
+@pytest.fixture
+def golden(bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Let the cache give a tiny pose network, converted to whatever is asked; returns its golden results."""
+    bundle = bundles_v1 / "pose"
+    stated = json.loads((bundle / "bundle.json").read_text())["golden"]
+    golden = {**stated, **json.loads((bundle / "golden.json").read_text())}
+    stage: Any = SimpleNamespace(to_json=lambda: {"model": "tiny-pose", "mean_px": 0.0}, compared=1)
+    artifact = artifact_of(bundle, "pose")
+    canonical = steps.Canonical(
+        "", artifact, stage, tmp_path, bundle / "golden.bgr", golden, notes=(), cached=True
+    )
+    converted = steps.Converted(canonical, artifact, stage, cached=True)
+    monkeypatch.setattr(steps, "cached_canonical", lambda *_: canonical)
+    monkeypatch.setattr(steps, "cached_target", lambda *_: converted)
+    monkeypatch.setattr(conversion, "exporter", lambda target, _: SimpleNamespace(target=target))
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "net.pth").write_bytes(b"")
+    return golden
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_golden_results_are_held_to_the_limit_of_the_precision(
+    precision: Precision, golden: dict[str, Any], tmp_path: Path
+) -> None:
+    (made,) = conversion.convert(
+        [tmp_path / "net.pth"], ["fake"], precision=precision, out_dir=tmp_path / "out"
+    )
+    written = json.loads((made.path / "bundle.json").read_text())
+    assert written["golden"]["tolerance_px"] == LIMITS[precision].mean_px
+
+
+def test_a_bundle_that_does_not_give_its_golden_results_is_not_written(
+    golden: dict[str, Any], tmp_path: Path
+) -> None:
+    golden["poses"][0][0][0] += 9
+    with pytest.raises(ConversionError, match="does not reproduce its golden results") as caught:
+        conversion.convert([tmp_path / "net.pth"], ["fake"], out_dir=tmp_path / "out")
+    assert caught.value.exit_code == 5
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_target_is_written_where_the_last_is_refused(
+    golden: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, out = str(tmp_path / "net.pth"), tmp_path / "out"
+    assert main(["convert", checkpoint, "--to", "fake", "--to", "unknown", "-o", str(out)]) == 5
+    assert "the finished bundle is refused: " in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["convert", checkpoint, "--to", "fake", "-o", str(out), "--json"]) == 0
+    assert [path.name for path in out.iterdir()] == ["tiny-pose.fake.fp32"]
