@@ -92,7 +92,8 @@ def write_assets(bundles: Sequence[AppBundle], assets: Path) -> Path:
     except OSError as error:
         raise ConfigurationError(f"{target} cannot be written ({error.strerror})") from error
     finally:
-        shutil.rmtree(staged, ignore_errors=True)
+        with deferred():  # one that was held back above comes now
+            shutil.rmtree(staged, ignore_errors=True)
     return target
 
 

@@ -60,7 +60,7 @@ def _is_synthetic(manifest: dict[str, Any]) -> bool:
 
 def _model_rows(model: dict[str, Any]) -> list[tuple[str, str]]:
     preprocess, head = model["preprocess"], model["head"]
-    height, width = preprocess["input_hw"]
+    height, width = map(int, preprocess["input_hw"])
     rows = [
         ("input", f"{height}x{width} (height x width), {preprocess['color']}, {preprocess['resize']}"),
         ("mean, std", f"{preprocess['mean']}, {preprocess['std']}"),

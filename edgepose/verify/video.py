@@ -67,8 +67,8 @@ class Motion:
     """What two runs over a video give, summed by second (S,), and the figures of the whole.
 
     persons: of the reference; lost: those that the candidate lacks; added: those that it alone has; pairs:
-    those in both; switches: pairs whose candidate id is not that of the last pair of the same reference id.
-    These and all that follows are of persons with an id in both runs.
+    those in both; named: of these, with an id in both; switches: of these, whose candidate id is not that of
+    the last one of the same reference id. What follows is of persons with an id in the reference.
     jitter (S, 2): of reference and candidate, input px, over `points`. behind, motion: their ratio is the lag
     in frames, over moving_points. block_frames: the frames of a second.
     """
@@ -77,6 +77,7 @@ class Motion:
     lost: Floats
     added: Floats
     pairs: Floats
+    named: Floats
     switches: Floats
     jitter: Floats
     points: Floats
@@ -157,20 +158,24 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
 
     persons = by_second(reference.persons.picture_of)
     pairs = by_second(frame)
-    # All persons without an id have -1: together they are no track.
-    named = (reference.ids[mine] >= 0) & (candidate.ids[theirs] >= 0)
-    mine, theirs, frame = mine[named], theirs[named], frame[named]
+    # All persons without an id have -1: together they are no track. A candidate that names nobody may still
+    # be late, and trembles where the reference smooths.
+    order = np.lexsort((frame, reference.ids[mine]))
+    order = order[reference.ids[mine][order] >= 0]
+    mine, theirs, frame = mine[order], theirs[order], frame[order]
     first_id, second_id = reference.ids[mine], candidate.ids[theirs]
-    order = np.lexsort((frame, first_id))
-    first_id, second_id, frame = first_id[order], second_id[order], frame[order]
-    other = reference.persons.keypoints[mine][order]
-    found = candidate.persons.keypoints[theirs][order]
-    scale = reference.persons.input_scale[mine][order]
-    followed = first_id[1:] == first_id[:-1]
-    switched = np.flatnonzero(followed & (second_id[1:] != second_id[:-1])) + 1
+    other, found = reference.persons.keypoints[mine], candidate.persons.keypoints[theirs]
+    scale = reference.persons.input_scale[mine]
+    named = np.flatnonzero(second_id >= 0)
+    exchanged = (first_id[named][1:] == first_id[named][:-1]) & (
+        second_id[named][1:] != second_id[named][:-1]
+    )
+    switched = named[1:][exchanged]
 
     # Three frames in a row of one person, in both runs.
-    steady = followed & (second_id[1:] == second_id[:-1]) & (frame[1:] == frame[:-1] + 1)
+    steady = (
+        (first_id[1:] == first_id[:-1]) & (second_id[1:] == second_id[:-1]) & (frame[1:] == frame[:-1] + 1)
+    )
     middle = np.flatnonzero(steady[1:] & steady[:-1]) + 1
     sure = confident(other, reference.seen)
     sure = sure[middle - 1] & sure[middle] & sure[middle + 1]
@@ -188,6 +193,7 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
         lost=persons - pairs,
         added=by_second(candidate.persons.picture_of) - pairs,
         pairs=pairs,
+        named=by_second(frame[named]),
         switches=by_second(frame[switched]),
         jitter=np.stack([by_second(at, bend.sum(axis=1)) for bend in bends], axis=1),
         points=by_second(at, sure.sum(axis=1)),
@@ -226,7 +232,7 @@ def video_checks(
         ),
         # In a second that is bad everybody is exchanged once.
         share_check(
-            "id_switches", "video: identity switches", "a 1,000 persons", motion.switches, motion.pairs,
+            "id_switches", "video: identity switches", "a 1,000 persons", motion.switches, motion.named,
             limits.id_switches, weights, confidence, factor=1000.0, most=1 / motion.block_frames, video=True,
         ),
     ]  # fmt: skip

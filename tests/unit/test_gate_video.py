@@ -71,7 +71,7 @@ def test_an_equal_run_passes_with_zeros() -> None:
 def test_enough_seconds_pass() -> None:
     for seconds, verdict in ((148, "INCONCLUSIVE"), (149, "PASS")):
         some, none = np.full(seconds, 30.0), np.zeros(seconds)
-        motion = Motion(some, none, none, some, none, np.zeros((seconds, 2)), none, none, none, 0)
+        motion = Motion(some, none, none, some, some, none, np.zeros((seconds, 2)), none, none, none, 0)
         found = video_checks(motion, limits_for("fp16"), samples=200, confidence=0.95, seed=0)
         assert {check.name: check.verdict for check in found} == {
             "video_unmatched": verdict, "video_added": verdict, "id_switches": "PASS",
@@ -81,7 +81,7 @@ def test_enough_seconds_pass() -> None:
 def test_seconds_that_show_nobody_do_not_count() -> None:
     """Of 20 seconds 7 have persons: 149 that have them are about 426 in all."""
     some, none = np.where(np.arange(20) < 7, 30.0, 0.0), np.zeros(20)
-    motion = Motion(some, none, none, some, none, np.zeros((20, 2)), none, none, none, 0)
+    motion = Motion(some, none, none, some, some, none, np.zeros((20, 2)), none, none, none, 0)
     check = video_checks(motion, limits_for("fp16"), samples=200, confidence=0.95, seed=0)[0]
     assert check.high == pytest.approx(100 * (1 - 0.05 ** (1 / 7))) and check.needed(40) == 426
 
@@ -175,7 +175,18 @@ def test_persons_without_an_id_are_no_track() -> None:
     motion = compare(tracks(), tracks(lambda points, ids: unborn(points[50:60], ids[50:60])))
     assert motion.switches.sum() == 0
     motion = compare(tracks(), tracks(one_is_born))
-    assert motion.points.sum() == 2 * 17 * (FRAMES - 2)
+    assert motion.points.sum() == 3 * 17 * (FRAMES - 2) and motion.named.sum() == 2 * FRAMES
+
+
+def test_a_candidate_that_names_nobody_does_not_pass() -> None:
+    """Without an id nobody is smoothed."""
+
+    def tremble(points: Floats, ids: NDArray[np.int64]) -> None:
+        ids[:] = -1
+        points += np.random.default_rng(5).normal(0, 3, points.shape)
+
+    found = checks(tracks(noise_px=0.02), tracks(tremble, noise_px=0.02))
+    assert found["jitter"].verdict == "FAIL" and found["id_switches"].verdict == "INCONCLUSIVE"
 
 
 def test_persons_without_an_id_do_not_hide_a_lag() -> None:
