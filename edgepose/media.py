@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["pictures", "video", "camera"]
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_WITH_RATE = (".mp4", ".m4v", ".mov", ".avi")  # these state a rate, and 1000 is one
 _CAMERA_DIGITS = 3
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
 _STREAM_TIMEOUT_MS = 10_000
@@ -122,13 +124,19 @@ def list_pictures(folder: Path, *, advice: str = "") -> list[Path]:
     ]
     unread = sum(p.suffix.lower() in (".heic", ".heif", ".avif") for p in folder.iterdir())
     if unread:
-        log.warning(f"{folder}: left out {unread} HEIC or AVIF pictures (convert them to JPEG or PNG)")
+        _tell_unread(folder, unread)
     if not found:
         raise UsageError(
             f"{folder}: no pictures in this folder",
             hint=f"looked for {', '.join(PICTURE_SUFFIXES)}{advice}",
         )
     return sorted(found, key=lambda p: _natural_key(p.name))
+
+
+@cache
+def _tell_unread(folder: Path, count: int) -> None:
+    """Write a warning, once although a command may list its folder several times."""
+    log.warning(f"{folder}: left out {count} HEIC or AVIF pictures (convert them to JPEG or PNG)")
 
 
 def read_picture(path: Path) -> Image:
@@ -213,7 +221,7 @@ class VideoSource:
             )
         self.name = path.stem
         self.unreadable: list[str] = []
-        self.fps = _stated_rate(self._capture)
+        self.fps = _stated_rate(self._capture, ticks=path.suffix.lower() not in _WITH_RATE)
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         # Some containers hold no count: it is then what the rate makes of the length.
         is_count = self.fps is not None and math.isfinite(count) and 0 < count < 1e9
@@ -253,10 +261,10 @@ class VideoSource:
         self._capture.release()
 
 
-def _stated_rate(capture: Any) -> float | None:
-    """Return a video's frames a second; None for none, or the clock's ticks in its place (1000 in WebM)."""
+def _stated_rate(capture: Any, *, ticks: bool) -> float | None:
+    """Return a video's frames a second; None for none, or where 1000 may be the clock's ticks, as in WebM."""
     fps = float(capture.get(load_cv2().CAP_PROP_FPS))
-    return fps if math.isfinite(fps) and 0 < fps < 1000 else None
+    return fps if math.isfinite(fps) and 0 < fps <= 1000 and not (ticks and fps == 1000) else None
 
 
 class CameraSource:
@@ -287,7 +295,7 @@ class CameraSource:
             # Its frames would come as fast as the line is, and that is no time to smooth by.
             self._capture.release()
             raise UsageError(f"{shown}: a video file, not a live stream", hint="download it first")
-        self.fps: float | None = _stated_rate(self._capture)
+        self.fps: float | None = _stated_rate(self._capture, ticks=True)
 
     def __iter__(self) -> Iterator[Frame]:
         index, start_ns = 0, 0

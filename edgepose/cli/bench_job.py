@@ -53,7 +53,7 @@ def bench_job(
             if isinstance(text, EdgePoseError):
                 raise text
             session = open_session(bundle, text, options, output)
-            _require_new(name, session, sessions)
+            _require_new(name, session, sessions, DeviceError if every_device else UsageError)
             sessions[name] = session
         except EdgePoseError as error:
             # A device of --all that cannot be used is one of many; a wrong command line ends the command.
@@ -78,11 +78,11 @@ def bench_job(
         raise LimitError(f"{invalid[0]['device']['name']}: INVALID, {finding['message']}")
 
 
-def _require_new(name: str, session: Session, others: dict[str, Session]) -> None:
+def _require_new(name: str, session: Session, others: dict[str, Session], kind: type[EdgePoseError]) -> None:
     """Refuse a device that is named twice: two measurements at once would measure each other."""
     twin = next((other for other, its in others.items() if its.device == session.device), None)
     if twin is not None and not session.is_local:
-        raise UsageError(f"{twin} and {name} are the same device", hint="name it once with --device")
+        raise kind(f"{twin} and {name} are the same device", hint="name it once with --device")
 
 
 def _run(

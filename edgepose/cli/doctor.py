@@ -81,6 +81,8 @@ def _packages() -> list[dict[str, Any]]:
                 load_cv2()
             except MissingDependencyError as error:
                 entry |= {"version": None, "fix": f"{error.message}; {error.hint}"}
+            except ModuleNotFoundError:  # another distribution took it along when it was removed
+                entry |= {"version": None, "fix": f"pip install --force-reinstall {distribution}"}
         packages.append(entry)
     return packages
 

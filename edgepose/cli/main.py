@@ -254,13 +254,16 @@ class _Output(io.FileIO):
     """A file descriptor to write to; once its reader has left, what is written goes nowhere."""
 
     def write(self, data: Any, /) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
         try:
-            return super().write(data)
+            while rest:  # without a buffer above nobody else would write what a full disk leaves over
+                rest = rest[super().write(rest) :]
         except BrokenPipeError:
             _discard(self.fileno())
-            return super().write(data)
         except OSError as error:
             raise OSError(error.errno, error.strerror, "standard output") from error
+        return size
 
 
 @contextmanager

@@ -70,9 +70,14 @@ class Workspace:
         return folder
 
     def remove(self, run: str) -> None:
-        """Remove the folder of a run, and with the last of them this one; never the one that it lies in."""
+        """Remove the folder of a run, and with the last of them this one; never the one that it lies in.
+
+        Those of runs that nobody goes on with for a month go, too.
+        """
         script = (
-            'rm -rf -- "$1/$2" || exit; for run in "$1"/run-*; do [ -e "$run" ] && exit; done; rm -rf -- "$1"'
+            'rm -rf -- "$1/$2" || exit; '
+            'find "$1" -maxdepth 1 -name "run-*" -mtime +30 -exec rm -rf -- {} + 2>/dev/null; '
+            'for run in "$1"/run-*; do [ -e "$run" ] && exit; done; rm -rf -- "$1"'
         )
         self._transport.run(["sh", "-c", script, "sh", self.root, run])
 

@@ -189,7 +189,7 @@ def test_what_can_go_wrong_with_a_phone(
     fails("the runner answered 'hello'", *one)
     runner(answer.replace('"fake"', '"ncnn"'))
     fails("its runner has no engine fake", *one)
-    stand_in.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x08\0" + bytes(100))
+    stand_in.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xff\xff" + bytes(100))
     fails("cannot run a program for aarch64-linux", *one)
     phone.full = True
     fails("No space left on device", *one)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,28 @@ def test_what_an_interrupted_run_left_goes_with_the_one_that_replaces_it(
     assert list(home.iterdir()) == []
 
 
+def test_runs_that_nobody_goes_on_with_are_removed_after_a_month(
+    runner: Runner, home: Path, tmp_path: Path
+) -> None:
+    for name, days in (("run-00000000", 29), ("run-00000001", 32)):
+        (home / "edgepose-workspace" / name / "pictures").mkdir(parents=True)
+        os.utime(home / "edgepose-workspace" / name, (time.time() - days * 86400,) * 2)
+    runner()
+    assert bench(tmp_path / "o") == 0
+    assert [path.name for path in home.glob("edgepose-workspace/run-*")] == ["run-00000000"]
+
+
+def test_two_profiles_of_one_device_cost_the_others_nothing(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner()
+    (user_folder() / "twin.yaml").write_text((user_folder() / "board.yaml").read_text())
+    assert main(["bench", str(POSE), "--all", "-o", str(tmp_path / "o"), *BRIEF]) == 8
+    said = capsys.readouterr()
+    assert "warning: twin: board and twin are the same device" in said.err
+    assert len(json.loads(said.out)) == 1
+
+
 def test_one_device_by_two_names(runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runner()
     assert bench(tmp_path / "o", "--device", "kind=board") == 2
@@ -130,7 +154,7 @@ def test_a_runner_for_another_processor_costs_no_other_device_its_outcome(
     runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = runner()
-    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x08\0" + bytes(100))
+    program.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\xff\xff" + bytes(100))
     assert bench(tmp_path / "o", "--device", "test") == 8
     said = capsys.readouterr().err
     assert f"warning: test: {program} cannot be run: Exec format error (" in said

@@ -194,6 +194,14 @@ def test_a_full_stdout_is_named(command: str) -> None:
     assert outcome.stderr.startswith("error: standard output: No space left on device")
 
 
+def test_a_stdout_that_fills_up_in_the_middle_is_an_error(tmp_path: Path) -> None:
+    """Unbuffered, as Python often is in containers: then a short write has nobody who writes the rest."""
+    command = f"ulimit -f 4; exec {shlex.quote(sys.executable)} -u -m edgepose zoo list --json > list.json"
+    outcome = subprocess.run(["bash", "-c", command], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert outcome.returncode == 3
+    assert outcome.stderr.startswith("error: standard output: File too large")
+
+
 @pytest.mark.parametrize("group", ["zoo", "devices", "baseline", "setup", "android"])
 def test_a_group_without_a_command_shows_its_help(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert frame.main([group]) in (0, 2)  # click before 8.2: 0

@@ -137,8 +137,9 @@ def test_pictures_that_are_not_read_are_told(tmp_path: Path, capsys: pytest.Capt
     assert cv2.imwrite(str(tmp_path / "1.png"), scene())
     for name in ("IMG_2.HEIC", "3.avif"):
         (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic")
-    assert len(list(open_source(str(tmp_path)))) == 1
-    assert "left out 2 HEIC or AVIF pictures" in capsys.readouterr().err
+    for _ in range(2):
+        assert len(list(open_source(str(tmp_path)))) == 1
+    assert capsys.readouterr().err.count("left out 2 HEIC or AVIF pictures") == 1
 
 
 def test_an_unreadable_picture_of_a_folder_is_left_out(
@@ -198,7 +199,7 @@ def test_ticks_of_the_clock_are_no_frame_rate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """OpenCV says 1000 where a WebM file states no rate, and counts the frames by it."""
-    path = str(write_video(tmp_path / "v.mp4", 10))
+    path = write_video(tmp_path / "v.mp4", 10)
 
     class Ticks:
         def __init__(self, *args: Any) -> None:
@@ -213,7 +214,8 @@ def test_ticks_of_the_clock_are_no_frame_rate(
 
     opened = cv2.VideoCapture
     monkeypatch.setattr(cv2, "VideoCapture", Ticks)
-    source = open_source(path)
+    assert open_source(str(path)).fps == 1000
+    source = open_source(str(path.rename(tmp_path / "v.webm")))
     assert (source.fps, source.frame_count) == (None, None)
     assert len(list(source)) == 10
     assert capsys.readouterr().err == ""

@@ -37,6 +37,14 @@ def test_an_opencv_that_does_not_load_is_no_bug(broken_cv2: None, capsys: pytest
     assert f"missing: OpenCV cannot be loaded ({REASON})" in out and "all packages are there" not in out
 
 
+def test_an_opencv_that_another_one_took_along(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    assert main(["doctor"]) == 0
+    assert "missing: pip install --force-reinstall opencv-python-headless" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("reason", "hint"),
     [
