@@ -13,6 +13,7 @@ import android.hardware.camera2.params.StreamConfigurationMap;
 import android.media.Image;
 import android.media.ImageReader;
 import android.os.Handler;
+import android.os.HandlerThread;
 import android.util.Size;
 import android.view.Surface;
 import dev.edgepose.CameraFrame;
@@ -21,7 +22,10 @@ import dev.edgepose.demo.PreviewGeometry;
 import dev.edgepose.demo.YuvPixels;
 import java.util.Arrays;
 
-/** One camera: a preview on a texture, and its frames as planes. All callbacks come on the given handler. */
+/**
+ * One camera: a preview on a texture, and its frames as planes. All callbacks come on the given handler. A thread of
+ * its own takes the pictures meanwhile: a reader that nobody empties would stop the camera, and the preview with it.
+ */
 final class Camera implements ImageReader.OnImageAvailableListener {
     interface Listener {
         /** Size and side of what open() opens; there may be no camera of the wanted ones. */
@@ -35,6 +39,8 @@ final class Camera implements ImageReader.OnImageAvailableListener {
 
     private static final int WIDTH = 1280;
     private static final int HEIGHT = 720;
+    /** One with the networks, one that waits for them, and one more that acquireLatestImage() needs. */
+    private static final int IMAGES = 3;
 
     private final CameraManager manager;
     private final Handler handler;
@@ -42,11 +48,15 @@ final class Camera implements ImageReader.OnImageAvailableListener {
     private final CameraFrame picture = new CameraFrame();
     private PreviewGeometry geometry;
     private Image current;
+    private final HandlerThread frames = new HandlerThread("frames");
+    private final Object lock = new Object();
+    /** Waits for the networks; guarded by the lock, as are the reader's own calls. */
+    private Image newest;
     private CameraDevice device;
     private SurfaceTexture texture;
     private ImageReader reader;
     private Surface preview;
-    private boolean closed;
+    private volatile boolean closed;
 
     Camera(Context context, Handler handler, Listener listener) {
         this.manager = (CameraManager) context.getSystemService(Context.CAMERA_SERVICE);
@@ -89,8 +99,9 @@ final class Camera implements ImageReader.OnImageAvailableListener {
                 size.getWidth(), size.getHeight(), sensor == null ? 90 : sensor, displayDegrees, front);
         picture.rotation(geometry.rotationDegrees);
         listener.onChosen(geometry);
-        reader = ImageReader.newInstance(size.getWidth(), size.getHeight(), ImageFormat.YUV_420_888, 3);
-        reader.setOnImageAvailableListener(this, handler);
+        reader = ImageReader.newInstance(size.getWidth(), size.getHeight(), ImageFormat.YUV_420_888, IMAGES);
+        frames.start();
+        reader.setOnImageAvailableListener(this, new Handler(frames.getLooper()));
         texture = target;
         preview = new Surface(texture);
         try {
@@ -100,10 +111,39 @@ final class Camera implements ImageReader.OnImageAvailableListener {
         }
     }
 
+    /** On the thread of the frames. What came while the networks were busy is dropped. */
     @Override
     public void onImageAvailable(ImageReader source) {
-        // The newest one: what came while the networks were busy is dropped.
-        try (Image image = source.acquireLatestImage()) {
+        synchronized (lock) {
+            if (closed) {
+                return;
+            }
+            boolean waits = newest != null;
+            if (waits) {
+                newest.close();
+            }
+            newest = source.acquireLatestImage();
+            if (newest != null && !waits) {
+                handler.post(new Runnable() {
+                    @Override
+                    public void run() {
+                        process();
+                    }
+                });
+            }
+        }
+    }
+
+    private Image take() {
+        synchronized (lock) {
+            Image image = newest;
+            newest = null;
+            return image;
+        }
+    }
+
+    private void process() {
+        try (Image image = take()) {
             if (image == null || closed) {
                 return;
             }
@@ -143,11 +183,18 @@ final class Camera implements ImageReader.OnImageAvailableListener {
     /** A camera that is still being opened closes when it answers, so the handler's queue must not end before that. */
     void close() {
         closed = true;
+        frames.quitSafely();
         if (device != null) {
             device.close();
         }
-        if (reader != null) {
-            reader.close();
+        synchronized (lock) {
+            if (newest != null) {
+                newest.close();
+                newest = null;
+            }
+            if (reader != null) {
+                reader.close();
+            }
         }
         if (preview != null) {
             preview.release();

@@ -108,6 +108,11 @@ final class LivePoses {
         snapshotWanted.set(true);
     }
 
+    /** One that was asked for and not taken yet is not wanted any more. */
+    void dropSnapshot() {
+        snapshotWanted.set(false);
+    }
+
     static String text(EdgePoseException error) {
         String hint = error.hint().isEmpty() ? "" : "\n" + error.hint();
         return error.code() + ": " + error.getMessage() + hint;

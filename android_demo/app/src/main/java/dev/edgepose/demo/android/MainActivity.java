@@ -60,6 +60,7 @@ public final class MainActivity extends Activity
     private TextView status;
     private BundleChoices choices;
     private LivePoses poses;
+    private DisplayTurns turns;
     private boolean resumed;
     // Once for each time without the permission: every answer, a denial too, resumes the app again.
     private boolean asked;
@@ -96,6 +97,12 @@ public final class MainActivity extends Activity
                 new BundleInstaller(assets, new File(getFilesDir(), "bundles")),
                 own == null ? new File(getFilesDir(), "own") : own);
         poses = new LivePoses(this, choices, this);
+        turns = new DisplayTurns(this, new Runnable() {
+            @Override
+            public void run() {
+                restart();
+            }
+        });
         preview = new PreviewFrame(this);
         preview.texture.setSurfaceTextureListener(this);
         status = new TextView(this);
@@ -285,6 +292,7 @@ public final class MainActivity extends Activity
     protected void onResume() {
         super.onResume();
         resumed = true;
+        turns.start();
         if (mayUseCamera()) {
             asked = false; // what was allowed for one time only is asked for again
             restart();
@@ -319,16 +327,18 @@ public final class MainActivity extends Activity
     @Override
     protected void onPause() {
         resumed = false;
+        turns.stop();
         poses.stop();
+        // Whoever comes back later did not ask for a picture of that moment.
+        poses.dropSnapshot();
         super.onPause();
     }
 
     /** Not while the app is in the background: onResume() comes with what has changed meanwhile. */
     private void restart() {
         if (resumed && preview.texture.isAvailable() && mayUseCamera()) {
-            int displayDegrees = 90 * getWindowManager().getDefaultDisplay().getRotation();
             poses.start(
-                    new LivePoses.Settings(bundle, threads, interval, front, displayDegrees),
+                    new LivePoses.Settings(bundle, threads, interval, front, turns.degrees()),
                     preview.texture.getSurfaceTexture());
         }
     }
@@ -380,7 +390,7 @@ public final class MainActivity extends Activity
         try {
             PictureStore.add(getContentResolver(), picture, name);
             tell(getString(R.string.saved) + " " + name);
-        } catch (IOException | SecurityException | IllegalStateException error) {
+        } catch (IOException | RuntimeException error) { // the store of pictures throws whatever its database does
             tell(getString(R.string.not_saved) + " " + error.getMessage());
         }
     }
