@@ -33,6 +33,10 @@ _HEADROOM = 1.25
 _ZERO_POINT_GAIN = 0.8
 _EQUALISATION_GAIN = 0.8
 
+# ncnn's convolutions of 3x3 at stride 1 (Winograd 4x3) hold the sums of products times this in 32 bits; other
+# pictures than those of the calibration may have sums as much larger.
+_WINOGRAD_SCALE, _WINOGRAD_ROOM = 576, 1.5
+
 # A search of the rounding takes the cube of this.
 _MAX_FEATURES = 4096
 
@@ -156,7 +160,7 @@ class _Search:
         return self._best_fit([best, *(candidate for candidate in candidates if candidate is not None)])
 
     def _best_fit(self, candidates: list[IntegerLayer]) -> IntegerLayer:
-        errors = [_mean_square(self._residual(c, self._fit, self._fit_target)) for c in candidates]
+        errors = [self._mean_square_error(c, self._fit, self._fit_target) for c in candidates]
         return candidates[int(np.argmin(errors))]
 
     def _searched(self, current: IntegerLayer) -> IntegerLayer:
@@ -175,13 +179,36 @@ class _Search:
     def _corrected(self, current: IntegerLayer) -> IntegerLayer:
         if current.bias is None:
             return current
-        mean = self._residual(current, self._fit, self._fit_target).mean(axis=0, dtype=np.float64)
+        sums = self._sums(current, self._fit)
+        mean = self._residual(current, sums, self._fit, self._fit_target).mean(axis=0, dtype=np.float64)
         return replace(current, bias=(current.bias + mean).astype(np.float32))
 
     def _error(self, candidate: IntegerLayer) -> float:
         power = _mean_square(self._check_target)
-        error = _mean_square(self._residual(candidate, self._check, self._check_target))
+        error = self._mean_square_error(candidate, self._check, self._check_target)
         return error / power if power > 0 else error
+
+    def _mean_square_error(self, candidate: IntegerLayer, columns: Floats, target: Floats) -> float:
+        """Return the mean square error of the output; infinity where ncnn's sums may overflow."""
+        sums = self._sums(candidate, columns)
+        if self._may_overflow(candidate, sums):
+            return math.inf
+        return _mean_square(self._residual(candidate, sums, columns, target))
+
+    def _may_overflow(self, candidate: IntegerLayer, sums: Floats) -> bool:
+        layer = self._layer
+        shape = (layer.kernel_hw, layer.stride_hw, layer.dilation_hw)
+        if layer.kind != "Convolution" or shape != ((3, 3), (1, 1), (1, 1)):
+            return False
+        # The zero point is in ncnn's sums; the bias takes it off again.
+        offset = candidate.zero_point * candidate.weight.sum(axis=1, dtype=np.int64)
+        largest = float(np.abs(sums + offset).max()) if sums.size else 0.0
+        return _WINOGRAD_ROOM * _WINOGRAD_SCALE * largest >= 2**31
+
+    def _sums(self, candidate: IntegerLayer, columns: Floats) -> Floats:
+        """Return the products of integers, [n, rows]."""
+        sums: Floats = self._quantised(candidate, columns) @ candidate.weight.astype(np.float32).T
+        return sums
 
     def _quantised(self, candidate: IntegerLayer, columns: Floats) -> Floats:
         """Return the columns as the integers that ncnn makes of them, less the zero point."""
@@ -195,9 +222,9 @@ class _Search:
         integers = np.clip(np.rint(scaled), -LEVELS - candidate.zero_point, LEVELS - candidate.zero_point)
         return integers
 
-    def _residual(self, candidate: IntegerLayer, columns: Floats, target: Floats) -> Floats:
-        """Return what is missing in the integer layer's output, [n, rows]."""
-        output: Floats = self._quantised(candidate, columns) @ candidate.weight.astype(np.float32).T
+    def _residual(self, candidate: IntegerLayer, sums: Floats, columns: Floats, target: Floats) -> Floats:
+        """Return what is missing in the integer layer's output, [n, rows]; sums: of its integers."""
+        output = sums.copy()
         if self._layer.kind == "Gemm":
             largest = np.maximum(np.abs(columns).max(axis=1, keepdims=True), np.float32(1e-30))
             output *= largest / (LEVELS * candidate.weight_scales)

@@ -172,7 +172,7 @@ class OpenvinoQuantiser:
                 "edgepose": __version__,
                 "plan": self._plan.to_json(),
                 "samples": self._count,
-                "int8_layers": {name: [] for name in chosen},
+                "int8_layers": {name: self._steps(name) for name in chosen},
             },
             inputs={path.name: sha256_file(path) for path in self._artifact.files.values()},
             outputs={path.name: sha256_file(path) for path in files.values()},
@@ -181,6 +181,18 @@ class OpenvinoQuantiser:
         return replace(
             self._artifact, precision=precision, files=files, lineage=(*self._artifact.lineage, entry)
         )
+
+    def _steps(self, name: str) -> list[str]:
+        """Name the steps of the plan that are ours, not nncf's, and were kept for a layer."""
+        better = self._better.get(name)
+        if better is None:
+            return []
+        kept = {
+            "equalisation": better.factors is not None,
+            "rounding": better.is_searched,
+            "bias_correction": self._plan.bias_correction,
+        }
+        return [step for step, is_kept in kept.items() if is_kept]
 
     def half(self, out_dir: Path) -> Artifact:
         """Write the network with all layers float and its weights as half precision."""

@@ -42,7 +42,7 @@ _HEADROOM = 1.5
 class BetterConvolution:
     """A convolution on integers. Its input is divided by `factors` [C] and rounded to nncf's steps from
     `lowest` to `highest`; `weight`, in the constant's shape, holds the factors and is on steps of `steps`
-    [rows]. missing [rows]: what the outputs lack on average.
+    [rows]. missing [rows]: what the outputs lack on average. is_searched: the rounding is not the nearest.
     """
 
     weight: Floats
@@ -51,6 +51,7 @@ class BetterConvolution:
     highest: float
     factors: Floats | None
     missing: Floats
+    is_searched: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +207,7 @@ class _Search:
         if not is_plain:
             steps = (np.maximum(np.abs(weight).max(axis=1), 1e-12) / (HALF_STEPS / 2)).astype(np.float32)
         exact = weight / steps[:, None]
-        integers = np.clip(np.rint(exact), -_LIMIT, _LIMIT)
+        integers, is_searched = np.clip(np.rint(exact), -_LIMIT, _LIMIT), False
         if moments is not None:
             scaled = moments / np.outer(repeated, repeated)
             # What rounding the input adds to its moments.
@@ -215,7 +216,7 @@ class _Search:
             scaled[np.diag_indices_from(scaled)] += count * step * step / 12
             found = round_weights(exact, scaled, -_LIMIT, _LIMIT)
             if found is not None:
-                integers = found
+                integers, is_searched = found, True
         rounded = (integers * steps[:, None]).astype(np.float32)
         made = BetterConvolution(
             rounded.reshape(layer.shape),
@@ -224,6 +225,7 @@ class _Search:
             highest,
             None if is_plain else factors,
             np.zeros(len(rounded), np.float32),
+            is_searched,
         )
         missing = self._residual(made, self._fit).mean(axis=0, dtype=np.float64)
         return replace(made, missing=missing.astype(np.float32))

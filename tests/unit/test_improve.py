@@ -25,10 +25,19 @@ PLAIN = load_plan("plain")
 KERNELS = {"1x1": (1, 1, 0), "3x3": (3, 1, 1), "3x3 stride 2": (3, 2, 1)}
 
 
-def network(folder: Path, kernel: int, stride: int, padding: int, seed: int = 1) -> Artifact:
+def network(
+    folder: Path,
+    kernel: int,
+    stride: int,
+    padding: int,
+    seed: int = 1,
+    *,
+    channels: int = CHANNELS,
+    mean_weight: float = 0.0,
+) -> Artifact:
     """Write a network that doubles its input and convolves it with random weights."""
     random = np.random.default_rng(seed)
-    size = OUTPUTS * CHANNELS * kernel * kernel
+    size = OUTPUTS * channels * kernel * kernel
     line = (
         f"Convolution conv 1 1 mid out0 0={OUTPUTS} 1={kernel} 11={kernel} 3={stride} 13={stride} "
         f"4={padding} 14={padding} 5=1 6={size}"
@@ -37,7 +46,7 @@ def network(folder: Path, kernel: int, stride: int, padding: int, seed: int = 1)
     empty = bytes(4 + 4 * (size + OUTPUTS))
     model = parse_model(f"7767517\n3 3\n{first}\n{line}\n".encode(), empty)
     weights = {
-        "weight": tagged(random.standard_normal(size) / 5),
+        "weight": tagged((random.standard_normal(size) + mean_weight) / 5),
         "bias": raw(random.standard_normal(OUTPUTS)),
     }
     model.layer("conv").weights = weights
@@ -62,17 +71,17 @@ def network(folder: Path, kernel: int, stride: int, padding: int, seed: int = 1)
         format="ncnn",
         precision="fp32",
         files=files,
-        input_shapes={"input": (-1, CHANNELS, HEIGHT, WIDTH)},
+        input_shapes={"input": (-1, channels, HEIGHT, WIDTH)},
         output_shapes={"output": (-1, OUTPUTS, *out_hw)},
         tensor_names={"input": "in0", "output": "out0"},
     )
 
 
-def swish_samples(count: int, seed: int = 2) -> list[np.ndarray]:
+def swish_samples(count: int, seed: int = 2, channels: int = CHANNELS) -> list[np.ndarray]:
     """Make inputs as a Swish leaves them: from -0.28 up, some channels much wider than others."""
     random = np.random.default_rng(seed)
-    x = random.standard_normal((count, CHANNELS, HEIGHT, WIDTH)) * 2
-    x *= 2.0 ** random.uniform(-3, 3, (1, CHANNELS, 1, 1))
+    x = random.standard_normal((count, channels, HEIGHT, WIDTH)) * 2
+    x *= 2.0 ** random.uniform(-3, 3, (1, channels, 1, 1))
     return list((x / (1 + np.exp(-x))).astype(np.float32)[:, None])
 
 
@@ -120,6 +129,24 @@ def test_ncnn_computes_the_integer_layer(
         step = 127 / float((layer.weight_scales * layer.input_scale).min())
         assert np.abs(got - wanted).max() <= 1.01 * step
         assert np.abs(got - wanted).mean() <= 0.002 * step
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_sums_that_ncnn_cannot_hold_are_avoided(tmp_path: Path, stride: int) -> None:
+    """Its 3x3 convolutions at stride 1 hold 576 times the sums; a zero point makes those of wide layers large."""
+    artifact = network(tmp_path / "float", 3, stride, 1, channels=512, mean_weight=0.5)
+    samples = swish_samples(6, channels=512)
+    statistics = collect(artifact, samples)
+    plan = dataclasses.replace(PLAIN, zero_points=True)
+    made = quantise(artifact, statistics, {"conv": "int8"}, plan, tmp_path / "int8")
+    patches = statistics.patches["conv"]
+    layer = quantise_layer(layers_of(artifact)[0], statistics.blobs["mid"], plan, patches=patches)
+    assert (layer.zero_point == 0) == (stride == 1)
+    networks = [
+        WheelNetwork(a.files["param"], a.files["bin"], keep_blobs=False, int8=True) for a in (made, artifact)
+    ]
+    got, wanted = (wheel.run("in0", samples[0], ["out0"])[0] for wheel in networks)
+    assert np.abs(got - wanted).mean() < 0.02 * np.abs(wanted).mean()
 
 
 @settings(max_examples=15, deadline=None)

@@ -125,6 +125,22 @@ def test_uneven_channels_are_nearer_than_with_nncf_alone(artifact: Artifact, tmp
     assert both < 0.5 * before
 
 
+@pytest.mark.parametrize(
+    ("without", "kept"),
+    [
+        ((), ["equalisation", "rounding", "bias_correction"]),
+        (("rounding", "bias_correction"), ["equalisation"]),
+        (("equalisation", "rounding"), []),
+    ],
+)
+def test_the_record_names_what_was_kept(
+    artifact: Artifact, tmp_path: Path, without: tuple[str, ...], kept: list[str]
+) -> None:
+    plan = dataclasses.replace(ACCURATE, **dict.fromkeys(without, False))
+    made = OpenvinoQuantiser(artifact, samples(24, 1), plan).write({"uneven": "int8"}, tmp_path)
+    assert made.lineage[-1].arguments["int8_layers"] == {"uneven": kept}
+
+
 def test_a_layer_behind_a_pooling_reads_integers(artifact: Artifact, tmp_path: Path) -> None:
     """Its input is rounded in front of the pooling; without that it would compute in float."""
     made = OpenvinoQuantiser(artifact, samples(24, 1), ACCURATE).write({"behind": "int8"}, tmp_path)
