@@ -133,7 +133,7 @@ def test_ncnn_computes_the_integer_layer(
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_sums_that_ncnn_cannot_hold_are_avoided(tmp_path: Path, stride: int) -> None:
-    """Its 3x3 convolutions at stride 1 hold 576 times the sums; a zero point makes those of wide layers large."""
+    """3x3 convolutions at stride 1 hold 576 times the sums; a zero point makes those of wide layers large."""
     artifact = network(tmp_path / "float", 3, stride, 1, channels=512, mean_weight=0.5)
     samples = swish_samples(6, channels=512)
     statistics = collect(artifact, samples)
