@@ -92,8 +92,13 @@ def test_adb(
     workspace = phone.path("/data/local/tmp/edgepose-workspace")
 
     def mend() -> None:
-        adb_server("disconnect", phone.serial)
-        assert "connected to" in adb_server("connect", phone.serial)
+        for _ in range(10):
+            adb_server("disconnect", phone.serial)
+            assert "connected to" in adb_server("connect", phone.serial)
+            time.sleep(0.3)  # the server may still be dropping the broken connection, and this one with it
+            if f"{phone.serial}\tdevice" in adb_server("devices"):
+                return
+        raise AssertionError("the phone does not stay attached")
 
     rng = random.Random(seed)
     hits = [
