@@ -1,5 +1,10 @@
 #include "json_reader.h"
 
+#include <locale.h>
+#ifdef __APPLE__
+#include <xlocale.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -14,6 +19,22 @@ constexpr char kHint[] =
 constexpr size_t kShownBytes = 60;
 constexpr size_t kMaxTextCharacters = 1000;
 constexpr size_t kMaxFileNameBytes = 128;
+
+// nlohmann reads numbers with strtod, and keeps one byte of a decimal point that may have two. The
+// C locale, for this thread and as long as one of these lives.
+class CLocale {
+ public:
+  CLocale() {
+    static const locale_t c = newlocale(LC_ALL_MASK, "C", nullptr);
+    before_ = uselocale(c);
+  }
+  ~CLocale() { uselocale(before_); }
+  CLocale(const CLocale&) = delete;
+  CLocale& operator=(const CLocale&) = delete;
+
+ private:
+  locale_t before_;
+};
 
 std::string shorten(std::string text) {
   if (text.size() <= kShownBytes) return text;
@@ -98,10 +119,9 @@ std::string shown(const json& value) {
 }
 
 std::string plain(double value) {
-  std::string text = std::to_string(value);
-  text.erase(text.find_last_not_of('0') + 1);
-  if (text.back() == '.') text.pop_back();
-  return text;
+  std::string text = json(value).dump();  // unlike std::to_string's the same in every locale
+  const size_t point = text.size() - 2;
+  return text.compare(point, 2, ".0") == 0 ? text.substr(0, point) : text;
 }
 
 }  // namespace
@@ -116,6 +136,7 @@ Result<json> parse_json(const std::string& text, const std::string& what) {
   if (text.compare(0, 3, "\xEF\xBB\xBF") == 0) {
     return Status(Code::kInvalidBundle, what + " begins with a byte order mark", kHint);
   }
+  const CLocale locale;
   DocumentBuilder builder;
   if (!json::sax_parse(text, &builder)) {
     return Status(Code::kInvalidBundle, what + " " + builder.defect, kHint);

@@ -250,6 +250,9 @@ bool set_affinity(const std::vector<int>& cpus) {
 }
 
 int64_t rss_peak_bytes() {
+  // Linux carries ru_maxrss across exec: it begins at the peak of the program that started this.
+  const int64_t own_kb = std::atoll(entry_of("/proc/self/status", "VmHWM").c_str());
+  if (own_kb > 0) return own_kb * 1024;
   rusage usage{};
   return getrusage(RUSAGE_SELF, &usage) == 0 ? int64_t{usage.ru_maxrss} * 1024 : 0;
 }

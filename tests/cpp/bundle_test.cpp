@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <clocale>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -219,6 +220,32 @@ TEST(Parts, NameTheMemberThatIsWrong) {
             std::string::npos)
       << wrong_value.message();
 }
+
+// A host may have called setlocale. Decimal points: a comma, and one of two bytes.
+class Locales : public testing::TestWithParam<const char*> {
+ protected:
+  void TearDown() override { std::setlocale(LC_ALL, "C"); }
+};
+
+TEST_P(Locales, ChangeNoNumber) {
+  json head = json::parse(manifest_of("top_down"))["models"]["pose"]["head"];
+  head["split_ratio"] = 2.5;
+  const std::string good = head.dump();
+  head["split_ratio"] = -0.5;
+  const std::string bad = head.dump();
+  if (std::setlocale(LC_ALL, GetParam()) == nullptr) {
+    GTEST_SKIP() << "optional: the locale is not installed";
+  }
+  const std::string point = std::localeconv()->decimal_point;
+  const Result<SimccHead> read = parse_simcc_head(good);
+  ASSERT_TRUE(read.ok()) << read.status().message();
+  EXPECT_EQ(read.value().split_ratio, 2.5f);
+  EXPECT_EQ(parse_simcc_head(bad).status().message(),
+            "head.split_ratio is -0.5; expected a number above 0 and up to 16");
+  EXPECT_EQ(std::localeconv()->decimal_point, point) << "the host keeps its locale";
+}
+INSTANTIATE_TEST_SUITE_P(WithAnotherDecimalPoint, Locales,
+                         testing::Values("C", "de_DE.UTF-8", "ps_AF.UTF-8"));
 
 }  // namespace
 }  // namespace edgepose

@@ -232,6 +232,18 @@ def test_the_runner_alone(tmp_path: Path) -> None:
         assert outcome.returncode == 2 and outcome.stderr.count("\n") == 1, text
 
 
+def test_the_memory_of_the_program_that_starts_the_runner_is_not_the_runners(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    phases = (Phase("burst", "closed", 1, 5, 1.0),)
+    plan.write_text(json.dumps(Plan(phases, warmup_seconds=0.1).to_json()))
+    runner = [str(find_runner(None)), str(BUNDLES / "pose"), "--plan", str(plan)]
+    start = "import subprocess, sys; held = b'x' * 300_000_000; subprocess.run(sys.argv[1:], check=True)"
+    command = [sys.executable, "-c", start, *runner]
+    outcome = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    end = json.loads(outcome.stdout.splitlines()[-1])
+    assert end["event"] == "end" and 1e6 < end["rss_peak_bytes"] < 250e6
+
+
 def test_the_runner_takes_no_number_for_another(tmp_path: Path) -> None:
     whole = Plan((Phase("burst", "closed", 1, 5, 1.0),), warmup_seconds=0.1).to_json()
     plan = tmp_path / "plan.json"

@@ -1,5 +1,6 @@
 #include "engines/openmp_wait.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -13,6 +14,12 @@
 
 namespace edgepose {
 namespace {
+
+#ifdef EDGEPOSE_GNU_OPENMP
+// GNU OpenMP counts the processors when it is loaded, which is now or was just before;
+// omp_get_num_procs() leaves out those that are taken from this process later.
+const int kProcessorsAtStart = omp_get_num_procs();
+#endif
 
 void end_teams_before_forks() {
 #ifdef EDGEPOSE_GNU_OPENMP
@@ -29,7 +36,7 @@ struct ShortOpenmpWaits::Team {
   Team() {
 #ifdef EDGEPOSE_GNU_OPENMP
     owner = std::thread([this] {
-      const int threads = omp_get_num_procs() + 1;
+      const int threads = std::max(omp_get_num_procs(), kProcessorsAtStart) + 1;
       // The compiler drops a region that does nothing.
 #pragma omp parallel num_threads(threads)
       started.fetch_add(1, std::memory_order_relaxed);
