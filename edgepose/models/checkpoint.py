@@ -54,7 +54,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
     weights, meta, found = _state_dict(path, document)
     raw = _unwrapped(path, weights)
-    tensors, notes = _official_names(raw, meta)
+    tensors, notes = _official_names(path, raw, meta)
     if not tensors:
         raise CheckpointError(f"{path.name}: the state_dict is empty", hint=_RESAVE_HINT)
     return Checkpoint(
@@ -265,16 +265,17 @@ def _unwrapped(path: Path, weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _official_names(
-    raw: Mapping[str, Any], meta: Mapping[str, Any]
+    path: Path, raw: Mapping[str, Any], meta: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Undo what older versions do to tensor names, and keep the student of a distilled pair.
 
     Source: mmpose 1.3.2, models/pose_estimators/base.py (data_preprocessor, keypoint_head).
+    Errors: CheckpointError.
     """
     tensors = dict(raw)
     notes: tuple[str, ...] = ()
     if any(key.startswith("student.") for key in tensors):
-        tensors, notes = _student(tensors, second_stage=config_flag(meta, "two_dis") is True)
+        tensors, notes = _student(tensors, second_stage=_second_stage(path, tensors, meta))
     renamed = {}
     for key, value in tensors.items():
         if not key.startswith("data_preprocessor."):
@@ -289,6 +290,32 @@ def _normalisation(raw: Mapping[str, Any]) -> dict[str, Any]:
         if found:
             return found
     return {}
+
+
+def _second_stage(path: Path, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> bool:
+    """Tell whether a DWPose distillation is of the second stage. Errors: CheckpointError (it may be either).
+
+    A backbone of the student's shapes can be what the student's head was trained on.
+    """
+    stated = config_flag(meta, "two_dis")
+    text = quoted_configuration(meta)
+    if stated is None and ("two_dis" in text or "DWPoseDistiller" not in text):  # else the class's default
+        student, teacher = (
+            {
+                key.removeprefix(prefix): getattr(value, "shape", None)
+                for key, value in tensors.items()
+                if key.startswith(f"{prefix}backbone.")
+            }
+            for prefix in ("student.", "teacher.")
+        )
+        if student == teacher != {}:
+            raise CheckpointError(
+                f"{path.name} is a distillation that does not state its stage (two_dis), and the backbones "
+                "of its student and teacher have the same shapes: either may be the trained one",
+                hint="give the file that the training wrote, with its meta, or what mmpose's "
+                "tools/misc/pth_transfer.py makes of it, for the second stage with --two_dis",
+            )
+    return stated is True
 
 
 def _student(tensors: dict[str, Any], *, second_stage: bool) -> tuple[dict[str, Any], tuple[str, ...]]:

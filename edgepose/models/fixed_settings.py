@@ -25,18 +25,18 @@ class _Only:
 
 
 # Sources of the defaults: mmpose 1.3.2, models/backbones/{cspnext,csp_darknet}.py, models/necks/
-# {cspnext_pafpn,hybrid_encoder}.py, models/heads/coord_cls_heads/{rtmcc,rtmw}_head.py,
-# models/heads/hybrid_heads/rtmo_head.py, models/utils/transformer.py, models/task_modules/prior_generators/
-# mlvl_point_generator.py; mmcv 2.1.0, cnn/bricks/transformer.py (FFN); mmdet 3.3.0, models/dense_heads/
-# rtmdet_head.py, models/task_modules/prior_generators/point_generator.py.
+# {cspnext_pafpn,hybrid_encoder,channel_mapper}.py, models/heads/coord_cls_heads/{rtmcc,rtmw}_head.py,
+# models/heads/hybrid_heads/rtmo_head.py, models/utils/{rtmcc_block,transformer}.py, models/task_modules/
+# prior_generators/mlvl_point_generator.py; mmcv 2.1.0, cnn/bricks/transformer.py (FFN); mmdet 3.3.0,
+# models/dense_heads/rtmdet_head.py, models/task_modules/prior_generators/point_generator.py.
 _ACTIVATIONS = (
     _Only("backbone.act_cfg", _SILU, "SiLU"),
     _Only("neck.act_cfg", _SILU, "SiLU"),
     _Only("neck.encoder_cfg.ffn_cfg.act_cfg", ("GELU",), "ReLU"),
     _Only("bbox_head.act_cfg", _SILU, "SiLU"),
-    _Only("head.gau_cfg.act_fn", _SILU, "SiLU"),
+    _Only("head.gau_cfg.act_fn", ("SiLU",), "SiLU"),
     _Only("head.head_module_cfg.act_cfg", _SILU, "SiLU"),
-    _Only("head.dcc_cfg.gau_cfg.act_fn", _SILU, "SiLU"),
+    _Only("head.dcc_cfg.gau_cfg.act_fn", ("SiLU",), "SiLU"),
 )
 _OTHERS = (
     _Only("backbone.spp_kernel_sizes", ([5, 9, 13],), [5, 9, 13]),
@@ -44,6 +44,7 @@ _OTHERS = (
     _Only("neck.upsample_cfg.mode", ("nearest",), "nearest"),
     _Only("neck.encoder_cfg.self_attn_cfg.num_heads", (8,), 8),
     _Only("neck.use_encoder_idx", ([2],), [2]),
+    _Only("neck.projector.act_cfg", (None,), "ReLU"),
     _Only("head.gau_cfg.pos_enc", (False, None, ""), False),
     _Only("head.dcc_cfg.gau_cfg.pos_enc", ("add",), "add"),
     _Only("head.prior_generator.centralize_points", (True,), False),
@@ -67,7 +68,9 @@ def check_settings(meta: Mapping[str, Any]) -> None:
     settings = model_settings(meta)
     for only in _ACTIVATIONS:
         value = _found(settings, only)
-        if value is not UNKNOWN and str(value).rpartition(".")[2] not in only.built:
+        # An act_cfg names a class, an act_fn does not: all but "SiLU" make a ReLU.
+        name = str(value) if only.place.endswith(".act_fn") else str(value).rpartition(".")[2]
+        if value is not UNKNOWN and name not in only.built:
             _refuse_activation(str(value), only)
     head = settings.get("head")
     if isinstance(head, Mapping) and _kind(head) in _RELU_HEADS and "gau_cfg" not in head:
@@ -84,6 +87,20 @@ def check_settings(meta: Mapping[str, Any]) -> None:
                 hint=_HINT,
             )
     _check_stages(settings.get("backbone"))
+
+
+def check_no_neck(meta: Mapping[str, Any]) -> None:
+    """Refuse a stated neck where no tensor shows one: mmpose's FeatureMapProcessor has none.
+
+    Errors: CheckpointError.
+    """
+    neck = model_settings(meta).get("neck")
+    if isinstance(neck, Mapping) and "type" in neck:
+        raise CheckpointError(
+            f"trained with the neck {_kind(neck)[:60]!r}, of which there is no tensor; only networks without "
+            "a neck can be built of these",
+            hint=_HINT,
+        )
 
 
 def decoding_notes(meta: Mapping[str, Any]) -> tuple[str, ...]:
@@ -112,9 +129,11 @@ def _found(settings: Mapping[str, Any], only: _Only) -> Any:
 
 def _refuse_activation(value: str, only: _Only) -> None:
     place = only.place.removesuffix(".act_fn")
+    hint = f"train with {only.built[0]}, the activation of the official networks"
+    if place != only.place and value != "ReLU":
+        hint = f"mmpose takes it for ReLU, as every act_fn other than 'SiLU'; {hint}"
     raise CheckpointError(
-        f"trained with the activation {value[:60]!r} ({place}); only {only.built[0]} can be built",
-        hint=f"train with {only.built[0]}, the activation of the official networks",
+        f"trained with the activation {value[:60]!r} ({place}); only {only.built[0]} can be built", hint=hint
     )
 
 

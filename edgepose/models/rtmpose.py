@@ -17,7 +17,7 @@ from edgepose.models.family import (
     cspnext_size,
     topdown_preprocess,
 )
-from edgepose.models.fixed_settings import decoding_notes
+from edgepose.models.fixed_settings import check_no_neck, decoding_notes
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.shapes import Shapes
 from edgepose.models.tested_settings import check_stated_simcc
@@ -40,6 +40,7 @@ def plan(source: Source) -> Plan:
     from edgepose.nets.rtmpose import Rtmpose, RtmposeDims, SimccHeadDims
 
     shapes = source.shapes
+    check_no_neck(source.meta)
     eps, eps_notes = norm_eps(source.meta, {"backbone": CSPNEXT_EPS})
     backbone = cspnext_dims(shapes, eps=eps["backbone"])
     keypoints = shapes.agreed(("head.final_layer.weight", 0), ("head.final_layer.bias", 0))

@@ -26,6 +26,8 @@ _HINT = (
     "correct it where the network was trained, or save the weights alone: "
     "torch.save(model.state_dict(), FILE)"
 )
+# Of what, with the weights alone, would silently be done as usual.
+_HINT_OTHERWISE = "only networks that are tested like the official ones can be converted"
 
 
 def stated_input_hw(meta: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -38,11 +40,19 @@ def stated_input_hw(meta: Mapping[str, Any]) -> tuple[int, int] | None:
         size = step.get(name)
         if size is None or size is UNKNOWN:
             continue
-        sides = [size, size] if isinstance(size, int) else size
-        if not isinstance(sides, list) or len(sides) != 2 or not all(_is_whole(side, 1) for side in sides):
+        sides = _sides(size)
+        if sides is None:
             raise _unusable(f"{kind}.{name}", size, "a width and a height in pixels")
-        return sides[1], sides[0]
+        return sides
     return None
+
+
+def _sides(size: Any) -> tuple[int, int] | None:
+    """Return the (height, width) of a stated size; None where it is none."""
+    sides = [size, size] if isinstance(size, int) else size
+    if not isinstance(sides, list) or len(sides) != 2 or not all(_is_whole(side, 1) for side in sides):
+        return None
+    return sides[1], sides[0]
 
 
 def tested_preprocess(usual: Preprocess, meta: Mapping[str, Any]) -> tuple[Preprocess, tuple[str, ...]]:
@@ -60,7 +70,9 @@ def tested_preprocess(usual: Preprocess, meta: Mapping[str, Any]) -> tuple[Prepr
     if usual.resize == "affine":
         step = pipeline_step(meta, "GetBBoxCenterScale")
         if step is not None:
-            padding = _number(step, "padding", _BOX_PADDING, _PADDING, "GetBBoxCenterScale.padding")
+            padding = _number(
+                step, "padding", _BOX_PADDING, _PADDING, "GetBBoxCenterScale.padding", _HINT_OTHERWISE
+            )
             found = dataclasses.replace(usual, box_padding=float(padding))
     else:
         kind = "Pad" if usual.resize == "letterbox" else "BottomupResize"
@@ -75,6 +87,16 @@ def tested_preprocess(usual: Preprocess, meta: Mapping[str, Any]) -> tuple[Prepr
         )
         if now != before
     ]
+    if usual.resize == "letterbox":
+        padded, scaled = (
+            _sides((pipeline_step(meta, kind) or {}).get(name))
+            for kind, name in (("Pad", "size"), ("Resize", "scale"))
+        )
+        if padded is not None and scaled not in (None, padded, usual.input_hw):
+            notes.append(
+                "Resize.scale of the training configuration is not followed: pictures fill the input of "
+                f"{usual.input_hw[0]}x{usual.input_hw[1]} (height x width)"
+            )
     return found, tuple(notes)
 
 
@@ -154,20 +176,20 @@ def check_stated_simcc(meta: Mapping[str, Any], split_ratio: float, input_hw: tu
             raise CheckpointError(
                 f"{place}.input_size of its training configuration is {str(size)[:60]}; the shapes say "
                 f"{input_hw[1]}x{input_hw[0]} pixels (width x height)",
-                hint=_HINT,
+                hint="give the checkpoint with the configuration that these tensors were trained with",
             )
 
 
 def stated_box_padding(meta: Mapping[str, Any], usual: float) -> float:
     """Return the factor on the boxes over which RTMO's bins span. Errors: CheckpointError."""
-    return float(_number(_head(meta), "bbox_padding", usual, _PADDING, "head.bbox_padding"))
+    return float(_number(_head(meta), "bbox_padding", usual, _PADDING, "head.bbox_padding", _HINT_OTHERWISE))
 
 
 def stated_z_range(meta: Mapping[str, Any], usual: float) -> float:
     """Return half the depth range in metres. Errors: CheckpointError."""
     decoder = _head(meta).get("decoder")
     decoder = decoder if isinstance(decoder, Mapping) else {}
-    return float(_number(decoder, "z_range", usual, _Z_RANGE, "head.decoder.z_range"))
+    return float(_number(decoder, "z_range", usual, _Z_RANGE, "head.decoder.z_range", _HINT_OTHERWISE))
 
 
 def _head(meta: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -183,7 +205,7 @@ def _require(meta: Mapping[str, Any], kind: str, name: str, taken: tuple[Any, ..
         raise CheckpointError(
             f"its training configuration prepares pictures with {kind}.{name} = {str(value)[:60]}; only "
             f"{taken[0]} can be done",
-            hint=_HINT,
+            hint=_HINT_OTHERWISE,
         )
 
 
@@ -196,14 +218,19 @@ def _pad_value(step: Mapping[str, Any], kind: str, usual: Preprocess) -> tuple[i
     levels = value if isinstance(value, list) else [value] * 3
     whole = [int(level) if isinstance(level, float) and level.is_integer() else level for level in levels]
     if len(whole) != 3 or not all(_is_whole(level, 0, 255) for level in whole):
-        raise _unusable(f"{kind}.pad_val", value, "one or three whole numbers from 0 to 255")
+        raise _unusable(f"{kind}.pad_val", value, "one or three whole numbers from 0 to 255", _HINT_OTHERWISE)
     # The picture is padded as it was read, BGR.
     first, second, third = reversed(whole) if usual.color == "rgb" else whole
     return first, second, third
 
 
 def _number(
-    settings: Mapping[str, Any], name: str, usual: float, limits: tuple[float, float], where: str
+    settings: Mapping[str, Any],
+    name: str,
+    usual: float,
+    limits: tuple[float, float],
+    where: str,
+    hint: str = _HINT,
 ) -> float:
     """Return a stated number, or the usual one where it is not written out. Errors: CheckpointError."""
     value = settings.get(name)
@@ -211,7 +238,7 @@ def _number(
         return usual
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not limits[0] <= value <= limits[1]:
-        raise _unusable(where, value, f"a number from {limits[0]:g} to {limits[1]:g}")
+        raise _unusable(where, value, f"a number from {limits[0]:g} to {limits[1]:g}", hint)
     return value  # type: ignore[no-any-return]
 
 
@@ -228,7 +255,7 @@ def _is_whole(value: Any, low: int, high: int = 1_000_000) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _unusable(where: str, value: Any, expected: str) -> CheckpointError:
+def _unusable(where: str, value: Any, expected: str, hint: str = _HINT) -> CheckpointError:
     return CheckpointError(
-        f"{where} of its training configuration is {str(value)[:60]}; expected {expected}", hint=_HINT
+        f"{where} of its training configuration is {str(value)[:60]}; expected {expected}", hint=hint
     )

@@ -91,9 +91,10 @@ LAYOUTS: dict[str, Callable[[State], Any]] = {
         | {"distill_losses.loss_fea.align.weight": torch.zeros(4, 4, 1, 1)},
     },
     "distributed distillation": lambda state: {
+        "meta": {"cfg": "model = dict(type='DWPoseDistiller')"},
         "state_dict": {"module.student." + k: v for k, v in state.items()}
         | {"module.teacher." + k: v for k, v in small_state(seed=1).items()}
-        | {f"module.student.data_preprocessor.{name}": torch.ones(3) for name in ("mean", "std")}
+        | {f"module.student.data_preprocessor.{name}": torch.ones(3) for name in ("mean", "std")},
     },
 }
 
@@ -142,6 +143,16 @@ def test_second_distillation_stage(tmp_path: Path) -> None:
     expected = {k: (student if k.startswith("head.") else teacher)[k] for k in student}
     assert same_weights(model, expected)
     assert any("teacher" in note for note in model.notes)
+
+
+def test_a_distillation_of_an_unknown_stage(tmp_path: Path) -> None:
+    """Its student's backbone may be untrained, unless the teacher's could not serve the student's head."""
+    state = {f"{who}.{k}": v for who in ("student", "teacher") for k, v in small_state().items()}
+    for document in (state, {"meta": {"cfg": "model = dict(two_dis=stage)"}, "state_dict": state}):
+        error = refused(save(tmp_path / "a.pth", document), "does not state its stage (two_dis)")
+        assert "meta" in (error.hint or "")
+    odd = {k: v[:2] if k == "teacher.backbone.stem.0.conv.weight" else v for k, v in state.items()}
+    assert same_weights(load_model(save(tmp_path / "a.pth", odd)), small_state())
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

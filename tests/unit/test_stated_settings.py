@@ -36,7 +36,8 @@ ONE_STAGE = (
     "prior_generator=dict(centralize_points=True, strides=[16, 32]), "
     "dcc_cfg=dict(gau_cfg=dict(act_fn='SiLU', pos_enc='add'))), "
     "neck=dict(type='HybridEncoder', encoder_cfg=dict(self_attn_cfg=dict(num_heads=8), "
-    "ffn_cfg=dict(act_cfg=dict(type='GELU')))), "
+    "ffn_cfg=dict(act_cfg=dict(type='GELU'))), "
+    "projector=dict(type='ChannelMapper', act_cfg=None, norm_cfg=dict(type='BN'))), "
     "test_cfg=dict(score_thr=0.1, nms_thr=0.65, nms_pre=100000))\n"
     "val_pipeline = [dict(type='LoadImage'), "
     "dict(input_size=(640, 640), pad_val=(114, 114, 114), type='BottomupResize')]\n"
@@ -196,6 +197,9 @@ def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> Non
     [
         ("pose", "pos_enc=False", "pos_enc=True", ["head.gau_cfg.pos_enc = True", "only False"]),
         ("pose", "gau_cfg=dict(act_fn='SiLU', pos_enc=False), ", "", ["activation 'ReLU' (head.gau_cfg)"]),
+        ("pose", "act_fn='SiLU'", "act_fn='Swish'", ["activation 'Swish' (head.gau_cfg); only SiLU"]),
+        ("pose", "act_fn='SiLU'", "act_fn='torch.nn.SiLU'", ["activation 'torch.nn.SiLU' (head.gau_cfg)"]),
+        ("pose", " head=", " neck=dict(type='FeatureMapProcessor', apply_relu=True), head=", ["no tensor"]),
         ("pose", "split_ratio=2.0", "split_ratio=2.005", ["head.simcc_split_ratio", "2.005; the shapes"]),
         ("pose", "use_dark=False", "input_size=(64, 96)", ["head.decoder.input_size", "[64, 96]; the"]),
         ("pose", "act_cfg=dict(type='SiLU')", "act_cfg=None", ["activation 'None' (backbone.act_cfg)"]),
@@ -211,6 +215,9 @@ def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> Non
         ("detector", "img=(114,", "img=(0.5,", ["Pad.pad_val", "from 0 to 255"]),
         ("one", "centralize_points=True, ", "", ["prior_generator.centralize_points = False; only True"]),
         ("one", "pos_enc='add'", "pos_enc='rope'", ["dcc_cfg.gau_cfg.pos_enc = rope; only add"]),
+        ("one", "act_fn='SiLU'", "act_fn='Swish'", ["activation 'Swish' (head.dcc_cfg.gau_cfg)"]),
+        ("one", "act_cfg=None", "act_cfg=dict(type='ReLU')", ["projector.act_cfg = ReLU; only None"]),
+        ("one", "act_cfg=None, ", "", ["projector.act_cfg = ReLU; only None"]),
         ("one", "num_heads=8", "num_heads=4", ["num_heads = 4; only 8"]),
         ("one", "act_cfg=dict(type='GELU')", "", ["activation 'ReLU'", "only GELU"]),
         ("one", ", ffn_cfg=dict(act_cfg=dict(type='GELU'))", "", ["activation 'ReLU'", "only GELU"]),
@@ -224,6 +231,44 @@ def test_what_cannot_be_followed_is_refused(
 ) -> None:
     """No tensor shows these: the network, or what is done with its outputs, would be silently another."""
     assert refused(checkpoint(tmp_path / "a.pth", kind, old, new), *parts).hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("pose", "type='TopdownAffine'", "use_udp=True, type='TopdownAffine'"),
+        ("pose", "type='GetBBoxCenterScale'", "padding=0.9, type='GetBBoxCenterScale'"),
+        ("pose", "use_dark=False", "input_size=(64, 96)"),
+        ("detector", "keep_ratio=True", "keep_ratio=False"),
+        ("detector", "img=(114,", "img=(0.5,"),
+        ("one", "type='BottomupResize'", "type='BottomupResize', resize_mode='expand'"),
+        ("one", "bbox_padding=1.25", "bbox_padding=9"),
+    ],
+)
+def test_no_hint_leads_round_the_refusal_of_a_crop(kind: str, old: str, new: str, tmp_path: Path) -> None:
+    """The weights alone would load, and get the usual one without a word."""
+    assert "weights alone" not in (refused(checkpoint(tmp_path / "a.pth", kind, old, new)).hint or "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "noted"),
+    [
+        ("scale=(640, 640)", "scale=(416, 416)", True),
+        ("scale=(640, 640)", "scale=416", True),
+        ("size=(640, 640)", "size=(672, 672)", True),
+        ("scale=(640, 640)", "scale=640", False),
+        ("scale=(640, 640)", "scale=side", False),
+        ("scale=(640, 640), ", "", False),
+    ],
+)
+def test_pictures_smaller_than_their_padding_are_noted(
+    old: str, new: str, noted: bool, tmp_path: Path
+) -> None:
+    path = checkpoint(tmp_path / "a.pth", "detector", old, new)
+    said = "Resize.scale of the training configuration is not followed"
+    assert any(note.startswith(said) for note in load_model(path).notes) is noted
+    if "416" in new:
+        assert not any(note.startswith(said) for note in load_model(path, input_hw=(416, 416)).notes)
 
 
 @pytest.mark.parametrize(

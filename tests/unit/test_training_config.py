@@ -108,7 +108,8 @@ def test_stored_mean_and_std_are_used(outer: str, tmp_path: Path) -> None:
 def test_a_distillations_own_preprocessing_is_used(tmp_path: Path) -> None:
     pair = {f"{role}.{key}": v for role in ("student", "teacher") for key, v in small_state().items()}
     ones = {"data_preprocessor.mean": torch.ones(3), "data_preprocessor.std": torch.ones(3)}
-    model = load_model(save(tmp_path / "a.pth", {"state_dict": pair | ones}))
+    meta = {"cfg": "model = dict(two_dis=False)"}
+    model = load_model(save(tmp_path / "a.pth", {"meta": meta, "state_dict": pair | ones}))
     assert model.spec.preprocess.mean == (1, 1, 1)
 
 
