@@ -34,7 +34,8 @@ _ACTIVATIONS = (
     _Only("neck.act_cfg", _SILU, "SiLU"),
     _Only("neck.encoder_cfg.ffn_cfg.act_cfg", ("GELU",), "ReLU"),
     _Only("bbox_head.act_cfg", _SILU, "SiLU"),
-    _Only("head.gau_cfg.act_fn", ("SiLU",), "SiLU"),
+    # The class itself since mmpose 1.3, as configurations in Python quote it.
+    _Only("head.gau_cfg.act_fn", ("SiLU", "torch.nn.SiLU", "torch.nn.modules.activation.SiLU"), "SiLU"),
     _Only("head.head_module_cfg.act_cfg", _SILU, "SiLU"),
     _Only("head.dcc_cfg.gau_cfg.act_fn", ("SiLU",), "SiLU"),
 )
@@ -68,7 +69,7 @@ def check_settings(meta: Mapping[str, Any]) -> None:
     settings = model_settings(meta)
     for only in _ACTIVATIONS:
         value = _found(settings, only)
-        # An act_cfg names a class, an act_fn does not: all but "SiLU" make a ReLU.
+        # An act_cfg names a class. Of the words for an act_fn "SiLU" alone makes one, all others a ReLU.
         name = str(value) if only.place.endswith(".act_fn") else str(value).rpartition(".")[2]
         if value is not UNKNOWN and name not in only.built:
             _refuse_activation(str(value), only)

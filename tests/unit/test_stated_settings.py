@@ -198,7 +198,7 @@ def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> Non
         ("pose", "pos_enc=False", "pos_enc=True", ["head.gau_cfg.pos_enc = True", "only False"]),
         ("pose", "gau_cfg=dict(act_fn='SiLU', pos_enc=False), ", "", ["activation 'ReLU' (head.gau_cfg)"]),
         ("pose", "act_fn='SiLU'", "act_fn='Swish'", ["activation 'Swish' (head.gau_cfg); only SiLU"]),
-        ("pose", "act_fn='SiLU'", "act_fn='torch.nn.SiLU'", ["activation 'torch.nn.SiLU' (head.gau_cfg)"]),
+        ("one", "act_fn='SiLU'", "act_fn='torch.nn.SiLU'", ["activation 'torch.nn.SiLU' (head.dcc_cfg"]),
         ("pose", " head=", " neck=dict(type='FeatureMapProcessor', apply_relu=True), head=", ["no tensor"]),
         ("pose", "split_ratio=2.0", "split_ratio=2.005", ["head.simcc_split_ratio", "2.005; the shapes"]),
         ("pose", "use_dark=False", "input_size=(64, 96)", ["head.decoder.input_size", "[64, 96]; the"]),

@@ -295,6 +295,12 @@ def test_known_activations_load(name: str, tmp_path: Path) -> None:
     assert load(tmp_path / "a.pth", text).spec == load(tmp_path / "b.pth").spec
 
 
+@pytest.mark.parametrize("name", ["SiLU", "torch.nn.SiLU"])
+def test_known_functions_of_the_head_load(name: str, tmp_path: Path) -> None:
+    text = cfg(OFFICIAL + "bgr_to_rgb=True", head=f"act_fn='{name}'")
+    assert load(tmp_path / "a.pth", text).spec == load(tmp_path / "b.pth").spec
+
+
 @pytest.mark.parametrize(
     ("changed", "place"),
     [

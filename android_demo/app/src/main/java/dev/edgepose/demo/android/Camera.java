@@ -39,8 +39,8 @@ final class Camera implements ImageReader.OnImageAvailableListener {
 
     private static final int WIDTH = 1280;
     private static final int HEIGHT = 720;
-    /** One with the networks, one that waits for them, and one more that acquireLatestImage() needs. */
-    private static final int IMAGES = 3;
+    /** One with the networks, one that waits for them, and two more that acquireLatestImage() needs. */
+    private static final int IMAGES = 4;
 
     private final CameraManager manager;
     private final Handler handler;
@@ -118,12 +118,17 @@ final class Camera implements ImageReader.OnImageAvailableListener {
             if (closed) {
                 return;
             }
+            // None where the last call has taken this one's picture, too: the one that waits stays.
+            Image next = source.acquireLatestImage();
+            if (next == null) {
+                return;
+            }
             boolean waits = newest != null;
             if (waits) {
                 newest.close();
             }
-            newest = source.acquireLatestImage();
-            if (newest != null && !waits) {
+            newest = next;
+            if (!waits) {
                 handler.post(new Runnable() {
                     @Override
                     public void run() {
