@@ -39,8 +39,6 @@ CLOTHES, ELSEWHERE, CUT_OUT = 0.5, 0.5, 0.6
 # In the last part of the budget what real pictures do not show (other clothes, other surroundings, pieces in
 # front, neighbours) comes half as often, and the views are half as far off.
 EASED_FROM, EASED = 0.8, 0.5
-# Bystanders are few, and more like the persons elsewhere than those in sports are: each is drawn this often.
-BYSTANDER_TIMES = 2
 
 
 class Batches(IterableDataset[tuple[Tensor, Tensor]]):  # type: ignore[misc]
@@ -141,6 +139,8 @@ def main() -> None:
     parser.add_argument("--start", type=Path, required=True)
     parser.add_argument("--synthetic-share", type=float, default=0.4)
     parser.add_argument("--bystanders", type=Path, help="file made by training.bystanders")
+    # They are few, and more like the persons elsewhere than those in sports are.
+    parser.add_argument("--bystander-times", type=int, default=2, help="how often each of them is drawn")
     parser.add_argument("--labels", type=Path, help="file made by training.second_look")
     parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
     parser.add_argument(
@@ -164,7 +164,7 @@ def main() -> None:
     if options.outlines is not None:
         photographs.persons[:] = outlined(photographs.persons, read_outlines(options.outlines))
     if options.bystanders is not None:
-        photographs.persons.extend(BYSTANDER_TIMES * read_bystanders(options.bystanders))
+        photographs.persons.extend(options.bystander_times * read_bystanders(options.bystanders))
     synthetic = read_synthetic(options.synthetic, min_visible=MIN_POINTS)
     if options.synthetic_outlines is not None:
         synthetic.persons[:] = outlined(synthetic.persons, read_outlines(*options.synthetic_outlines))
