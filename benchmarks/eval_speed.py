@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from edgepose import _core
 from edgepose.bundle.manifest import preprocess_member
-from edgepose.calibration.agreement import open_engine
 from edgepose.calibration.from_bundle import artifact_of
+from edgepose.converters.engine import open_engine
 from edgepose.media import read_picture
 from edgepose.verify import bootstrap
 from edgepose.verify.dataset import Dataset, read_dataset
@@ -85,7 +85,7 @@ def bootstrap_seconds(random: np.random.Generator, *, pictures: int, samples: in
     weights = bootstrap.resample(pictures, samples, 0)
     for matches in runs:
         bootstrap.ApOfWeights(matches).of(weights)
-    bootstrap.percentiles(weights, values, of, 95)
+    bootstrap.percentiles_95(weights, values, of)
     sums = random.random((pictures, 51))
     bootstrap.ratios(weights, sums, sums)
     return {

@@ -24,11 +24,12 @@ import numpy as np
 
 from edgepose.artifact import Artifact
 from edgepose.bundle.manifest import preprocess_member
-from edgepose.calibration.agreement import compare, run_samples
+from edgepose.calibration.agreement import compare
 from edgepose.calibration.calibrate import CalibrationRequest, calibrate
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.calibration.latency import interleaved_ms
 from edgepose.converters import convert
+from edgepose.converters.engine import run_engine
 from edgepose.core import load_core
 from edgepose.errors import CalibrationError
 from edgepose.media import read_picture
@@ -176,7 +177,7 @@ def lines(name: str, role: str, target: str, made: list[Row], coco: Path) -> lis
     times = dict(
         zip(artifacts, interleaved_ms(list(artifacts.values()), samples[0], rounds=200), strict=True)
     )
-    references = run_samples(artifacts["fp32"], samples)
+    references = run_engine(artifacts["fp32"], samples)
     written = []
     for row in made:
         start = f"| {name} | {target} | {row.precision} | "
@@ -184,7 +185,7 @@ def lines(name: str, role: str, target: str, made: list[Row], coco: Path) -> lis
             written.append(f"{start}refused: {row.reason} | | | | | | |")
             continue
         artifact = artifacts[row.precision]
-        drift = compare(artifact.spec, references, run_samples(artifact, samples))
+        drift = compare(artifact.spec, references, run_engine(artifact, samples))
         reference = next(other.bundle for other in made if other.precision == "fp32" and other.bundle)
         pose = role == "pose"
         ap = f"{pose_ap(row.bundle, coco):.1f}" if pose else box_ap_cell(row.bundle, reference, coco)

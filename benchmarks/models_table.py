@@ -1,6 +1,6 @@
 """Convert every given checkpoint to every target and write docs/models.md from the measured drift.
 
-python benchmarks/models_table.py ../shared/goldens -o docs/models.md
+python benchmarks/models_table.py ../shared/goldens demo -o docs/models.md
 
 A folder may hold checkpoints (*.pth) and golden packs (*.npz with materialise.py beside them: original
 networks with reproducible random weights). A cell is the mean shift of the confident keypoints (of the boxes
@@ -24,16 +24,18 @@ COLUMNS = (("onnx", "fp32"), ("ncnn", "fp32"), ("ncnn", "fp16"), ("openvino", "f
 
 HEAD = """# Networks and targets
 
-Mean shift of the confident keypoints (of the boxes' corners for detectors) against the torch float32
-network, in pixels of the network input. Each cell was measured with the C++ engine that ships, on EdgePose's
-own pictures, by
+**Networks of golden packs have random weights**, not trained ones: the table shows that every network
+converts, not how accurate yours will be. Random weights have flat peaks, so that rounding to half precision
+can move a keypoint far. Trained networks move less, as the two demo networks show. `edgepose convert`
+measures the checkpoint that you give it in the same way, and prints the result.
+
+A cell is the mean shift against the torch float32 network, in pixels of the network's input: of the
+confident keypoints, for detectors of the boxes' corners; with the C++ engine that ships, on EdgePose's own
+pictures. "refused": a [limit](accuracy.md#the-limits-of-a-conversion) was crossed, and no bundle was
+written. Figures of bf16 and RKNN: [performance.md](performance.md#bfloat16),
+[rockchip.md](rockchip.md#accuracy-in-the-simulator).
 
     {command}
-
-The weights are random ones (the golden packs of the original networks), which is harder than trained
-weights: their peaks are flat, so that the rounding of weights to half precision can move a keypoint far.
-"refused": a limit was crossed, and no bundle was written. Every `edgepose convert` measures the checkpoint
-that it is given in the same way.
 
 """
 
@@ -72,17 +74,17 @@ def cell(path: Path, target: str, precision: str, out: Path) -> str:
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     titles = " | ".join(f"{target} {precision}" for target, precision in COLUMNS)
     lines = [f"| network | {titles} |", "|---" * (len(COLUMNS) + 1) + "|"]
     with tempfile.TemporaryDirectory(prefix="edgepose-table-") as work:
-        for name, path in checkpoints(args.folder, Path(work)):
+        for name, path in (given for folder in args.folders for given in checkpoints(folder, Path(work))):
             cells = [cell(path, target, precision, Path(work) / "bundles") for target, precision in COLUMNS]
             lines.append(f"| {name} | " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
-    command = f"python benchmarks/models_table.py {args.folder} -o {args.output}"
+    command = f"python benchmarks/models_table.py {' '.join(map(str, args.folders))} -o {args.output}"
     args.output.write_text(HEAD.format(command=command) + "\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ from int8_table import NETWORKS, calibration_set
 
 from edgepose.artifact import Artifact
 from edgepose.bundle.manifest import preprocess_member
-from edgepose.calibration.agreement import Outputs, compare, run_samples
+from edgepose.calibration.agreement import Outputs, compare
 from edgepose.calibration.base import PrecisionMap, calibrator
 from edgepose.calibration.calibrate import CalibrationRequest
 from edgepose.calibration.from_bundle import artifact_of
@@ -31,6 +31,7 @@ from edgepose.calibration.plan import load_plan
 from edgepose.calibration.samples import make_samples
 from edgepose.converters import convert
 from edgepose.converters.decoded import decode_boxes, decode_simcc
+from edgepose.converters.engine import run_engine
 from edgepose.core import load_core
 from edgepose.media import read_picture
 
@@ -67,7 +68,7 @@ def average_precision(
     for made, of in zip(outputs, about, strict=True):
         entry = {"image_id": of["image"], "category_id": 1}
         if kind == "keypoints":
-            points = decode_simcc(artifact.spec, made, of["transform"])
+            points, _ = decode_simcc(artifact.spec, made, of["transform"])
             flat = [float(value) for value in points.ravel()]
             results.append({**entry, "keypoints": flat, "score": float(points[:, 2].mean())})
             continue
@@ -105,7 +106,7 @@ def lines(name: str, role: str, paths: dict[str, Path], calib: Path, coco: Path,
     ranges = make_samples(read_pictures(calib), artifact.spec.preprocess, count=samples).calibration.tensors
     quantiser = calibrator("rknn", SOC).observe(artifact, ranges, load_plan("accurate"))
     tensors, about = inputs(artifact, coco)
-    references = run_samples(artifact, tensors)
+    references = run_engine(artifact, tensors)
     unchanged = average_precision(artifact, references, about, coco)
     rows = [f"| {name} | fp32 (ONNX) | - | {len(tensors)} | - | - | - | {unchanged:.1f} |"]
     maps: dict[str, PrecisionMap] = {"fp16": {}, "auto": dict.fromkeys(int8, "int8")}

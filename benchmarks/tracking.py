@@ -95,13 +95,13 @@ def pairs(truth: Truth, keypoints: Floats, sigmas: Floats) -> list[tuple[int, in
     return chosen
 
 
-def crowded(truth: Truth, index: int, limit: float = 0.1) -> bool:
-    """Tell whether another person's box covers a part of this one's."""
+def crowded(truth: Truth, index: int) -> bool:
+    """Tell whether another person's box covers more than a tenth of this one's."""
     box = truth[index][2]
     for other in (person[2] for i, person in enumerate(truth) if i != index):
         width = min(box[2], other[2]) - max(box[0], other[0])
         height = min(box[3], other[3]) - max(box[1], other[1])
-        if max(0.0, width) * max(0.0, height) > limit * (box[2] - box[0]) * (box[3] - box[1]):
+        if max(0.0, width) * max(0.0, height) > 0.1 * (box[2] - box[0]) * (box[3] - box[1]):
             return True
     return False
 

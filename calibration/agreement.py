@@ -22,9 +22,10 @@ from edgepose.converters.decoded import (
     findable,
     iou,
 )
-from edgepose.converters.engine import require_backend, tensors
+from edgepose.converters.engine import open_engine, run_engine
 from edgepose.converters.limits import BOX_SCORE, LIMITS
-from edgepose.core import core_errors, load_core
+from edgepose.converters.parity import three_digits
+from edgepose.core import core_errors
 from edgepose.errors import CalibrationError
 
 Floats = NDArray[np.float32]
@@ -68,25 +69,13 @@ def figures_json(agreement: Agreement) -> dict[str, float | int | None]:
 
 def rounded(value: float) -> float | None:
     """Keep three digits: the rest is noise of the machine. None for what is not finite."""
-    if not math.isfinite(value):
-        return None
-    return value if value == 0 else round(value, 2 - math.floor(math.log10(abs(value))))
-
-
-def run_samples(artifact: Artifact, samples: Sequence[Floats]) -> list[Outputs]:
-    """Run samples [1, 3, H, W] with the C++ engine, one thread; return each one's outputs.
-
-    Errors: MissingDependencyError, EngineError.
-    """
-    engine = open_engine(artifact)
-    with core_errors():
-        return [[output.copy() for output in engine.run([sample])] for sample in samples]
+    return three_digits(value) if math.isfinite(value) else None
 
 
 def telling_samples(artifact: Artifact, samples: Sequence[Floats], count: int) -> list[Floats]:
     """Return `count` of the samples: the first in which the float network finds a box, then the first others.
 
-    A set may begin with pictures that show nobody, which say nothing of a detector. Errors: as run_samples.
+    A set may begin with pictures that show nobody, which say nothing of a detector. Errors: as open_engine.
     """
     if not isinstance(artifact.spec.head, BoxHead) or len(samples) <= count:
         return list(samples[:count])
@@ -108,30 +97,14 @@ def written_outputs(
 ) -> Iterator[list[Outputs]]:
     """Run samples with what `write` makes of each of the maps, in a folder that is removed again.
 
-    Errors: those of write() and run_samples().
+    Errors: those of write() and run_engine().
     """
     with tempfile.TemporaryDirectory(prefix="edgepose-candidate-", ignore_cleanup_errors=True) as folder:
         for number, precision_map in enumerate(maps):
             candidate = Path(folder) / str(number)
-            made = run_samples(write(precision_map, candidate), samples)
+            made = run_engine(write(precision_map, candidate), samples)
             shutil.rmtree(candidate)
             yield made
-
-
-def open_engine(artifact: Artifact) -> Any:
-    """Open an artifact with the C++ engine: one thread, one sample at a time. Errors: as run_samples."""
-    require_backend(artifact.format)
-    with core_errors():
-        return load_core().Engine(
-            artifact.format,
-            {role: str(path) for role, path in artifact.files.items()},
-            tensors(artifact, inputs=True),
-            tensors(artifact, inputs=False),
-            threads=1,
-            device="CPU",
-            precision=artifact.precision,
-            max_batch=1,
-        )
 
 
 def compare(spec: ModelSpec, references: Sequence[Outputs], candidates: Sequence[Outputs]) -> Agreement:

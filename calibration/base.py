@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact
-from edgepose.calibration.agreement import Outputs
+from edgepose.calibration.agreement import Outputs, written_outputs
 from edgepose.calibration.plan import Plan
 from edgepose.converters.base import SOC_TARGETS
-from edgepose.errors import UsageError
+from edgepose.errors import CalibrationError, UsageError
 
 LayerPrecision = Literal["int8", "float"]
 PrecisionMap = Mapping[str, LayerPrecision]
@@ -44,20 +44,20 @@ class NetworkQuantiser(Protocol):
 
     def work(self, name: str) -> float:
         """Return how much a layer computes, relative to the others; 1 where that is not known."""
-        ...
+        return 1.0
 
     def layer_error(self, name: str) -> float | None:
         """Return the error of a layer's own output in int8, where that is known."""
-        ...
+        return None
 
     def outputs(
         self, maps: Sequence[PrecisionMap], samples: Sequence[NDArray[np.float32]]
     ) -> Iterator[list[Outputs]]:
         """Run the network on samples [1, 3, H, W] with each of the maps in turn; what they write is not kept.
 
-        Errors: UsageError, CalibrationError, EngineError.
+        Here with the C++ engine. Errors: UsageError, CalibrationError, EngineError.
         """
-        ...
+        return written_outputs(self.write, maps, samples)
 
     def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
         """Write the network; what the map does not name stays float. Equal arguments give equal bytes.
@@ -77,27 +77,38 @@ class Calibrator(Protocol):
     label: the format as bundles are named. tools: the import names (of extras.PACKAGES) that it needs.
     simulator: what runs in place of a device, for reports; None where the C++ engine runs the result here.
     search_samples: how many held-out samples a search looks at first; None for all. max_mean_px: a limit of
-    the mean shift beside the network's own budget. takes_plan: observe() looks at the plan.
+    the mean shift beside the network's own budget. takes_plan: observe() looks at the plan. has_half: the
+    device computes in half precision too, so that layers can stay out of int8.
     """
 
     format: str
     source: str
     label: str
     tools: tuple[str, ...]
-    simulator: str | None
-    search_samples: int | None
-    max_mean_px: float | None
-    takes_plan: bool
+    simulator: str | None = None
+    search_samples: int | None = None
+    max_mean_px: float | None = None
+    takes_plan: bool = True
+    has_half: bool = True
 
     def check(self, mode: str) -> None:
         """Check the mode, and what is not among `tools`, before any work. Errors: EdgePoseError."""
-        ...
+        return
 
     def observe(
         self, artifact: Artifact, samples: Sequence[NDArray[np.float32]], plan: Plan
     ) -> NetworkQuantiser:
         """Run the float network on samples [1, 3, H, W]. Errors: CalibrationError, EngineError."""
         ...
+
+
+def check_samples(samples: Sequence[NDArray[np.float32]]) -> None:
+    """Refuse no samples, and samples whose values are not finite. Errors: CalibrationError."""
+    if not samples:
+        raise CalibrationError("there is no calibration sample", hint="give pictures that show people")
+    for index, sample in enumerate(samples):
+        if not np.isfinite(sample).all():
+            raise CalibrationError(f"calibration sample {index} has values that are NaN or infinite")
 
 
 def calibrator(format_name: str, soc: str | None = None) -> Calibrator:

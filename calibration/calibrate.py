@@ -18,10 +18,18 @@ from edgepose.bundle.manifest import MANIFEST_NAME, is_valid_name, lineage_membe
 from edgepose.bundle.pack import refuse_existing, stage_bundle
 from edgepose.calibration.base import Calibrator, calibrator
 from edgepose.calibration.from_bundle import artifact_of
-from edgepose.calibration.network import MODES, CalibratedNetwork, Mode, calibrate_network, other_way
+from edgepose.calibration.network import (
+    MODES,
+    CalibratedNetwork,
+    Mode,
+    calibrate_network,
+    other_way,
+    tell_layers,
+)
 from edgepose.calibration.pictures import CalibrationPicture, are_synthetic, digests, read_pictures
 from edgepose.calibration.plan import load_plan
 from edgepose.calibration.samples import Samples, make_samples
+from edgepose.calibration.search import budget_changes
 from edgepose.converters.assemble import check_bundle
 from edgepose.converters.base import SOC_TARGETS, require
 from edgepose.converters.limits import LIMITS
@@ -43,7 +51,7 @@ class CalibrationRequest:
     """What to calibrate with. source, evaluation: a folder, a list or COCO annotations.
 
     samples: to calibrate each network with; as many again are held out where the pictures suffice. plan: by
-    default DEFAULT_PLAN where the calibrator takes one.
+    default DEFAULT_PLAN where the calibrator takes one. budgets: "NAME=VALUE", what to change of auto's.
     """
 
     source: Path
@@ -53,6 +61,7 @@ class CalibrationRequest:
     plan: str | None = None
     evaluation: Path | None = None
     sensitivity: bool = False
+    budgets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,37 +134,44 @@ def calibrate(
             progress.advance()
 
     with tempfile.TemporaryDirectory(prefix="edgepose-calibrate-", ignore_cleanup_errors=True) as work:
-        for role in manifest["models"]:
-            artifact = artifact_of(bundle_dir, role)
-            stage(f"{artifact.spec.name}: samples", 2 * request.samples)
-            samples[role] = make_samples(
-                pictures,
-                artifact.spec.preprocess,
-                count=request.samples,
-                seed=request.seed,
-                find_persons=_finder(bundle_dir, manifest) if _needs_detector(role, pictures) else None,
-                evaluation=evaluation,
-                advance=advance,
-                synthetic=synthetic,
+        try:
+            for role in manifest["models"]:
+                artifact = artifact_of(bundle_dir, role)
+                stage(f"{artifact.spec.name}: samples", 2 * request.samples)
+                samples[role] = make_samples(
+                    pictures,
+                    artifact.spec.preprocess,
+                    count=request.samples,
+                    seed=request.seed,
+                    # Not kept: its networks would stay loaded.
+                    find_persons=_finder(bundle_dir, manifest) if _needs_detector(role, pictures) else None,
+                    evaluation=evaluation,
+                    advance=advance,
+                    synthetic=synthetic,
+                )
+                folder = Path(work) / role
+                folder.mkdir()
+                networks[role] = calibrate_network(
+                    artifact,
+                    maker,
+                    samples[role],
+                    plan,
+                    mode=request.mode,
+                    budget_changes=budget_changes(request.budgets),
+                    with_sensitivity=request.sensitivity,
+                    work_dir=folder,
+                    stage=stage,
+                    advance=advance,
+                )
+                samples[role].forget_tensors()
+            stage("write the bundle", None)
+            precision, digest = _write(
+                bundle_dir, manifest, networks, target, maker, request.mode, force=force
             )
-            folder = Path(work) / role
-            folder.mkdir()
-            networks[role] = calibrate_network(
-                artifact,
-                maker,
-                samples[role],
-                plan,
-                mode=request.mode,
-                with_sensitivity=request.sensitivity,
-                work_dir=folder,
-                stage=stage,
-                advance=advance,
-            )
-            samples[role].forget_tensors()
-        stage("write the bundle", None)
-        precision, digest = _write(
-            bundle_dir, manifest, networks, target, maker.format, request.mode, force=force
-        )
+        except CalibrationError:
+            for network in networks.values():
+                tell_layers(network.report)
+            raise
     return CalibratedBundle(target, precision, digest, networks, samples)
 
 
@@ -191,6 +207,11 @@ def check_request(request: CalibrationRequest) -> None:
         raise UsageError(f"the seed {request.seed} is not from 0 to {MAX_SEED}", hint="give a smaller --seed")
     if request.plan is not None:
         load_plan(request.plan)
+    budget_changes(request.budgets)
+    if request.budgets and request.mode != "auto":
+        raise UsageError(
+            f"--budget has no effect with --precision {request.mode}", hint="give --precision auto"
+        )
     read_pictures(request.source)
     if request.evaluation:
         read_pictures(request.evaluation)
@@ -234,22 +255,36 @@ def _finder(bundle_dir: Path, manifest: Mapping[str, Any]) -> Callable[[NDArray[
     return find
 
 
+def _refuse_without_gain(networks: Mapping[str, CalibratedNetwork], maker: Calibrator) -> None:
+    """Refuse a bundle of `auto` that is not faster than the one at fp16. Errors: CalibrationError."""
+    left = [network for network in networks.values() if network.left_float]
+    reasons = "; ".join(f"{n.artifact.spec.name}: {n.left_float}" for n in left)
+    if len(left) == len(networks):
+        raise CalibrationError(f"no network gains from int8 here ({reasons})", hint=other_way("auto", maker))
+    if not left or maker.simulator is not None:
+        return
+    # A bundle has one precision, so what stays float computes at float32: at fp16 the whole may be faster.
+    taken_ms = sum(n.median_ms["fp32" if n.left_float else "int8"] for n in networks.values())
+    half_ms = sum(network.median_ms["fp16"] for network in networks.values())
+    if taken_ms >= half_ms:
+        raise CalibrationError(
+            f"the networks together are {half_ms / taken_ms:.2f} times as fast as at fp16 on this machine, "
+            f"as what stays float computes at float32 ({reasons})",
+            hint="convert with --precision fp16",
+        )
+
+
 def _write(
     bundle_dir: Path,
     manifest: Mapping[str, Any],
     networks: Mapping[str, CalibratedNetwork],
     target: Path,
-    backend: str,
+    maker: Calibrator,
     mode: Mode,
     *,
     force: bool,
 ) -> tuple[Precision, str]:
-    if all(network.left_float for network in networks.values()):
-        reasons = "; ".join(f"{n.artifact.spec.name}: {n.left_float}" for n in networks.values())
-        raise CalibrationError(
-            f"no network gains from int8 here ({reasons})",
-            hint=other_way("auto"),
-        )
+    _refuse_without_gain(networks, maker)
     precision: Precision = (
         "int8" if all(n.artifact.precision == "int8" for n in networks.values()) else "mixed"
     )
@@ -268,7 +303,7 @@ def _write(
     members = {
         **manifest,
         "created_by": f"edgepose {__version__}",
-        "backend": backend,
+        "backend": maker.format,
         "precision": precision,
         "models": models,
         "golden": {**manifest["golden"], "tolerance_px": LIMITS[precision].mean_px},
@@ -283,7 +318,7 @@ def _write(
             digest = staged.digest
             staged.publish()
     except ConversionError as error:
-        raise CalibrationError(error.message, hint=other_way(mode)) from error
+        raise CalibrationError(error.message, hint=other_way(mode, maker)) from error
     return precision, digest
 
 

@@ -13,13 +13,11 @@ from edgepose.calibration.ncnn_activations import BlobStatistics
 from edgepose.calibration.ncnn_layers import QuantisableLayer
 from edgepose.calibration.observers import LEVELS, Observer, threshold, weight_scales
 from edgepose.calibration.plan import Plan
-from edgepose.calibration.rounding import round_weights
+from edgepose.calibration.rounding import channel_factors, round_weights
 
 Floats = NDArray[np.float32]
 
-# How equalisation divides a channel's range between the input and the weights (1: the input alone is made
-# even), and at which multiples of the largest input it clips: samples show too little of a single channel.
-_MIGRATIONS = (0.25, 0.5, 0.75, 1.0)
+# At which multiples of the largest input equalisation clips: samples show too little of a single channel.
 _SHARES = (1.6, 1.3)
 
 _MAX_FACTOR = 64.0
@@ -144,13 +142,8 @@ class _Search:
         highs = np.maximum(self._blob.channel_highest, 0).astype(np.float64)
         ranges = np.maximum(highs, -lows)
         weights = np.abs(self._layer.weight.reshape(by_channel)).max(axis=(0, 2)).astype(np.float64)
-        is_alive = (ranges > 0) & (weights > 0)
         candidates = []
-        for migration in _MIGRATIONS:
-            raw = np.ones(self._layer.channels)
-            raw[is_alive] = ranges[is_alive] ** migration / weights[is_alive] ** (1 - migration)
-            raw /= np.exp(np.log(raw[is_alive]).mean()) if is_alive.any() else 1
-            factors = np.clip(raw, 1 / _MAX_FACTOR, _MAX_FACTOR).astype(np.float32)
+        for factors in channel_factors(ranges, weights, _MAX_FACTOR):
             low, high = float((lows / factors).min()), float((highs / factors).max())
             for share in _SHARES:
                 if best.zero_point:

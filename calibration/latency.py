@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact
-from edgepose.calibration.agreement import open_engine
+from edgepose.converters.engine import open_engine
 from edgepose.core import core_errors
 
 

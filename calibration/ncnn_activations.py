@@ -78,25 +78,15 @@ class WheelNetwork:
         return found
 
 
-def collect(
-    artifact: Artifact,
-    samples: Iterable[Floats],
-    *,
-    patches: bool = True,
-    layers: Sequence[str] | None = None,
-) -> ActivationStatistics:
-    """Observe the inputs of the quantisable (or the named) layers in one pass over samples [1, 3, H, W].
+def collect(artifact: Artifact, samples: Iterable[Floats], *, patches: bool = True) -> ActivationStatistics:
+    """Observe the inputs of the quantisable layers in one pass over samples [1, 3, H, W].
 
     patches: also keep random columns of each layer's input, at most MAX_PATCHES; every plan but "plain" needs
     them.
     The same samples in the same order give the same result.
     Errors: CalibrationError (no samples, a sample of another shape, NaN), MissingDependencyError.
     """
-    wanted = [
-        layer
-        for layer in quantisable_layers(read_model(artifact.files["param"], artifact.files["bin"]))
-        if layers is None or layer.name in layers
-    ]
+    wanted = quantisable_layers(read_model(artifact.files["param"], artifact.files["bin"]))
     blobs = list(
         dict.fromkeys(layer.blob for layer in wanted if layer.input_is_static or layer.takes_patches)
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from edgepose import __version__
 from edgepose.artifact import Artifact, LineageEntry, Precision
-from edgepose.calibration.agreement import Outputs, written_outputs
-from edgepose.calibration.base import LayerPrecision, PrecisionMap
+from edgepose.calibration.base import Calibrator, LayerPrecision, NetworkQuantiser, PrecisionMap
 from edgepose.calibration.improve import IntegerLayer, quantise_layer
 from edgepose.calibration.ncnn_activations import ActivationStatistics, collect
 from edgepose.calibration.ncnn_layers import QuantisableLayer, quantisable_layers
@@ -48,33 +47,13 @@ def _is_worth_it(layer: QuantisableLayer) -> bool:
     return layer.kind == "Convolution" and layer.channels >= _FAST_CHANNELS and not layer.feeds_output
 
 
-def quantise(
-    artifact: Artifact,
-    statistics: ActivationStatistics,
-    precision_map: PrecisionMap,
-    plan: Plan,
-    out_dir: Path,
-) -> Artifact:
-    """Write a float ncnn network into out_dir, in int8 the layers that the map says so of; others stay float.
-
-    The artifact's precision is "int8" where every layer that can be is int8, else "mixed". The same arguments
-    give the same bytes.
-    Errors: UsageError (an unknown layer in the map), CalibrationError (a layer not observed), OSError.
-    """
-    return Quantiser(artifact, statistics, plan).write(precision_map, out_dir)
-
-
-class Quantiser:
+class Quantiser(NetworkQuantiser):
     """Writes one float ncnn artifact with different precision maps; each layer's integers are found once."""
 
     def __init__(self, artifact: Artifact, statistics: ActivationStatistics, plan: Plan) -> None:
         self._artifact, self._statistics, self._plan = artifact, statistics, plan
         self._layers = {layer.name: layer for layer in layers_of(artifact)}
         self._made: dict[str, IntegerLayer] = {}
-
-    def work(self, name: str) -> float:
-        """Return 1: it is not known."""
-        return 1.0
 
     def kind(self, name: str) -> str:
         """Return the type of a layer. Errors: UsageError."""
@@ -108,12 +87,12 @@ class Quantiser:
             self._made[name] = _integers(self._layer(name), self._statistics, self._plan)
         return self._made[name]
 
-    def outputs(self, maps: Sequence[PrecisionMap], samples: Sequence[Floats]) -> Iterator[list[Outputs]]:
-        """Write the network with each of the maps in turn, and run it with the C++ engine."""
-        return written_outputs(self.write, maps, samples)
-
     def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
-        """Write the network, as quantise() does."""
+        """Write the network; what the map does not name stays float. Equal arguments give equal bytes.
+
+        The artifact's precision is "int8" where every layer that can be is int8, else "mixed".
+        Errors: UsageError (an unknown layer in the map), CalibrationError (a layer not observed), OSError.
+        """
         started = time.monotonic()
         for name in precision_map:
             self._layer(name)
@@ -246,18 +225,11 @@ def _halve_float_weights(model: NcnnModel) -> None:
                     layer.weights[name] = tagged(half)
 
 
-class NcnnCalibrator:
+class NcnnCalibrator(Calibrator):
     """Quantises ncnn networks with the quantiser of this module."""
 
     format = source = label = "ncnn"
     tools = ("ncnn",)
-    simulator = None
-    search_samples = None
-    max_mean_px = None
-    takes_plan = True
-
-    def check(self, mode: str) -> None:
-        """Do nothing: every mode can be made."""
 
     def observe(self, artifact: Artifact, samples: Sequence[Floats], plan: Plan) -> Quantiser:
         """Run the float network on the samples. Errors: those of collect()."""

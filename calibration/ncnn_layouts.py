@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from edgepose.errors import CalibrationError
+from edgepose.converters.ncnn_param import NcnnModelError, ParamLayer
 
 _MAX_ELEMENTS = 1 << 30
-
-
-class NcnnModelError(CalibrationError):
-    """An ncnn file is damaged, or holds something that this reader does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,25 +19,7 @@ class Slot:
     is_tagged: bool
 
 
-class LayerLine(Protocol):
-    """What decides the arrays of a layer."""
-
-    @property
-    def type(self) -> str:
-        """The type of the layer, such as "Convolution"."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """The name of the layer."""
-        ...
-
-    def integer(self, key: int, default: int = 0) -> int:
-        """Return a whole-number parameter. Errors: NcnnModelError."""
-        ...
-
-
-def slots_of(layer: LayerLine) -> list[Slot]:
+def slots_of(layer: ParamLayer) -> list[Slot]:
     """List the arrays that a layer keeps in the .bin, in order (load_model() in ncnn's src/layer)."""
     if layer.type in _WEIGHTLESS:
         return []
@@ -58,30 +35,27 @@ def slots_of(layer: LayerLine) -> list[Slot]:
 _Layout = Sequence[tuple[str, int, bool]]
 
 
-def _convolution(layer: LayerLine) -> _Layout:
-    outputs = layer.integer(0)
-    slots = [("weight", layer.integer(6), True)] + [("bias", outputs, False)] * _is_set(layer, 5)
-    return slots + _int8_scales(layer, outputs)
+def _convolution(layer: ParamLayer) -> _Layout:
+    return _product(layer, layer.integer(6), 5, layer.integer(0))
 
 
-def _depthwise(layer: LayerLine) -> _Layout:
-    slots = [("weight", layer.integer(6), True)] + [("bias", layer.integer(0), False)] * _is_set(layer, 5)
-    return slots + _int8_scales(layer, layer.integer(7, 1) if layer.integer(8) % 100 == 1 else 1)
+def _depthwise(layer: ParamLayer) -> _Layout:
+    groups = layer.integer(7, 1) if layer.integer(8) % 100 == 1 else 1
+    return _product(layer, layer.integer(6), 5, groups)
 
 
-def _inner_product(layer: LayerLine) -> _Layout:
-    outputs = layer.integer(0)
-    slots = [("weight", layer.integer(2), True)] + [("bias", outputs, False)] * _is_set(layer, 1)
-    return slots + _int8_scales(layer, outputs)
+def _inner_product(layer: ParamLayer) -> _Layout:
+    return _product(layer, layer.integer(2), 1, layer.integer(0))
 
 
-def _int8_scales(layer: LayerLine, weight_scales: int) -> list[tuple[str, int, bool]]:
+def _product(layer: ParamLayer, weights: int, bias_key: int, weight_scales: int) -> _Layout:
+    slots = [("weight", weights, True)] + [("bias", layer.integer(0), False)] * _is_set(layer, bias_key)
     term = layer.integer(8)
-    slots = [("weight_scales", weight_scales, False), ("input_scales", 1, False)] * bool(term)
+    slots += [("weight_scales", weight_scales, False), ("input_scales", 1, False)] * bool(term)
     return slots + [("output_scales", 1, False)] * (term > 100)
 
 
-def _gemm(layer: LayerLine) -> _Layout:
+def _gemm(layer: ParamLayer) -> _Layout:
     m, n, k = layer.integer(7), layer.integer(8), layer.integer(9)
     term = layer.integer(18)
     if term >= 400:
@@ -104,14 +78,14 @@ def _gemm(layer: LayerLine) -> _Layout:
     return slots
 
 
-def _memory_data(layer: LayerLine) -> _Layout:
+def _memory_data(layer: ParamLayer) -> _Layout:
     count = 1
     for key in (0, 1, 11, 2):
         count *= max(1, layer.integer(key))
     return [("data", count, layer.integer(21, 1) == 0)] * bool(layer.integer(0))
 
 
-def _attention(layer: LayerLine) -> _Layout:
+def _attention(layer: ParamLayer) -> _Layout:
     width, total, term = layer.integer(0), layer.integer(2), layer.integer(18)
     if term >= 400:
         raise NcnnModelError(f"layer {layer.name}: block-quantised weights (18={term}) are not known")
@@ -125,39 +99,39 @@ def _attention(layer: LayerLine) -> _Layout:
     return slots + scales * bool(term)
 
 
-def _layer_norm(layer: LayerLine) -> _Layout:
+def _layer_norm(layer: ParamLayer) -> _Layout:
     return [(name, layer.integer(0), False) for name in ("gamma", "beta")] * _is_set(layer, 2, 1)
 
 
-def _batch_norm(layer: LayerLine) -> _Layout:
+def _batch_norm(layer: ParamLayer) -> _Layout:
     return [(name, layer.integer(0), False) for name in ("slope", "mean", "variance", "bias")]
 
 
-def _scale(layer: LayerLine) -> _Layout:
+def _scale(layer: ParamLayer) -> _Layout:
     count = layer.integer(0)
     if count == -233:
         return []
     return [("scale", count, False)] + [("bias", count, False)] * _is_set(layer, 1)
 
 
-def _quantize(layer: LayerLine) -> _Layout:
+def _quantize(layer: ParamLayer) -> _Layout:
     return [("scales", layer.integer(0, 1), False)]
 
 
-def _dequantize(layer: LayerLine) -> _Layout:
+def _dequantize(layer: ParamLayer) -> _Layout:
     bias = layer.integer(1)
     return [("scales", layer.integer(0, 1), False)] + [("bias", bias, False)] * bool(bias)
 
 
-def _first_is_count(name: str) -> Callable[[LayerLine], _Layout]:
+def _first_is_count(name: str) -> Callable[[ParamLayer], _Layout]:
     return lambda layer: [(name, layer.integer(0), False)]
 
 
-def _is_set(layer: LayerLine, key: int, default: int = 0) -> int:
+def _is_set(layer: ParamLayer, key: int, default: int = 0) -> int:
     return int(layer.integer(key, default) != 0)
 
 
-_LAYOUTS: dict[str, Callable[[LayerLine], _Layout]] = {
+_LAYOUTS: dict[str, Callable[[ParamLayer], _Layout]] = {
     "BatchNorm": _batch_norm,
     "Bias": _first_is_count("bias"),
     "Convolution": _convolution,

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose.calibration.ncnn_layouts import NcnnModelError, Slot, slots_of
+from edgepose.calibration.ncnn_layouts import Slot, slots_of
+from edgepose.converters.ncnn_param import MAGIC, NcnnModelError, ParamLayer, parse_line
 
-MAGIC = "7767517"
 TAG_FP32 = 0x00000000
 TAG_FP16 = 0x01306B47
 TAG_INT8 = 0x000D4B38
@@ -39,35 +39,10 @@ class Weight:
 
 
 @dataclass(slots=True)
-class Layer:
-    """One line of the .param, with its arrays by the names that ncnn_layouts gives them.
+class Layer(ParamLayer):
+    """A layer with its arrays by the names that ncnn_layouts gives them."""
 
-    params keeps ncnn's keys and the texts of their values, in order.
-    """
-
-    type: str
-    name: str
-    bottoms: list[str] = field(default_factory=list)
-    tops: list[str] = field(default_factory=list)
-    params: dict[int, str] = field(default_factory=dict)
     weights: dict[str, Weight] = field(default_factory=dict)
-
-    def integer(self, key: int, default: int = 0) -> int:
-        """Return a whole-number parameter. Errors: NcnnModelError where it is none."""
-        text = self.params.get(key)
-        if text is None:
-            return default
-        try:
-            return int(text)
-        except ValueError:
-            raise NcnnModelError(
-                f"layer {self.name}: parameter {key} is {text!r}, not a whole number"
-            ) from None
-
-    def line(self) -> str:
-        """Return the layer's line of the .param."""
-        words = [*self.bottoms, *self.tops, *(f"{key}={text}" for key, text in self.params.items())]
-        return " ".join([f"{self.type:<24} {self.name:<24} {len(self.bottoms)} {len(self.tops)}", *words])
 
 
 @dataclass(slots=True)
@@ -176,7 +151,8 @@ def _parse_layers(param: bytes, name: str) -> list[Layer]:
         layer_count, blob_count = (int(word) for word in lines[1].split())
     except ValueError:
         raise NcnnModelError(f"{name}, line 2: {lines[1]!r} is not two counts") from None
-    layers = [_parse_line(line, f"{name}, line {i}") for i, line in enumerate(lines[2:], 3) if line.strip()]
+    parsed = [parse_line(line, f"{name}, line {i}") for i, line in enumerate(lines[2:], 3) if line.strip()]
+    layers = [Layer(layer.type, layer.name, layer.bottoms, layer.tops, layer.params) for layer in parsed]
     if len(layers) != layer_count:
         raise NcnnModelError(f"{name} has {len(layers)} layers and declares {layer_count}")
     names: set[str] = set()
@@ -197,24 +173,6 @@ def _parse_layers(param: bytes, name: str) -> list[Layer]:
     if len(blobs) != blob_count:
         raise NcnnModelError(f"{name} has {len(blobs)} blobs and declares {blob_count}")
     return layers
-
-
-def _parse_line(line: str, where: str) -> Layer:
-    words = line.split()
-    try:
-        kind, name, bottoms, tops = words[0], words[1], int(words[2]), int(words[3])
-    except (IndexError, ValueError):
-        raise NcnnModelError(f"{where}: {line[:60]!r} is not a layer") from None
-    first_param = 4 + bottoms + tops
-    if bottoms < 0 or tops < 0 or len(words) < first_param:
-        raise NcnnModelError(f"{where}: layer {name} names fewer blobs than it declares")
-    params: dict[int, str] = {}
-    for word in words[first_param:]:
-        key, equals, text = word.partition("=")
-        if not equals or not text or not key.removeprefix("-").isdecimal() or int(key) in params:
-            raise NcnnModelError(f"{where}: {word!r} is not a parameter of layer {name}")
-        params[int(key)] = text
-    return Layer(kind, name, words[4 : 4 + bottoms], words[4 + bottoms : first_param], params)
 
 
 def _take(data: bytes, offset: int, slot: Slot, where: str) -> tuple[Weight, int]:

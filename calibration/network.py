@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from edgepose import log
 from edgepose.artifact import Artifact
-from edgepose.calibration.agreement import Agreement, compare, figures_json, run_samples, telling_samples
+from edgepose.calibration.agreement import Agreement, compare, figures_json, telling_samples
 from edgepose.calibration.base import Calibrator, NetworkQuantiser
 from edgepose.calibration.latency import interleaved_ms
 from edgepose.calibration.plan import Plan
 from edgepose.calibration.samples import Samples
 from edgepose.calibration.search import Budget, default_budget, search
 from edgepose.calibration.sensitivity import SensitivityReport, sensitivity
-from edgepose.converters.engine import engine_label
+from edgepose.converters.engine import engine_label, run_engine
 from edgepose.converters.parity import StageResult, compare_stage
 from edgepose.errors import CalibrationError
 from edgepose.temporary import temporary_space
@@ -35,8 +35,8 @@ SENSITIVITY_SAMPLES = 16
 class CalibratedNetwork:
     """A network after calibration: quantised, or left as it was with the reason.
 
-    median_ms: CPU milliseconds of one thread, by turns, of "fp32", "fp16" and "int8"; not in a bundle, where
-    equal work gives equal bytes.
+    median_ms: CPU milliseconds of one thread, by turns, of "fp32", "fp16" and, where that was tried, "int8";
+    not in a bundle, where equal work gives equal bytes.
     """
 
     artifact: Artifact
@@ -69,6 +69,7 @@ def calibrate_network(
     plan: Plan,
     *,
     mode: Mode,
+    budget_changes: Mapping[str, float],
     with_sensitivity: bool,
     work_dir: Path,
     stage: Callable[[str, int | None], None],
@@ -78,6 +79,7 @@ def calibrate_network(
 
     int8: every layer that can be. mixed: those worth it, without the heads. auto: those of the worthwhile
     that keep to the budget, and, where the result runs here, only if that is faster than fp32 and fp16.
+    budget_changes: members of the default budget to replace.
     Errors: CalibrationError (over the limits), EngineError, MissingDependencyError, ConfigurationError.
     """
     name, held_out = artifact.spec.name, samples.held_out.tensors
@@ -87,6 +89,7 @@ def calibrate_network(
     if not chosen:
         raise CalibrationError(f"{name} has no layer that can become int8")
     report, budget = None, replace(default_budget(artifact.spec), mean_px=calibrator.max_mean_px)
+    budget = replace(budget, **budget_changes)
     if with_sensitivity or mode == "auto":
         stage(f"{name}: sensitivity of {len(chosen)} layers", len(chosen))
         report = sensitivity(
@@ -101,29 +104,32 @@ def calibrate_network(
         assert report is not None
         stage(f"{name}: search", None)
         chosen = _search(artifact, calibrator, quantiser, report, held_out, budget, advance)
-    left_float = None
+    left_float = None if chosen else "no layer in int8 keeps to the budget"
     times: dict[str, float] = {}
-    if chosen:
-        made = quantiser.write(dict.fromkeys(chosen, "int8"), work_dir / "int8")
-        stage(f"{name}: measure", None)
-        if calibrator.simulator is None:
-            times = _times(artifact, quantiser, made, held_out[0], work_dir)
-            left_float = _slower(name, times) if mode == "auto" else None
-    else:
-        left_float = "no layer in int8 keeps to the budget"
+    made = quantiser.write(dict.fromkeys(chosen, "int8"), work_dir / "int8") if chosen else None
+    stage(f"{name}: measure", None)
+    if calibrator.simulator is None:
+        times = _times(artifact, quantiser, made, held_out[0], work_dir)
+        if mode == "auto" and not left_float:
+            left_float = _slower(times)
     layers = len(quantiser.names())
-    if left_float:
-        log.notice(f"{name} stays float: {left_float}")
+    if made is None or left_float:
+        computes = "float32" if calibrator.simulator is None else "half precision"
+        log.notice(f"{name} stays float and computes at {computes}: {left_float}")
         if calibrator.simulator is None:
             return CalibratedNetwork(artifact, None, None, budget, report, (), layers, times, left_float)
         # The float network is in a format that the device does not run.
         chosen, made = [], quantiser.half(work_dir / "half")
-    references = run_samples(artifact, held_out)
+    references = run_engine(artifact, held_out)
     if calibrator.simulator is None:
-        candidates = run_samples(made, held_out)
+        candidates = run_engine(made, held_out)
     else:
         (candidates,) = quantiser.outputs([dict.fromkeys(chosen, "int8")], held_out)
-    result = _checked(made, references, candidates, mode, calibrator)
+    try:
+        result = _checked(made, references, candidates, mode, calibrator)
+    except CalibrationError:
+        tell_layers(report)
+        raise
     agreement = compare(artifact.spec, references, candidates)
     entry = made.lineage[-1]
     arguments = {**entry.arguments, "model": name, "mode": mode, **samples.record()}
@@ -148,7 +154,7 @@ def _search(
         first = telling_samples(artifact, held_out, few)
         found = search(artifact, quantiser, report, first, budget, advance=advance)
         (candidates,) = quantiser.outputs([dict.fromkeys(found.int8_layers, "int8")], held_out)
-        if budget.allows(compare(artifact.spec, run_samples(artifact, held_out), candidates)):
+        if budget.allows(compare(artifact.spec, run_engine(artifact, held_out), candidates)):
             return list(found.int8_layers)
     return list(search(artifact, quantiser, report, held_out, budget, advance=advance).int8_layers)
 
@@ -174,11 +180,19 @@ def _checked(
         )
     except ConversionError as error:
         hint = "" if mode == "auto" else "the network does not stand it; "
-        raise CalibrationError(error.message, hint=hint + other_way(mode)) from error
+        raise CalibrationError(error.message, hint=hint + other_way(mode, calibrator)) from error
 
 
-def other_way(mode: Mode) -> str:
+def tell_layers(report: SensitivityReport | None) -> None:
+    """Print the table of layers where a calibration is refused: it says why, and is written nowhere."""
+    if report is not None:
+        log.notice(report.table())
+
+
+def other_way(mode: Mode, calibrator: Calibrator) -> str:
     """Say what to do where a network that was quantised in a mode is refused."""
+    if not calibrator.has_half:
+        return "give more pictures, or take a chip with half precision"
     other = "convert with --precision fp16 (or fp32, where the target has it)"
     return other if mode == "auto" else "use --precision auto"
 
@@ -186,17 +200,18 @@ def other_way(mode: Mode) -> str:
 def _times(
     artifact: Artifact,
     quantiser: NetworkQuantiser,
-    made: Artifact,
+    made: Artifact | None,
     sample: NDArray[np.float32],
     work_dir: Path,
 ) -> dict[str, float]:
-    """Measure the three precisions by turns."""
-    half = quantiser.half(work_dir / "half")
-    medians = interleaved_ms([artifact, half, made], sample)
-    return dict(zip(("fp32", "fp16", "int8"), medians, strict=True))
+    """Measure the precisions that there are by turns."""
+    artifacts = {"fp32": artifact, "fp16": quantiser.half(work_dir / "half")}
+    if made is not None:
+        artifacts["int8"] = made
+    return dict(zip(artifacts, interleaved_ms(list(artifacts.values()), sample), strict=True))
 
 
-def _slower(name: str, times: dict[str, float]) -> str | None:
+def _slower(times: dict[str, float]) -> str | None:
     """Say so where int8 is not the fastest here."""
     for other in ("fp32", "fp16"):
         if times["int8"] >= times[other]:

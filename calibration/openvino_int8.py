@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose import __version__
+from edgepose import __version__, log
 from edgepose.artifact import Artifact, LineageEntry, Precision
-from edgepose.calibration.agreement import Outputs, output_error, run_samples, written_outputs
-from edgepose.calibration.base import PrecisionMap
+from edgepose.calibration.agreement import output_error
+from edgepose.calibration.base import Calibrator, NetworkQuantiser, PrecisionMap, check_samples
 from edgepose.calibration.openvino_layers import (
     HALF_STEPS,
     BetterConvolution,
     better_convolutions,
     passed_through,
 )
-from edgepose.calibration.plan import Plan
+from edgepose.calibration.plan import DEFAULT_OBSERVER, Plan
 from edgepose.converters.base import require, tool_versions
+from edgepose.converters.engine import run_engine
 from edgepose.converters.to_openvino import number_operations
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_file
@@ -42,31 +43,25 @@ _ENDS = (*_CONVOLUTIONS, "ShapeOf")
 _PRODUCTS = (*_CONVOLUTIONS, "MatMul")
 
 
-class OpenvinoCalibrator:
+class OpenvinoCalibrator(Calibrator):
     """Quantises OpenVINO networks with nncf.quantize, once for all precision maps."""
 
     format = source = label = "openvino"
     tools = ("openvino", "nncf")
-    simulator = None
-    search_samples = None
-    max_mean_px = None
-    takes_plan = True
-
-    def check(self, mode: str) -> None:
-        """Do nothing: every mode can be made."""
 
     def observe(self, artifact: Artifact, samples: Sequence[Floats], plan: Plan) -> OpenvinoQuantiser:
         """Let nncf run the float network on the samples. Errors: CalibrationError, MissingDependencyError."""
         require(self.tools, purpose="calibrate an OpenVINO network")
-        if not samples:
-            raise CalibrationError("there is no calibration sample", hint="give pictures that show people")
-        for index, sample in enumerate(samples):
-            if not np.isfinite(sample).all():
-                raise CalibrationError(f"calibration sample {index} has values that are NaN or infinite")
+        check_samples(samples)
+        if plan.observer != DEFAULT_OBSERVER:
+            log.notice(
+                f"{artifact.spec.name}: the plan's observer {plan.observer} has no effect on OpenVINO, "
+                "whose ranges are nncf's"
+            )
         return OpenvinoQuantiser(artifact, samples, plan)
 
 
-class OpenvinoQuantiser:
+class OpenvinoQuantiser(NetworkQuantiser):
     """nncf's network with all layers in int8, from which layers go back to float by leaving out their
     FakeQuantize operations: what nncf's ignored scopes do, without calibrating again for every choice.
     """
@@ -98,7 +93,7 @@ class OpenvinoQuantiser:
         self, proposals: dict[str, list[BetterConvolution]], samples: Sequence[Floats]
     ) -> dict[str, BetterConvolution]:
         """Take what brings the network's outputs nearest: a layer's own error says too little of them."""
-        references = run_samples(self._artifact, samples)
+        references = run_engine(self._artifact, samples)
         chosen: dict[str, BetterConvolution] = {}
         for name, found in proposals.items():
             ways = [{name: proposal} for proposal in found]
@@ -132,14 +127,6 @@ class OpenvinoQuantiser:
         if name not in self._kinds:
             raise UsageError(f"{self._artifact.spec.name} has no layer {name!r} that can become int8")
         return self._kinds[name]
-
-    def layer_error(self, name: str) -> float | None:
-        """Return None: nncf does not say."""
-        return None
-
-    def outputs(self, maps: Sequence[PrecisionMap], samples: Sequence[Floats]) -> Iterator[list[Outputs]]:
-        """Write the network with each of the maps in turn, and run it with the C++ engine."""
-        return written_outputs(self.write, maps, samples)
 
     def write(self, precision_map: PrecisionMap, out_dir: Path) -> Artifact:
         """Write the network; what the map does not name stays float."""

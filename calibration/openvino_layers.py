@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from edgepose.calibration.plan import Plan
-from edgepose.calibration.rounding import round_weights
+from edgepose.calibration.rounding import channel_factors, round_weights
 
 Floats = NDArray[np.float32]
 Moments = NDArray[np.float64]
@@ -31,8 +31,6 @@ _SEED = 20261128
 # Operations that hand on the steps of their inputs.
 _PASSING = ("Concat", "MaxPool")
 
-# How a channel's range is divided between the input and the weights (1: the input alone is made even).
-_MIGRATIONS = (0.25, 0.5, 0.75, 1.0)
 _MAX_FACTOR = 16.0
 # Samples show too little of a single channel: room above what they show.
 _HEADROOM = 1.5
@@ -176,14 +174,7 @@ class _Search:
         lows, highs = self._inputs.channel_lowest, self._inputs.channel_highest
         ranges = np.maximum(highs, -lows).astype(np.float64)
         weights = np.abs(self._layer.weight.reshape(-1, len(ranges), self._area)).max(axis=(0, 2))
-        is_alive = (ranges > 0) & (weights > 0)
-        made = []
-        for migration in _MIGRATIONS:
-            raw = np.ones(len(ranges))
-            raw[is_alive] = ranges[is_alive] ** migration / weights[is_alive] ** (1 - migration)
-            raw /= np.exp(np.log(raw[is_alive]).mean()) if is_alive.any() else 1.0
-            made.append(np.clip(raw, 1 / _MAX_FACTOR, _MAX_FACTOR).astype(np.float32))
-        return made
+        return channel_factors(ranges, weights, _MAX_FACTOR)
 
     def _range(self, factors: Floats) -> tuple[float, float]:
         """Return the range of the divided input, with 0 on one of its steps."""

@@ -33,8 +33,10 @@ def read_pictures(source: Path, points: KeypointSet | None = None) -> list[Calib
     """
     if source.is_dir():
         return [CalibrationPicture(path, None) for path in list_pictures(source)]
-    if not source.is_file():
+    if not source.exists():
         raise UsageError(f"{source}: no such file or folder", hint=_FORMS)
+    if not source.is_file():
+        raise UsageError(f"{source}: is not a regular file", hint=_FORMS)
     if source.suffix.lower() == ".json":
         return _annotated(source, points)
     if source.suffix.lower() in PICTURE_SUFFIXES:
@@ -44,8 +46,12 @@ def read_pictures(source: Path, points: KeypointSet | None = None) -> list[Calib
 
 def are_synthetic(source: Path) -> bool:
     """Tell whether the annotations of a set, or those beside its pictures, say that these are rendered."""
-    beside = (source, source.resolve().parent) if source.is_dir() else (source.parent,)
-    files = [source] if source.suffix.lower() == ".json" else [f / "annotations.json" for f in beside]
+    if source.suffix.lower() == ".json" and not source.is_dir():
+        files = [source]
+    else:
+        folders = [source] if source.is_dir() else [picture.path.parent for picture in _listed(source)]
+        beside = [place for folder in dict.fromkeys(folders) for place in (folder, folder.resolve().parent)]
+        files = [folder / "annotations.json" for folder in dict.fromkeys(beside)]
     for file in files:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             if json.loads(file.read_text(encoding="utf-8"))["info"]["source"] == "synthetic":

@@ -12,6 +12,8 @@ from edgepose.artifact import is_text
 from edgepose.calibration.observers import OBSERVERS, Observer
 from edgepose.errors import UsageError
 
+DEFAULT_OBSERVER: Observer = "mse"  # of the package's plans
+
 _FOLDER = Path(__file__).parent / "plans"
 _HINT = "the plans of the package show the members: edgepose/calibration/plans"
 

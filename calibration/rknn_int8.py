@@ -18,14 +18,14 @@ from edgepose import __version__
 from edgepose.artifact import Artifact, LineageEntry, Precision
 from edgepose.bundle.manifest import ROLE_OF_TASK
 from edgepose.calibration.agreement import Outputs
-from edgepose.calibration.base import PrecisionMap
+from edgepose.calibration.base import Calibrator, NetworkQuantiser, PrecisionMap, check_samples
 from edgepose.calibration.plan import Plan
 from edgepose.calibration.rknn_blocks import Block, blocks
 from edgepose.converters.base import Children, require
 from edgepose.converters.rknn import client, environment
 from edgepose.converters.rknn.exporter import RknnExporter, placement, prepare, read_outputs, store_inputs
 from edgepose.converters.rknn.soc import check_precision, resolve_soc
-from edgepose.errors import CalibrationError, UsageError
+from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
 
 Floats = NDArray[np.float32]
@@ -36,7 +36,7 @@ _STEM = "prepared"
 _TRIALS = 8
 
 
-class RknnCalibrator:
+class RknnCalibrator(Calibrator):
     """Quantises for one chip, with the heads in half precision where the chip has that."""
 
     format = "rknn"
@@ -50,7 +50,7 @@ class RknnCalibrator:
     def __init__(self, soc: str | None) -> None:
         self._soc = resolve_soc(soc)
         exporter = RknnExporter(self._soc.name)
-        self.label, self.simulator = exporter.label, exporter.simulator
+        self.label, self.simulator, self.has_half = exporter.label, exporter.simulator, self._soc.fp16
 
     def check(self, mode: str) -> None:
         """Check the mode and the toolkit's environment. Errors: UsageError, MissingDependencyError."""
@@ -63,15 +63,11 @@ class RknnCalibrator:
         Errors: CalibrationError, ConversionError, MissingDependencyError.
         """
         require(self.tools, purpose="calibrate a network for RKNN")
-        if not samples:
-            raise CalibrationError("there is no calibration sample", hint="give pictures that show people")
-        for index, sample in enumerate(samples):
-            if not np.isfinite(sample).all():
-                raise CalibrationError(f"calibration sample {index} has values that are NaN or infinite")
+        check_samples(samples)
         return RknnQuantiser(artifact, samples, self._soc.name)
 
 
-class RknnQuantiser:
+class RknnQuantiser(NetworkQuantiser):
     """What the toolkit's first step left, from which its second makes any choice of blocks."""
 
     def __init__(self, artifact: Artifact, samples: Sequence[Floats], soc: str) -> None:
@@ -107,19 +103,11 @@ class RknnQuantiser:
         """List all of names(): the heads are not among them."""
         return self.names()
 
-    def work(self, name: str) -> float:
-        """Return 1: it is not known."""
-        return 1.0
-
     def kind(self, name: str) -> str:
         """Return what a block mostly is. Errors: UsageError."""
         if name not in self._choice:
             raise UsageError(f"{self._artifact.spec.name} has no layer {name!r} that can become int8")
         return self._blocks[name].kind
-
-    def layer_error(self, name: str) -> float | None:
-        """Return None: the toolkit does not say."""
-        return None
 
     def outputs(self, maps: Sequence[PrecisionMap], samples: Sequence[Floats]) -> Iterator[list[Outputs]]:
         """Simulate the samples with each of the maps in turn. Errors: UsageError, ConversionError."""

@@ -1,4 +1,4 @@
-"""Search the direction in which each weight is rounded, by what the layer's inputs have in common."""
+"""What both quantisers try before they round weights: even channels, and the direction of each rounding."""
 
 from __future__ import annotations
 
@@ -10,6 +10,27 @@ Floats = NDArray[np.float32]
 # Columns at a time, and the damping of the second moments as a share of their mean diagonal.
 _BLOCK = 64
 _DAMPING = 0.01
+
+# How a channel's range is divided between the input and the weights (1: the input alone is made even).
+_MIGRATIONS = (0.25, 0.5, 0.75, 1.0)
+
+
+def channel_factors(
+    ranges: NDArray[np.floating], weights: NDArray[np.floating], largest: float
+) -> list[Floats]:
+    """Propose what to divide each input channel by, and to multiply its weights by.
+
+    ranges, weights [channels]: the largest size of the channel's inputs and of its weights. No factor is over
+    `largest`, or under its reciprocal.
+    """
+    is_alive = (ranges > 0) & (weights > 0)
+    made = []
+    for migration in _MIGRATIONS:
+        raw = np.ones(len(ranges))
+        raw[is_alive] = ranges[is_alive] ** migration / weights[is_alive] ** (1 - migration)
+        raw /= np.exp(np.log(raw[is_alive]).mean()) if is_alive.any() else 1.0
+        made.append(np.clip(raw, 1 / largest, largest).astype(np.float32))
+    return made
 
 
 def round_weights(exact: Floats, moments: NDArray[np.float64], low: int, high: int) -> Floats | None:

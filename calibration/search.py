@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact, BoxHead, ModelSpec
-from edgepose.calibration.agreement import Agreement, Outputs, compare, run_samples
+from edgepose.calibration.agreement import Agreement, Outputs, compare
 from edgepose.calibration.base import NetworkQuantiser
 from edgepose.calibration.sensitivity import SensitivityReport
+from edgepose.converters.engine import run_engine
+from edgepose.errors import UsageError
 
 Floats = NDArray[np.float32]
 
@@ -50,6 +53,26 @@ def default_budget(spec: ModelSpec) -> Budget:
     if isinstance(spec.head, BoxHead):
         return Budget(similarity=0.98, p95_px=1.5 * height / 320)
     return Budget(similarity=0.995, p95_px=1.0 * max(1.0, height / _REFERENCE_HEIGHT))
+
+
+def budget_changes(budgets: Sequence[str]) -> dict[str, float]:
+    """Read changes of the default budget, each "NAME=VALUE" with a member of Budget. Errors: UsageError."""
+    names = [field.name for field in fields(Budget)]
+    changes: dict[str, float] = {}
+    for text in budgets:
+        name, _, value = text.partition("=")
+        hint = f"write NAME=VALUE; NAME is one of {', '.join(names)}"
+        if name not in names:
+            raise UsageError(f"--budget {text}: there is no limit {name!r}", hint=hint)
+        try:
+            changes[name] = float(value)
+        except ValueError:
+            raise UsageError(f"--budget {text}: {value!r} is not a number", hint=hint) from None
+        largest = 1.0 if name == "similarity" else sys.float_info.max
+        if not 0 < changes[name] <= largest:
+            limits = "above 0 and at most 1" if name == "similarity" else "a number above 0"
+            raise UsageError(f"--budget {text}: {name} is not {limits}", hint=hint)
+    return changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +143,7 @@ class _Tries:
         self.count = 0
         self._spec, self._quantiser, self._samples = artifact.spec, quantiser, samples
         self._advance = advance
-        self._references: list[Outputs] = run_samples(artifact, samples)
+        self._references: list[Outputs] = run_engine(artifact, samples)
 
     def measure(self, chosen: Sequence[str]) -> Agreement:
         self.count += 1

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgepose.artifact import Artifact, SimccHead
-from edgepose.calibration.agreement import Agreement, compare, figures_json, rounded, run_samples
+from edgepose.calibration.agreement import Agreement, compare, figures_json, rounded
 from edgepose.calibration.base import NetworkQuantiser, PrecisionMap
+from edgepose.converters.engine import run_engine
 from edgepose.errors import CalibrationError
+from edgepose.text_table import aligned
 
 Floats = NDArray[np.float32]
 
@@ -88,14 +90,7 @@ class SensitivityReport:
         )
         rows = [header, *(_row(layer) for layer in self.worst_first())]
         rows.append(("(all int8)", "", *_figures(self.all_int8), "", ""))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if column < 2 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        )
+        return "\n".join(aligned(rows, texts=2))
 
 
 def sensitivity(
@@ -115,7 +110,7 @@ def sensitivity(
     """
     if not layers or not samples:
         raise CalibrationError("the sensitivity needs at least one layer and one sample")
-    references = run_samples(artifact, samples)
+    references = run_engine(artifact, samples)
     chosen = [list(layers)]
     for name in layers:
         chosen.append([name])

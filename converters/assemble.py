@@ -9,6 +9,7 @@ from typing import Any
 
 from edgepose import __version__
 from edgepose.artifact import BoxHead, Head, Precision
+from edgepose.bundle.folder import golden_keypoints
 from edgepose.bundle.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -25,7 +26,6 @@ from edgepose.core import core_errors, load_core
 from edgepose.errors import ConversionError, EdgePoseError
 
 BOX_SCORE_THRESHOLD = 0.3
-KEYPOINT_SCORE_THRESHOLD = 0.3
 
 # Backends whose bundles do not run here.
 SIMULATED_BACKENDS = ("rknn",)
@@ -47,6 +47,8 @@ def manifest(
     """Compose bundle.json (without checksums) and list the files of the bundle."""
     parts = in_order(parts)
     heads = [part.artifact.spec.head for part in parts]
+    # The last has the keypoints, where there are any.
+    keypoint_score = parts[-1].artifact.spec.keypoint_score_threshold
     files: dict[str, Path | bytes] = {}
     for part in parts:
         files |= {path.name: path for path in part.artifact.files.values()}
@@ -64,9 +66,9 @@ def manifest(
             "type": pipeline_type([part.canonical.role for part in parts]),
             "person_label": next((person_label(h) for h in heads if isinstance(h, BoxHead)), 0),
             "box_score_threshold": BOX_SCORE_THRESHOLD,
-            "keypoint_score_threshold": KEYPOINT_SCORE_THRESHOLD,
+            "keypoint_score_threshold": keypoint_score,
         },
-        "tracking": tracking_member(),
+        "tracking": tracking_member(keypoint_score),
         "models": {part.canonical.role: _model(part) for part in parts},
         "files": {},
         "golden": golden,
@@ -101,7 +103,8 @@ def check_bundle(folder: Path) -> None:
         raise ConversionError(f"the finished bundle is refused: {error.message}", hint=error.hint) from error
     if not report["passed"]:
         boxes = f"{report['detections_matched']} of {report['detections_expected']} boxes found"
-        shifts = f"keypoints {report['keypoint_mean_px']:.3f} px, boxes {report['box_mean_px']:.3f} px off"
+        keypoints = f"{golden_keypoints(folder, members)} {report['keypoint_mean_px']:.3f} px"
+        shifts = f"{keypoints}, boxes {report['box_mean_px']:.3f} px off"
         raise ConversionError(
             f"the finished bundle does not reproduce its golden results: {boxes}, {shifts}, "
             f"limit {report['tolerance_px']:g} px",
@@ -134,8 +137,8 @@ def _golden(parts: Sequence[Converted], precision: Precision) -> tuple[dict[str,
     first: Mapping[str, Any] = parts[0].canonical.golden
     expected: dict[str, Any] = {"detections": None, "poses": None}
     for part in parts:
-        for kind in expected:
-            if part.canonical.golden[kind] is not None:
+        for kind in ("detections", "poses", "depths"):
+            if part.canonical.golden.get(kind) is not None:
                 expected[kind] = part.canonical.golden[kind]
     boxes: list[list[float]] = next(
         (p.canonical.golden["boxes_xyxy"] for p in parts if p.canonical.role == "pose"), []

@@ -169,10 +169,21 @@ class DeviceExporter(Exporter, Protocol):
 SOC_TARGETS = ("rknn",)
 
 
+_TENSORRT = "for TensorRT and Jetson: --to onnx, then edgepose run BUNDLE INPUT --device TENSORRT"
+# What is asked for, too, and what there is in its place.
+_INSTEAD = {
+    **dict.fromkeys(("tensorrt", "trt", "jetson", "cuda"), _TENSORRT),
+    **dict.fromkeys(("tflite", "litert", "android"), "for Android and ARM boards: --to ncnn"),
+    "coreml": "there is nothing for Core ML",
+}
+
+
 def exporter(target: str, soc: str | None = None) -> Exporter:
     """Return the exporter of a target. Errors: UsageError for an unknown target or chip."""
     if target not in EXPORTERS:
-        raise UsageError(f"unknown target {target!r}", hint=f"choose from: {', '.join(EXPORTERS)}")
+        known = f"choose from: {', '.join(EXPORTERS)}"
+        instead = _INSTEAD.get(target.lower())
+        raise UsageError(f"unknown target {target!r}", hint=f"{instead}; {known}" if instead else known)
     module, _, attribute = EXPORTERS[target].partition(":")
     made = getattr(importlib.import_module(module), attribute)
     return cast(Exporter, made(soc) if target in SOC_TARGETS else made())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import tempfile
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from edgepose.converters.parity import ParityError, StageResult
 from edgepose.converters.samples import picture_files
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
+from edgepose.zoo import known_license
 
 if TYPE_CHECKING:
     from edgepose.models import LoadedModel
@@ -171,7 +173,10 @@ def _requests(
     for path in checkpoints:
         if not path.is_file():
             raise UsageError(f"{path} is not a file", hint="give the path of a checkpoint (.pth)")
-        requests.append(steps.Request(path, sha256_file(path), input_hw, keypoints, pictures))
+        digest = sha256_file(path)
+        requests.append(
+            steps.Request(path, digest, input_hw, keypoints, pictures, known_license(path, digest))
+        )
     return requests
 
 
@@ -213,7 +218,9 @@ def _known_or_loaded(plan: _Plan, request: steps.Request) -> steps.Canonical | L
     model = load_model(request.checkpoint, keypoints=request.keypoints, **{asked: request.input_hw})
     if model.sha256 != request.checkpoint_sha256:
         raise UsageError(f"{request.checkpoint} changed while it was read", hint="convert it again")
-    return model
+    if request.license is None:
+        return model
+    return dataclasses.replace(model, spec=dataclasses.replace(model.spec, license=request.license))
 
 
 def _takes_the_asked_input(found: steps.Canonical, request: steps.Request, *, alone: bool) -> bool:

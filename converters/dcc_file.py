@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAGIC = b"EPDCC001"
-# In the order of the file. x_bias and y_bias are left out: a softmax does not see them.
+# In the order of the file.
 _ARRAYS = (
     *("pose_weight", "pose_bias", "norm_gain", "uv_weight", "query_scale", "query_offset", "key_scale"),
     *(

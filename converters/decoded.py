@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,31 +61,13 @@ def compare_decoded(
     return _compare_persons(spec, references, candidates, limits, dcc_file)
 
 
-def decode_simcc(spec: ModelSpec, outputs: Sequence[Array], transform: Sequence[float] = IDENTITY) -> Array:
-    """Decode one person's SimCC outputs [1, K, bins] with the C++ decoder into [K, 3]: x px, y px, score."""
-    keypoints, _ = _decode_simcc(spec, outputs, transform)
-    return keypoints
-
-
-def decode_axes(spec: ModelSpec, head: SimccHead, outputs: Sequence[Array]) -> tuple[Array, Array]:
-    """Decode one person's SimCC outputs into places [K, 2 or 3], one column an axis, and scores [K].
-
-    All in pixels of the network input: a bin of the depth is as long as one of x and y.
-    """
-    import numpy as np
-
-    keypoints, depths = _decode_simcc(spec, outputs, IDENTITY)
-    places = keypoints[:, :2]
-    if depths is not None and head.z_range:
-        half = outputs[2].shape[2] / head.split_ratio / 2
-        places = np.concatenate([places, ((depths / head.z_range + 1) * half)[:, None]], axis=1)
-    return places, keypoints[:, 2]
-
-
-def _decode_simcc(
-    spec: ModelSpec, outputs: Sequence[Array], transform: Sequence[float]
+def decode_simcc(
+    spec: ModelSpec, outputs: Sequence[Array], transform: Sequence[float] = IDENTITY
 ) -> tuple[Array, Array | None]:
-    """Decode into [K, 3] and, of a 3-D network, depths [K] in metres."""
+    """Decode one person's SimCC outputs [1, K, bins] with the C++ decoder.
+
+    Returns keypoints [K, 3], x px, y px, score, and, of a 3-D network, depths [K] in metres.
+    """
     import numpy as np
 
     rows = [np.ascontiguousarray(a[0]) for a in outputs]
@@ -95,6 +77,21 @@ def _decode_simcc(
             rows[0], rows[1], depth, json.dumps(head_member(spec.head)), _four(transform)
         )
     return decoded
+
+
+def decode_axes(spec: ModelSpec, head: SimccHead, outputs: Sequence[Array]) -> tuple[Array, Array]:
+    """Decode one person's SimCC outputs into places [K, 2 or 3], one column an axis, and scores [K].
+
+    All in pixels of the network input: a bin of the depth is as long as one of x and y.
+    """
+    import numpy as np
+
+    keypoints, depths = decode_simcc(spec, outputs)
+    places = keypoints[:, :2]
+    if depths is not None and head.z_range:
+        half = outputs[2].shape[2] / head.split_ratio / 2
+        places = np.concatenate([places, ((depths / head.z_range + 1) * half)[:, None]], axis=1)
+    return places, keypoints[:, 2]
 
 
 def decode_boxes(
@@ -220,20 +217,24 @@ def findable(spec: ModelSpec, margin: float) -> ModelSpec:
 
 
 def count_false_boxes(
-    spec: ModelSpec, reference: Sequence[Array], candidate: Sequence[Array], margin: float
+    spec: ModelSpec,
+    reference: Sequence[Array],
+    candidate: Sequence[Array],
+    margin: float,
+    decode: Callable[..., Array] = decode_boxes,
 ) -> tuple[int, int]:
-    """Count a detector's boxes that the reference has not, and all that are looked at.
+    """Count the boxes that the reference has not, and all that are looked at. decode: as decode_boxes.
 
     These are the candidate's whose score is over BOX_SCORE by more than the margin, so that one at the
     threshold does not hang on a last bit; each is looked for among all of the reference's that are under
     it by less than the margin.
     """
     input_hw = spec.preprocess.input_hw
-    sure = decode_boxes(spec, candidate, IDENTITY, input_hw)
+    sure = decode(spec, candidate, IDENTITY, input_hw)
     sure = sure[sure[:, 4] > BOX_SCORE + margin]
     if not len(sure):
         return 0, 0
-    known = decode_boxes(unsuppressed(spec, BOX_SCORE - margin), reference, IDENTITY, input_hw)
+    known = decode(unsuppressed(spec, BOX_SCORE - margin), reference, IDENTITY, input_hw)
     return len(sure) - len(match_boxes(sure, known)), len(sure)
 
 
@@ -273,6 +274,11 @@ def _compare_persons(
     """Look for every person as for boxes; shifts are those of keypoints."""
     import numpy as np
 
+    def boxes_of(
+        spec: ModelSpec, outputs: Sequence[Array], transform: Sequence[float], image_hw: tuple[int, int]
+    ) -> Array:
+        return decode_persons(spec, outputs, transform, image_hw, dcc_file)[0]
+
     pairs: list[tuple[Array, Array]] = []
     wanted_count = false_count = sure_count = 0
     input_hw = spec.preprocess.input_hw
@@ -286,13 +292,8 @@ def _compare_persons(
         )
         wanted_count += len(boxes)
         pairs += [(points[a], found_points[b]) for a, b in match_boxes(boxes, found_boxes)]
-        known, _ = decode_persons(
-            unsuppressed(spec, BOX_SCORE - margin), reference, IDENTITY, input_hw, dcc_file
-        )
-        got_boxes, _ = decode_persons(spec, candidate, IDENTITY, input_hw, dcc_file)
-        got_boxes = got_boxes[got_boxes[:, 4] > BOX_SCORE + margin]
-        false_count += len(got_boxes) - len(match_boxes(got_boxes, known))
-        sure_count += len(got_boxes)
+        false, sure_boxes = count_false_boxes(spec, reference, candidate, margin, boxes_of)
+        false_count, sure_count = false_count + false, sure_count + sure_boxes
     recall, false_boxes = _share(len(pairs), wanted_count), _share(false_count, sure_count)
     if not pairs:
         return Comparison([], recall=recall, false_boxes=false_boxes)

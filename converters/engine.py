@@ -23,14 +23,14 @@ def tensors(artifact: Artifact, *, inputs: bool) -> list[tuple[str, str, list[in
     return [(name, artifact.tensor_names.get(name, name), list(shapes[name])) for name in names]
 
 
-def run_engine(artifact: Artifact, samples: Sequence[Array]) -> list[list[Array]]:
-    """Run every sample [1, ...] alone, one thread, at the artifact's precision; return copies of the outputs.
+def open_engine(artifact: Artifact) -> Any:
+    """Open an artifact: one thread, at the artifact's precision.
 
     Errors: MissingDependencyError (a backend that this build lacks), EngineError.
     """
     require_backend(artifact.format)
     with core_errors():
-        engine: Any = load_core().Engine(
+        return load_core().Engine(
             artifact.format,
             {role: str(path) for role, path in artifact.files.items() if role != "dcc"},
             tensors(artifact, inputs=True),
@@ -39,6 +39,12 @@ def run_engine(artifact: Artifact, samples: Sequence[Array]) -> list[list[Array]
             device="CPU",
             precision=artifact.precision,
         )
+
+
+def run_engine(artifact: Artifact, samples: Sequence[Array]) -> list[list[Array]]:
+    """Run every sample [1, ...] alone; return copies of its outputs. Errors: as open_engine."""
+    engine = open_engine(artifact)
+    with core_errors():
         return [[output.copy() for output in engine.run([sample])] for sample in samples]
 
 

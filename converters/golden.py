@@ -24,6 +24,7 @@ BOX_COUNT = 3
 
 _NAME = "the golden picture"
 _DECIMALS = 4
+_DEPTH_DECIMALS = 6
 # Bins this near to a peak belong to it.
 _PEAK_BINS = 12
 # A peak that exceeds all others by less than this part of its row's range is undecided.
@@ -47,7 +48,7 @@ def expected(
     [x1, y1, x2, y2, score, label] each. Poses: [x, y, score] per keypoint for each detection of a one-stage
     network, or for each of three boxes, those of the candidates with the most clear keypoints. A point that
     the network has at two nearly equal places proves nothing: its score is 0, as that of a missing point, and
-    it is not compared.
+    it is not compared. A 3-D network has "depths", too: metres, for each keypoint of each pose.
     """
     spec_json = json.dumps(preprocess_member(spec.preprocess))
     if isinstance(spec.head, SimccHead):
@@ -55,16 +56,20 @@ def expected(
         for box in golden.candidate_boxes:
             tensor, transform = preprocessed(_NAME, golden.picture, box, spec_json)
             outputs = run(tensor)
-            keypoints = decode_simcc(spec, outputs, transform)
+            keypoints, depths = decode_simcc(spec, outputs, transform)
             clear = clear_keypoints(outputs)
             keypoints[~clear, 2] = 0
-            tried.append((int(clear.sum()), box, _listed(keypoints)))
+            z = [] if depths is None else [round(float(depth), _DEPTH_DECIMALS) for depth in depths]
+            tried.append((int(clear.sum()), box, _listed(keypoints), z))
         best = sorted(tried, key=lambda item: -item[0])[:BOX_COUNT]
-        return {
-            "boxes_xyxy": [list(box) for _, box, _ in best],
+        members: dict[str, Any] = {
+            "boxes_xyxy": [list(box) for _, box, _, _ in best],
             "detections": None,
-            "poses": [pose for _, _, pose in best],
+            "poses": [pose for _, _, pose, _ in best],
         }
+        if spec.head.z_range is not None:
+            members["depths"] = [z for _, _, _, z in best]
+        return members
     tensor, transform = preprocessed(_NAME, golden.picture, None, spec_json)
     image_hw = (golden.picture.shape[0], golden.picture.shape[1])
     poses_or_none = None

@@ -80,7 +80,7 @@ def compare_stage(
     """
     limits = LIMITS[precision]
     where = f"{spec.name}, stage {stage} ({precision})"
-    _check_shapes(spec, where, references, candidates)
+    _check_shapes(where, references, candidates)
     _check_values(spec, where, references, candidates)
     max_abs, relative, cosine = _raw_differences(references, candidates)
     real = [i for i, flag in enumerate(is_real) if flag]
@@ -97,19 +97,19 @@ def compare_stage(
         precision=precision,
         real_samples=len(real),
         random_samples=len(is_real) - len(real),
-        max_abs=_rounded(max_abs),
-        relative=_rounded(relative),
+        max_abs=three_digits(max_abs),
+        relative=three_digits(relative),
         cosine=round(cosine, 7),
         compared=compared,
-        mean_px=_rounded(sum(shifts) / len(shifts)) if shifts else None,
-        p95_px=_rounded(shifts[int(0.95 * len(shifts))]) if shifts else None,
-        max_px=_rounded(shifts[-1]) if shifts else None,
-        depth_mean_px=_rounded(sum(decoded.depths_px) / len(decoded.depths_px))
+        mean_px=three_digits(sum(shifts) / len(shifts)) if shifts else None,
+        p95_px=three_digits(shifts[int(0.95 * len(shifts))]) if shifts else None,
+        max_px=three_digits(shifts[-1]) if shifts else None,
+        depth_mean_px=three_digits(sum(decoded.depths_px) / len(decoded.depths_px))
         if decoded.depths_px
         else None,
-        ambiguous=_rounded(decoded.ambiguous / compared) if compared else 0.0,
-        recall=None if decoded.recall is None else _rounded(decoded.recall),
-        false_boxes=None if decoded.false_boxes is None else _rounded(decoded.false_boxes),
+        ambiguous=three_digits(decoded.ambiguous / compared) if compared else 0.0,
+        recall=None if decoded.recall is None else three_digits(decoded.recall),
+        false_boxes=None if decoded.false_boxes is None else three_digits(decoded.false_boxes),
         limits={
             "mean_px": limit_px,
             "depth_mean_px": limits.mean_px,
@@ -159,7 +159,7 @@ def _first_violation(spec: ModelSpec, result: StageResult, decoded: Comparison, 
 
 
 def _check_shapes(
-    spec: ModelSpec, where: str, references: Sequence[Sequence[Array]], candidates: Sequence[Sequence[Array]]
+    where: str, references: Sequence[Sequence[Array]], candidates: Sequence[Sequence[Array]]
 ) -> None:
     for reference, candidate in zip(references, candidates, strict=True):
         wanted = [tuple(a.shape) for a in reference]
@@ -213,8 +213,8 @@ def _raw_differences(
     return max_abs, relative, cosine
 
 
-def _rounded(value: float) -> float:
-    """Keep three digits: the rest is noise of the machine, and a bundle is to be the same when made again."""
+def three_digits(value: float) -> float:
+    """Round a value: the rest is noise of the machine, and a bundle is to be the same when made again."""
     if value == 0 or not math.isfinite(value):
         return value
     return round(value, 2 - math.floor(math.log10(abs(value))))

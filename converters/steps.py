@@ -32,13 +32,14 @@ _CODE = ("converters", "nets", "models", "bundle", "artifact.py", "skeletons.py"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of one network, apart from the target."""
+    """What is asked of one network, apart from the target; license: where it is known, of the checkpoint."""
 
     checkpoint: Path
     checkpoint_sha256: str
     input_hw: tuple[int, int] | None
     keypoints: KeypointSet | None
     pictures: tuple[Path, ...]
+    license: str | None = None
 
     def key(self) -> str:
         """Return the digest of everything that the canonical network depends on."""
@@ -49,6 +50,7 @@ class Request:
                 "input_hw": self.input_hw,
                 "keypoints": dataclasses.asdict(self.keypoints) if self.keypoints else None,
                 "pictures": [[path.name, sha256_file(path)] for path in self.pictures],
+                "license": self.license,
                 "tools": tool_versions([*CANONICAL_TOOLS, *_READERS]),
                 "code": code_digest(),
             }
@@ -93,9 +95,7 @@ def code_digest() -> str:
     roots[0] = converters
     core = importlib.util.find_spec("edgepose._core")
     native = sha256_file(Path(core.origin)) if core and core.origin else ""
-    return sha256_json(
-        [edgepose.__version__, sha256_tree([r for r in roots if r.exists()], suffixes=(".py",)), native]
-    )
+    return sha256_json([edgepose.__version__, sha256_tree([r for r in roots if r.exists()]), native])
 
 
 def cached_canonical(request: Request, cache: Cache) -> Canonical | None:

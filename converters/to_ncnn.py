@@ -11,11 +11,10 @@ from edgepose.artifact import Artifact, LineageEntry, SimccHead
 from edgepose.bundle.manifest import ROLE_OF_TASK
 from edgepose.converters.base import Context, tool_failure, tool_versions
 from edgepose.converters.ncnn_float_head import keep_head_float
+from edgepose.converters.ncnn_param import MAGIC, parse_line
 from edgepose.errors import ConversionError, MissingDependencyError
 from edgepose.extras import install_command
 from edgepose.hashing import sha256_file
-
-_MAGIC = "7767517"
 
 
 class NcnnExporter:
@@ -91,22 +90,16 @@ def _pnnx_program() -> Path:
 def _check_param(param: Path, artifact: Artifact) -> None:
     """Refuse a file with operators that ncnn does not have, or with other inputs and outputs."""
     lines = param.read_text(encoding="utf-8", errors="replace").splitlines()
-    if not lines or lines[0].strip() != _MAGIC:
+    if not lines or lines[0].strip() != MAGIC:
         raise ConversionError(f"{artifact.spec.name}: pnnx wrote a file that is not an ncnn model")
-    blobs: set[str] = set()
-    foreign: set[str] = set()
-    for line in lines[2:]:
-        words = line.split()
-        if len(words) < 4:
-            continue
-        kind, bottoms, tops = words[0], int(words[2]), int(words[3])
-        if "." in kind or "::" in kind or "_" in kind:
-            foreign.add(kind)
-        blobs.update(words[4 + bottoms : 4 + bottoms + tops])
+    lines = [line for line in lines[2:] if line.strip()]
+    kinds = {line.split()[0] for line in lines}
+    foreign = {kind for kind in kinds if "." in kind or "::" in kind or "_" in kind}
     if foreign:
         raise ConversionError(
             f"{artifact.spec.name}: pnnx left operators that ncnn does not have: {', '.join(sorted(foreign))}"
         )
+    blobs = {blob for line in lines for blob in parse_line(line, param.name).tops}
     wanted = {f"in{i}" for i in range(len(artifact.spec.input_names))}
     wanted |= {f"out{i}" for i in range(len(artifact.spec.output_names))}
     if not wanted <= blobs:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgepose.bundle.folder import read_manifest
-from edgepose.device.adb import STATE_HINTS, adb_devices
+from edgepose.device.adb import AdbTransport, adb_devices
 from edgepose.errors import ConfigurationError, DeviceError, UsageError
 from edgepose.hashing import sha256_file
 from edgepose.interrupts import deferred
@@ -20,8 +19,6 @@ PACKAGE = "dev.edgepose.demo.android"
 DEVICE_FOLDER = f"/sdcard/Android/data/{PACKAGE}/files/bundles"
 INDEX = "index.txt"  # BundleInstaller.java reads it
 BACKENDS = ("ncnn",)  # what the app's native library is built with
-
-_ADB_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,57 +96,40 @@ def write_assets(bundles: Sequence[AppBundle], assets: Path) -> Path:
 
 def push(bundles: Sequence[AppBundle], serial: str | None) -> str:
     """Copy bundles to a phone with adb; returns its serial number. Errors: DeviceError, also without adb."""
-    serial = _ready_device(serial)
-    if "package:" not in _adb(serial, "shell", f"pm path {PACKAGE} || true"):
+    phone = AdbTransport(serial or _connected())
+    phone.connect()
+    if "package:" not in phone.run(["sh", "-c", f"pm path {PACKAGE} || true"]):
         raise DeviceError(
-            f"{serial}: the app {PACKAGE} is not installed there",
+            f"{phone.address}: the app {PACKAGE} is not installed there",
             hint="build it with scripts/build-apk.sh, then: adb install -r build/android/edgepose.apk",
         )
-    for bundle in bundles:
-        part = f"{DEVICE_FOLDER}/.{bundle.name}.part"
-        _adb(serial, "shell", f"rm -rf {_quoted(part)} && mkdir -p {_quoted(part)}")
-        _adb(serial, "push", *map(str, bundle.files), f"{part}/")
-        whole = f"{DEVICE_FOLDER}/{bundle.name}"
-        _adb(serial, "shell", f"rm -rf {_quoted(whole)} && mv {_quoted(part)} {_quoted(whole)}")
-    return serial
+    try:
+        for bundle in bundles:
+            _push_bundle(bundle, phone)
+    except DeviceError as error:
+        # The transport's hint is for who can choose the folder.
+        if "ermission denied" in error.message or "Read-only" in error.message:
+            hint = "unlock the phone and start the app there once, then again"
+            raise DeviceError(error.message, hint=hint) from error
+        raise
+    return phone.address
 
 
-def _quoted(path: str) -> str:
-    return "'" + path.replace("'", "'\\''") + "'"
+def _push_bundle(bundle: AppBundle, phone: AdbTransport) -> None:
+    part = f"{DEVICE_FOLDER}/.{bundle.name}.part"
+    phone.run(["rm", "-rf", part])
+    phone.run(["mkdir", "-p", part])
+    for path in bundle.files:
+        phone.push(path, f"{part}/{path.name}")
+    whole = f"{DEVICE_FOLDER}/{bundle.name}"
+    phone.run(["rm", "-rf", whole])
+    phone.run(["mv", part, whole])
 
 
-def _ready_device(serial: str | None) -> str:
-    found = [device for device in adb_devices() if serial in (None, device.serial)]
+def _connected() -> str | None:
+    """Return the phone that is ready, else any, else None. Errors: UsageError where several are ready."""
+    found = adb_devices()
     ready = [device.serial for device in found if device.state == "device"]
     if len(ready) > 1:
         raise UsageError(f"several phones are connected: {', '.join(ready)}", hint="name one with --serial")
-    if ready:
-        return ready[0]
-    if found:
-        state = found[0].state
-        hint = STATE_HINTS.get(state, "see adb devices")
-        raise DeviceError(f"the phone {found[0].serial} is {state}", hint=hint)
-    raise DeviceError(
-        f"adb does not see the phone {serial}" if serial else "no phone is connected",
-        hint="allow USB debugging on the phone, then see: adb devices",
-    )
-
-
-def _adb(serial: str, *arguments: str) -> str:
-    return _run(["adb", "-s", serial, *arguments])
-
-
-def _run(argv: list[str]) -> str:
-    try:
-        result = subprocess.run(argv, capture_output=True, text=True, timeout=_ADB_SECONDS, check=False)
-    except FileNotFoundError as error:
-        raise DeviceError("adb is not installed", hint="apt-get install adb") from error
-    except subprocess.TimeoutExpired as error:
-        raise DeviceError(f"adb did not end within {_ADB_SECONDS} s: {' '.join(argv)}") from error
-    if result.returncode != 0:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        raise DeviceError(
-            f"adb failed: {said[-1] if said else 'no message'}",
-            hint="is the phone still connected? see adb devices",
-        )
-    return result.stdout
+    return next(iter([*ready, *(device.serial for device in found)]), None)

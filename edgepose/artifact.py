@@ -100,7 +100,10 @@ Head = SimccHead | BoxHead | OneStageHead
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything about a network but its weights. name: for example "rtmpose-t"; family: "rtmpose", ..."""
+    """Everything about a network but its weights. name: for example "rtmpose-t"; family: "rtmpose", ...
+
+    keypoint_score_threshold: from which score on a keypoint counts as seen.
+    """
 
     name: str
     family: str
@@ -111,6 +114,7 @@ class ModelSpec:
     output_names: tuple[str, ...]
     license: str
     parameters: int
+    keypoint_score_threshold: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)

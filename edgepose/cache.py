@@ -1,11 +1,13 @@
 """Results kept by the hash of everything that they depend on, so that the same work is done once.
 
 An entry is a folder of files and a small JSON value. It is complete or absent: it is built under a temporary
-name and renamed. Every read checks every checksum; a damaged entry is dropped and counts as absent.
+name and renamed. Every read checks every checksum; a damaged entry is dropped and counts as absent. One that
+cannot be read counts as absent, too, and stays.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -14,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +48,7 @@ class Cache:
         return self._root
 
     def get(self, key: str) -> CacheEntry | None:
-        """Return the entry of a key (hex digits), or None where there is none or it is damaged."""
+        """Return the entry of a key (hex digits); None where there is none, it is damaged or unreadable."""
         folder = self._folder(key)
         try:
             text = (folder / _INDEX).read_text(encoding="ascii")
@@ -54,7 +57,10 @@ class Cache:
             if folder.is_dir() and not (folder / _INDEX).exists():
                 self._drop(folder, f"{_INDEX} is missing")
             return None
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            _warn_unreadable(self._root, error.strerror or str(error))
+            return None
+        except ValueError as error:
             self._drop(folder, f"{_INDEX}: {error}")
             return None
         try:
@@ -71,8 +77,11 @@ class Cache:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._drop(folder, f"{_INDEX}: {error}")
             return None
-        except OSError as error:
+        except FileNotFoundError as error:
             self._drop(folder, str(error))
+            return None
+        except OSError as error:
+            _warn_unreadable(self._root, error.strerror or str(error))
             return None
         return CacheEntry(files, body["data"])
 
@@ -85,7 +94,7 @@ class Cache:
         temporary = None
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            self._remove_stale(folder.parent)
+            remove_stale(folder.parent, _STALE_SECONDS)
             temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder.parent))
             digests = {}
             for name, source in files.items():
@@ -125,12 +134,16 @@ class Cache:
             return
         shutil.rmtree(grave, ignore_errors=True)
 
-    @staticmethod
-    def _remove_stale(folder: Path) -> None:
-        """Remove what killed runs left behind."""
-        for path in folder.glob(".tmp-*"):
-            try:
-                if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
-            except OSError:
-                continue
+
+def remove_stale(folder: Path, age_s: float) -> None:
+    """Remove what killed runs left behind in a folder, but not what another run may be writing."""
+    for path in folder.glob(".tmp-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > age_s:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+@cache
+def _warn_unreadable(root: Path, reason: str) -> None:
+    """Write a warning, once although a command may look for many entries."""
+    log.warning(f"the cache {root} cannot be read ({reason}), so what it may hold is made again")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.errors import MissingDependencyError, from_core
-from edgepose.extras import install_command
+from edgepose.extras import install_command, installed_version, onnxruntime_for_gpus
 
 
 def load_core() -> Any:
@@ -66,9 +66,16 @@ def offer_onnxruntime() -> None:
     package = importlib.util.find_spec("onnxruntime")  # found, not imported
     if name in os.environ or package is None or package.origin is None:
         return
-    # The wheels name the file by its whole version.
-    for library in sorted(Path(package.origin).parent.glob("capi/libonnxruntime.so.*")):
-        os.environ[name] = str(library)
+    # The wheels name the file by its whole version; that for GPUs may lie beside the one for CPUs.
+    of_gpus = f"libonnxruntime.so.{installed_version('onnxruntime-gpu')}"
+    libraries = Path(package.origin).parent.glob("capi/libonnxruntime.so.*")
+    chosen = max(libraries, key=lambda path: (path.name == of_gpus, _numbers(path.name)), default=None)
+    if chosen is not None:
+        os.environ[name] = str(chosen)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", text)]
 
 
 @contextmanager
@@ -78,4 +85,7 @@ def core_errors() -> Iterator[None]:
     try:
         yield
     except core.CoreError as error:
-        raise from_core(error.code, error.message, error.hint or None) from error
+        hint = error.hint or None
+        if hint and "onnxruntime-gpu" in hint and installed_version("onnxruntime") is not None:
+            hint += f"; here: {onnxruntime_for_gpus()}"
+        raise from_core(error.code, error.message, hint) from error

@@ -61,7 +61,6 @@ def draw_poses(
     boxes: Floats | None = None,
     track_ids: Sequence[int] | None = None,
     color_by: ColorBy = "side",
-    draw_boxes: bool = True,
 ) -> Image:
     """Return a copy of a BGR picture with the persons drawn on it.
 
@@ -81,7 +80,7 @@ def draw_poses(
     colors = [person_color(number) for number in numbers]
     extents = boxes if boxes is not None else [_extent(person, keypoint_threshold) for person in keypoints]
     widths = [_thickness(extent) for extent in extents]
-    if boxes is not None and draw_boxes:  # all of them first, so that no label covers a skeleton
+    if boxes is not None:  # all of them first, so that no label covers a skeleton
         for box, color, track_id, width in zip(boxes, colors, ids, widths, strict=True):
             draw_box(canvas, box, color=color, label=_label(float(box[4]), track_id), thickness=width)
     for person, color, width in zip(keypoints, colors, widths, strict=True):

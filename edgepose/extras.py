@@ -42,6 +42,24 @@ def install_command(extra: str, distribution: str = "") -> str:
     return f"pip install '{next(wanted, distribution)}'"
 
 
+def installed_version(distribution: str) -> str | None:
+    """Return the version of a distribution; None where it is not installed."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def onnxruntime_for_gpus() -> str:
+    """Return the commands that bring the ONNX Runtime for GPUs.
+
+    That for CPUs, which the convert extra brings, lies in the same folder; each replaces files of the other.
+    """
+    if installed_version("onnxruntime") is None:
+        return "pip install onnxruntime-gpu"
+    return "pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
+
+
 def missing_package(import_name: str, *, purpose: str = "") -> MissingDependencyError:
     """Make the error for a package of PACKAGES that cannot be imported."""
     distribution, extra = PACKAGES[import_name]

@@ -35,8 +35,8 @@ def sha256_json(value: Any) -> str:
     return sha256_bytes(canonical_json(value))
 
 
-def sha256_tree(roots: Iterable[Path], *, suffixes: tuple[str, ...]) -> str:
-    """Return one SHA-256 over the names and contents of all files with a suffix below (or at) `roots`.
+def sha256_tree(roots: Iterable[Path]) -> str:
+    """Return one SHA-256 over the names and contents of all Python files below (or at) `roots`.
 
     Independent of where the roots lie and of the order in which the file system lists them.
     """
@@ -44,7 +44,7 @@ def sha256_tree(roots: Iterable[Path], *, suffixes: tuple[str, ...]) -> str:
     for root in roots:
         files = [root] if root.is_file() else root.rglob("*")
         for path in files:
-            if path.suffix in suffixes and path.is_file():
+            if path.suffix == ".py" and path.is_file():
                 name = path.name if path == root else f"{root.name}/{path.relative_to(root).as_posix()}"
                 entries.append([name, sha256_file(path)])
     return sha256_json(sorted(entries))

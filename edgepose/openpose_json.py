@@ -39,6 +39,8 @@ BODY_25 = ("nose", "neck", *_RIGHT_ARM, *_LEFT_ARM, "hip", *_RIGHT_LEG, *_LEFT_L
 _FACE_70 = (*(f"face-{n}" for n in range(68)), "right_eye", "left_eye")
 _FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
 _MISSING = (0.0, 0.0, 0.0)
+# The confidence of a point whose score is just the threshold of its network.
+_SEEN = 0.3
 
 
 class OpenPoseLayout:
@@ -65,9 +67,14 @@ class OpenPoseLayout:
         )
         self.hands = dict(zip(("left", "right"), hands, strict=True))
 
-    def person(self, keypoints: Floats, *, score_threshold: float, track_id: int = -1) -> dict[str, Any]:
-        """Compose one member of "people"; points below the threshold become zeros, as in OpenPose."""
-        points = [_point(x, y, score, score_threshold) for x, y, score in keypoints.tolist()]
+    def person(
+        self, keypoints: Floats, *, score_threshold: float, score_scale: float = 1.0, track_id: int = -1
+    ) -> dict[str, Any]:
+        """Compose one member of "people"; points below the threshold become zeros, as in OpenPose.
+
+        score_scale: what a score times it is the confidence, which ends at 1.
+        """
+        points = [_point(x, y, score, score_threshold, score_scale) for x, y, score in keypoints.tolist()]
 
         def flat(names: Sequence[str]) -> list[float]:
             return [number for name in names for number in self._get(name, points)]
@@ -92,20 +99,24 @@ class OpenPoseLayout:
 
 
 class OpenPoseWriter:
-    """Write frames as they come; a context manager with the methods of CocoResultsWriter.
+    """Write frames as they come; a context manager.
 
     A path that ends with .json becomes one file: one frame as an object, several as a list of objects. Any
     other path becomes a folder with one file a frame, named as OpenPose does (photo_keypoints.json,
     video_000000000012_keypoints.json). Either appears complete or not at all; in a folder that exists, files
     of the same names are replaced. Beside OpenPose's members a frame has canvas_width and canvas_height.
+
+    seen_score: the bundle's keypoint score threshold. A confidence of 0.3 stands for it, whatever scale the
+    network's scores have.
     """
 
-    def __init__(self, path: Path, *, points: KeypointSet, score_threshold: float) -> None:
+    def __init__(
+        self, path: Path, *, points: KeypointSet, score_threshold: float, seen_score: float = _SEEN
+    ) -> None:
         self.path = path
-        self.persons = 0
-        self.summary: dict[str, Any] = {}
         self._layout = OpenPoseLayout(points)
         self._threshold = score_threshold
+        self._scale = _SEEN / seen_score if seen_score else 1.0
         self._frames = 0
         self._frame: dict[str, Any] | None = None
         self._name = ""
@@ -125,7 +136,7 @@ class OpenPoseWriter:
             self._flush()
             self._sink.finish()
 
-    def add_image(self, file_name: str, *, width_px: int, height_px: int, time_ns: int | None = None) -> int:
+    def add_image(self, file_name: str, *, width_px: int, height_px: int) -> int:
         """Begin the next frame and return its id, counting from 1."""
         self._flush()
         self._frames += 1
@@ -133,20 +144,13 @@ class OpenPoseWriter:
         self._frame = {"version": 1.3, "people": [], "canvas_width": width_px, "canvas_height": height_px}
         return self._frames
 
-    def add_person(
-        self,
-        image_id: int,
-        keypoints: Floats,
-        box: Floats | None = None,
-        *,
-        track_id: int = -1,
-        **unused: Any,
-    ) -> None:
+    def add_person(self, image_id: int, keypoints: Floats, *, track_id: int = -1) -> None:
         """Add one person of the current frame: keypoints (K, 3) x px, y px, score."""
         assert self._frame is not None and image_id == self._frames, "persons follow their image"
-        person = self._layout.person(keypoints, score_threshold=self._threshold, track_id=int(track_id))
+        person = self._layout.person(
+            keypoints, score_threshold=self._threshold, score_scale=self._scale, track_id=int(track_id)
+        )
         self._frame["people"].append(person)
-        self.persons += 1
 
     def _flush(self) -> None:
         if self._frame is not None:
@@ -159,10 +163,10 @@ def _hand(side: str) -> tuple[str, ...]:
     return (f"{side}_hand_root", *fingers)
 
 
-def _point(x: float, y: float, score: float, threshold: float) -> tuple[float, float, float]:
+def _point(x: float, y: float, score: float, threshold: float, scale: float) -> tuple[float, float, float]:
     if not (math.isfinite(x) and math.isfinite(y) and score > 0 and score >= threshold):
         return _MISSING
-    return round(x, 3), round(y, 3), round(min(score, 1.0), 5)
+    return round(x, 3), round(y, 3), round(min(score * scale, 1.0), 5)
 
 
 def _file_name(frame_name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import sys
 from array import array
@@ -9,12 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePath
+from stat import S_ISDIR
 from typing import Any
 
 from edgepose import log
 from edgepose.artifact import KeypointSet
 from edgepose.categories import AS_MANY, OTHERS, unlikeness
 from edgepose.errors import UsageError
+from edgepose.paths import real_path
 
 MAX_PX = 1e9  # beyond every picture, and far from what a 32-bit number cannot hold
 Box = tuple[float, float, float, float]
@@ -85,7 +88,8 @@ def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, 
     """Read COCO annotations: the boxes of the persons by file_name, none for a picture without people.
 
     points: the network's, whose category's boxes are taken; else those of the one called person, or all.
-    Results of `edgepose run` are such, too, but for those whose pictures, of the same names, were drawn on.
+    Results of `edgepose run` are such, too, but for those whose pictures, of the same names, were drawn on
+    by that run or an earlier one.
     Errors: UsageError; OSError when the file cannot be read.
     """
     try:
@@ -100,7 +104,32 @@ def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, 
             f"{path}: are results of edgepose run, which drew on the pictures beside them",
             hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
         )
-    return _coco(path, data, points)
+    boxes = _coco(path, data, points)
+    source = _source_of(data)
+    # An earlier run may have drawn them.
+    if source and any(_is_another(path.parent / name, source / name) for name in boxes):
+        raise UsageError(
+            f"{path}: are results of edgepose run on {source}, and the pictures beside them are others",
+            hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
+        )
+    return boxes
+
+
+def _source_of(data: Mapping[str, Any]) -> Path | None:
+    """Return the folder of the pictures that results of `edgepose run` are of; None where it is not there."""
+    try:
+        source = Path(data["info"]["input_path"])
+        mode = source.stat().st_mode
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return source if S_ISDIR(mode) else source.parent
+
+
+def _is_another(picture: Path, original: Path) -> bool:
+    """Tell whether a picture is another than its original; one whose original is gone cannot be told."""
+    if not (picture.is_file() and original.is_file()) or real_path(picture) == real_path(original):
+        return False
+    return not filecmp.cmp(picture, original, shallow=False)
 
 
 def _mapping(path: Path, data: Mapping[str, Any]) -> dict[str, list[Box]]:
@@ -198,6 +227,10 @@ def has_area(box: Iterable[float]) -> bool:
 
 
 def _are_numbers(row: Any) -> bool:
-    return isinstance(row, list) and all(
-        isinstance(v, (int, float)) and not isinstance(v, bool) and abs(v) <= sys.float_info.max for v in row
-    )
+    return isinstance(row, list) and all(map(is_number, row))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a JSON value is a number that a float can hold; true and NaN are none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max

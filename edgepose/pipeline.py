@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_DEFAULT_THREADS = 8
+# What whoever asks a bundle without a detector for persons is told where no boxes are given.
+WHOLE_PICTURE = "no detector in this bundle: each picture is taken as one person"
 _MAX_TIME_S = 9e9  # in nanoseconds it fits 64 bits
 
 
@@ -32,7 +34,8 @@ class PoseFrame:
 
     keypoints (N, K, 3) float32: x px, y px, score (0 for a missing point); boxes (N, 5) float32: x1 y1 x2 y2
     px, score; track_ids (N,) int64, -1 where not tracked; z (N, K) float32 in metres for 3-D networks, else
-    None; timings_ms: milliseconds by stage and "total".
+    None: relative to the middle of the two hips (points 11 and 12), larger is farther; timings_ms:
+    milliseconds by stage and "total".
     """
 
     keypoints: NDArray[np.float32]

@@ -6,9 +6,28 @@ CDPATH= cd "$(dirname "$0")/.."
 edgepose=.venv/bin/edgepose
 out=${EDGEPOSE_DEMO_OUTPUT:-demo-output}
 SECONDS=0
-if (($#)) && [[ ! -r $1 || -d $1 ]]; then
-  echo "demo: $1: no such picture" >&2
-  exit 2
+if (($#)); then
+  # Before minutes of work, whose output takes the place of what lies there.
+  .venv/bin/python - "$1" "$out" <<'CHECK' || exit 2
+"""Refuse a picture that cannot be used."""
+import sys
+from pathlib import Path
+
+from edgepose.errors import EdgePoseError
+from edgepose.media import PICTURE_SUFFIXES, read_picture
+
+picture, out = Path(sys.argv[1]), Path(sys.argv[2])
+if not picture.is_file():
+    sys.exit(f"demo: {picture}: no such picture")
+if out.resolve() in picture.resolve().parents:
+    sys.exit(f"demo: {picture}: lies in {out}, which is made anew; move it elsewhere")
+if picture.suffix.lower() not in PICTURE_SUFFIXES:
+    sys.exit(f"demo: {picture}: is none of {' '.join(PICTURE_SUFFIXES)}; export it as one of these")
+try:
+    read_picture(picture)
+except (EdgePoseError, OSError) as error:
+    sys.exit(f"demo: {error}")
+CHECK
 fi
 rm -rf "$out"
 

@@ -8,15 +8,6 @@ if [[ ! -e /usr/include/gtest/gtest.h ]]; then
   echo "test-cpp: skipped, libgtest-dev is not installed (apt-get install libgtest-dev)"
   exit 0
 fi
-mkdir -p build
-build() {
-  local preset=$1 log=build/$1.log
-  if ! { cmake --preset "$preset" -DPython_EXECUTABLE="$PWD/.venv/bin/python" && cmake --build --preset "$preset"; } \
-    >"$log" 2>&1; then
-    tail -n 40 "$log" >&2
-    exit 1
-  fi
-}
 echo "test-cpp: compiling with ASan and UBSan (log: build/asan.log)"
 build asan
 "${unscattered[@]}" ctest --preset asan

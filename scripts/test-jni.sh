@@ -10,16 +10,9 @@ if ! command -v javac >/dev/null || [[ ! -e /usr/share/java/junit-platform-conso
   exit 0
 fi
 out=build/java
-log=build/jni.log
-mkdir -p "$out"
-echo "test-jni: compiling (log: $log)"
-for preset in jni jni-asan; do
-  if ! { cmake --preset $preset -DPython_EXECUTABLE="$PWD/.venv/bin/python" && cmake --build --preset $preset; } \
-    >"$log" 2>&1; then
-    tail -n 40 "$log" >&2
-    exit 1
-  fi
-done
+echo "test-jni: compiling (logs: build/jni.log, build/jni-asan.log)"
+build jni
+build jni-asan
 
 library=build/jni/runtime_cpp/libedgepose_jni.so
 exported=$(nm -D --defined-only "$library" | awk '{print $3}' | sort | xargs)

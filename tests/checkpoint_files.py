@@ -13,7 +13,9 @@ from edgepose.errors import CheckpointError, EdgePoseError
 from edgepose.models import load_model
 from edgepose.nets.csp import BackboneDims, StageDims
 from edgepose.nets.gau import GauDims
+from edgepose.nets.pafpn import NeckDims
 from edgepose.nets.rtmpose import Rtmpose, RtmposeDims, SimccHeadDims
+from edgepose.nets.rtmw import Rtmw, RtmwDims
 
 State = dict[str, Any]
 
@@ -24,6 +26,15 @@ def small_state(points: int = 5, seed: int = 0) -> State:
     head = SimccHeadDims(8, points, 7, 4, GauDims(16, 32, 8), (128, 128))
     torch.manual_seed(seed)
     return dict(Rtmpose(RtmposeDims(BackboneDims((4, 4, 8), stages, False, 1e-5), head)).state_dict())
+
+
+def small_depth_state() -> State:
+    """Give the weights of a working RTMW3D network of as few."""
+    stages = tuple(StageDims(w, w // 2, 1, identity=w == 8, spp=w == 16) for w in (8, 8, 8, 16))
+    backbone = BackboneDims((4, 4, 8), stages, False, 1e-5)
+    head = SimccHeadDims(16, 5, 7, 4, GauDims(16, 32, 8), (128, 128, 64))
+    torch.manual_seed(0)
+    return dict(Rtmw(RtmwDims(backbone, NeckDims((8, 8, 16), 1, False, None, 1e-5), head)).state_dict())
 
 
 def save(path: Path, document: Any, *, legacy: bool = False) -> Path:

@@ -47,12 +47,29 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
 
 def _no_skip_in_ci(report: pytest.TestReport | pytest.CollectReport) -> Any:
     if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = _reason(report)
         optional = reason.removeprefix("Skipped: ").startswith("optional:")
-        if not optional and (SHARED.is_dir() or "shared" not in reason):
+        if not optional and not _lacks_shared(reason):
             report.outcome = "failed"
             report.longrepr = f"CI must run this test, but it was skipped: {reason}"
     return report
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+def _lacks_shared(reason: str) -> bool:
+    return not SHARED.is_dir() and "shared" in reason
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
+    """Say last how many tests the absent folder cost."""
+    yield
+    skipped = sum(_lacks_shared(_reason(report)) for report in terminalreporter.getreports("skipped"))
+    if skipped:
+        terminalreporter.write_line(f"{skipped} tests skipped: the shared folder is absent")
 
 
 @pytest.fixture(scope="session")

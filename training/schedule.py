@@ -6,13 +6,15 @@ import math
 import time
 from dataclasses import dataclass, field
 
+_WARMUP = 0.02  # of the budget
 
-def learning_rate(share: float, *, peak: float, warmup: float = 0.02) -> float:
+
+def learning_rate(share: float, *, peak: float) -> float:
     """Return the rate after `share` (0 to 1) of the budget: a linear rise, then half a cosine to 0."""
     share = min(max(share, 0.0), 1.0)
-    if share < warmup:
-        return peak * share / warmup
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (share - warmup) / (1.0 - warmup)))
+    if share < _WARMUP:
+        return peak * share / _WARMUP
+    return peak * 0.5 * (1.0 + math.cos(math.pi * (share - _WARMUP) / (1.0 - _WARMUP)))
 
 
 @dataclass(slots=True)

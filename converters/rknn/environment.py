@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from edgepose import log
+from edgepose.cache import remove_stale
 from edgepose.errors import ConfigurationError, MissingDependencyError
 from edgepose.hashing import sha256_bytes, sha256_json
 from edgepose.interrupts import deferred
@@ -134,7 +135,7 @@ def set_up(*, force: bool = False, progress: Progress | None = None) -> Environm
     python = _interpreter()
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(root)
+        remove_stale(root, _INSTALL_TIMEOUT_S)
         _check_space(root)
         work = Path(tempfile.mkdtemp(prefix=".tmp-environment-", dir=root))
     except OSError as error:
@@ -262,14 +263,6 @@ def _check_space(root: Path) -> None:
             f"not enough space in {root}: {NEEDED_MB} MB needed, {free_mb} MB free",
             hint="free some space, or let EDGEPOSE_CACHE name a folder on another disk",
         )
-
-
-def _remove_leftovers(root: Path) -> None:
-    """Remove what killed runs left behind, but not what another run may be writing."""
-    for path in root.glob(".tmp-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > _INSTALL_TIMEOUT_S:
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def _bytes(folder: Path) -> int:

@@ -127,16 +127,17 @@ def prepare(artifact: Artifact, target: Path, soc: Soc) -> dict[str, int]:
     try:
         model, changed = graph.prepare(onnx.load(str(artifact.files["onnx"])), spec.input_names[0], dims)
         findings = preflight.check(model, soc)
+        for finding in findings:
+            log.info(f"{spec.name}: {finding}")
         reason = preflight.refusal(findings)
         if reason:
             raise ConversionError(f"{spec.name} cannot run on {soc.name}: {reason}")
         if findings:
+            nodes = "1 node is" if len(findings) == 1 else f"{len(findings)} nodes are"
             log.notice(
-                f"{spec.name}: before the build, {len(findings)} nodes are known to leave the NPU of "
-                f"{soc.name} (-v lists them)"
+                f"{spec.name}: {nodes} known beforehand to leave the NPU of {soc.name} (-v: which); "
+                "the build says how many do"
             )
-        for finding in findings:
-            log.info(f"{spec.name}: {finding}")
         onnx.save(model, str(target))
     except EdgePoseError:
         raise

@@ -130,7 +130,7 @@ def refusal(findings: Sequence[Finding]) -> str | None:
     refused = [str(finding) for finding in findings if finding.refused]
     if not refused:
         return None
-    more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+    more = f" and {len(refused) - 5} more (-v lists them)" if len(refused) > 5 else ""
     return "; ".join(refused[:5]) + more
 
 

@@ -10,10 +10,9 @@ from edgepose.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Soc:
-    """One chip: its NPU cores, and whether the NPU computes in half precision."""
+    """One chip, and whether its NPU computes in half precision."""
 
     name: str
-    cores: int
     fp16: bool
 
 
@@ -21,16 +20,16 @@ class Soc:
 SOCS = {
     soc.name: soc
     for soc in (
-        Soc("rk3588", 3, True),
-        Soc("rk3576", 2, True),
-        Soc("rk3568", 1, True),
-        Soc("rk3566", 1, True),
-        Soc("rk3562", 1, True),
-        Soc("rv1126b", 1, True),
-        Soc("rv1103", 1, False),
-        Soc("rv1103b", 1, False),
-        Soc("rv1106", 1, False),
-        Soc("rv1106b", 1, False),
+        Soc("rk3588", True),
+        Soc("rk3576", True),
+        Soc("rk3568", True),
+        Soc("rk3566", True),
+        Soc("rk3562", True),
+        Soc("rv1126b", True),
+        Soc("rv1103", False),
+        Soc("rv1103b", False),
+        Soc("rv1106", False),
+        Soc("rv1106b", False),
     )
 }
 

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from edgepose.bench.plan import persons_text
 from edgepose.bench.result import Document, pictures, samples
 from edgepose.bench.statistics import median_ratio
 from edgepose.errors import UsageError
@@ -22,6 +23,12 @@ def verdict(low: float, high: float, margin: float) -> Verdict:
     if low >= 1 / (1 + margin) and high <= 1 + margin:
         return "SAME"
     return "INCONCLUSIVE"
+
+
+def judged(ratio: tuple[float, float, float], margin: float) -> dict[str, Any]:
+    """Return a ratio, the ends of its interval and the verdict, as comparisons and histories hold them."""
+    estimate, low, high = ratio
+    return {"ratio": estimate, "low": low, "high": high, "verdict": verdict(low, high, margin)}
 
 
 def compare_results(
@@ -45,13 +52,7 @@ def compare_results(
         a, b = samples(first, phase, column), samples(second, phase, column)
         if column == "at_ns" or not (ran(a) and ran(b)):
             continue
-        ratio, low, high = median_ratio(b, a)
-        stages[column.removesuffix("_ns")] = {
-            "ratio": ratio,
-            "low": low,
-            "high": high,
-            "verdict": verdict(low, high, margin),
-        }
+        stages[column.removesuffix("_ns")] = judged(median_ratio(b, a), margin)
     return {
         "format": "edgepose-bench-comparison",
         "a": identity(first, names[0]),
@@ -66,9 +67,9 @@ def compare_results(
 
 def require_same_persons(first: Document, second: Document, phase: str, names: tuple[str, str]) -> None:
     """Refuse to compare the work for other numbers of persons. Errors: UsageError."""
-    persons = [_persons(document, phase) for document in (first, second)]
+    persons = [persons_of(document, phase) for document in (first, second)]
     if persons[0] != persons[1]:
-        in_words = [f"{count} persons" if count else "persons as found" for count in persons]
+        in_words = [persons_text(count) for count in persons]
         raise UsageError(
             f"{names[0]} has {in_words[0]} in {phase}, {names[1]} has {in_words[1]}",
             hint="measure both with the same --persons; a one-stage network takes those that it finds",
@@ -95,7 +96,8 @@ def ran(values: Sequence[int]) -> bool:
     return bool(values) and statistics.median(values) > 0
 
 
-def _persons(document: Document, phase: str) -> Any:
+def persons_of(document: Document, phase: str) -> Any:
+    """Return the number of persons that a phase was measured with; 0: those found."""
     return next(entry["persons"] for entry in document["phases"] if entry["name"] == phase)
 
 

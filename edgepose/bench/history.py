@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepose import log
-from edgepose.bench.compare import verdict
+from edgepose.bench.compare import judged, persons_of
+from edgepose.bench.plan import persons_text
 from edgepose.bench.result import Document, pictures, read_document, samples
 from edgepose.bench.statistics import median_ratio, summarise
 from edgepose.errors import UsageError
@@ -92,16 +93,17 @@ def slower(series: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _documents(folder: Path) -> Iterator[tuple[Path, Document]]:
-    for path in folder.glob("*.json"):
+    for path in folder.iterdir():  # where glob() would take a folder that may not be read for an empty one
+        if path.suffix != ".json":
+            continue
         try:
             yield path, read_document(path)
-        except UsageError as error:
-            log.warning(f"left out: {error.message}")
+        except (UsageError, OSError) as error:
+            log.warning(f"left out: {error}")
 
 
 def _about(document: Document, phase: str) -> dict[str, Any]:
     bundle, device = document["bundle"], document["device"]
-    persons = next(entry["persons"] for entry in document["phases"] if entry["name"] == phase)
     return {
         "bundle": f"{bundle['name']} ({bundle['backend']}, {bundle['precision']})",
         # A result that an app wrote has no address.
@@ -110,7 +112,7 @@ def _about(document: Document, phase: str) -> dict[str, Any]:
         "threads": document["engine"]["threads"],
         "affinity": document["engine"]["affinity"],
         "phase": phase,
-        "persons": f"{persons} person{'s' * (persons != 1)}" if persons else "persons as found",
+        "persons": persons_text(persons_of(document, phase)),
         "pictures": pictures(document),
     }
 
@@ -118,5 +120,4 @@ def _about(document: Document, phase: str) -> dict[str, Any]:
 def _change(values: list[int], reference: list[int] | None, margin: float) -> dict[str, Any]:
     if reference is None:
         return {}
-    ratio, low, high = median_ratio(values, reference)
-    return {"ratio": ratio, "low": low, "high": high, "verdict": verdict(low, high, margin)}
+    return judged(median_ratio(values, reference), margin)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose import log
-from edgepose.bench.compare import identity, other_settings, ran, require_same_persons, verdict
+from edgepose.bench.compare import identity, judged, other_settings, ran, require_same_persons
 from edgepose.bench.plan import BenchOptions
 from edgepose.bench.result import Document, samples
 from edgepose.bench.session import Session
@@ -85,14 +85,7 @@ def _comparison(
         if column == "at_ns" or not all(ran(a) and ran(b) for a, b in pairs):
             continue
         ratios = [statistics.median(b) / statistics.median(a) for a, b in pairs]
-        ratio, low, high = median_of_few(ratios)
-        stages[column.removesuffix("_ns")] = {
-            "ratio": ratio,
-            "low": low,
-            "high": high,
-            "verdict": verdict(low, high, margin),
-            "rounds": ratios,
-        }
+        stages[column.removesuffix("_ns")] = {**judged(median_of_few(ratios), margin), "rounds": ratios}
     sides = [identity(side[0], str(path)) for side, path in zip(documents, bundles, strict=True)]
     notes = []
     for side, name, rounds in zip(sides, "AB", documents, strict=True):

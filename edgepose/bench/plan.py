@@ -152,6 +152,11 @@ def plan_phases(
     return tuple(phases)
 
 
+def persons_text(count: int | None) -> str:
+    """Say with how many persons a phase was measured."""
+    return f"{count} person{'s' * (count != 1)}" if count else "persons as found"
+
+
 def remaining(phases: Sequence[Phase], done: Mapping[str, tuple[int, float, bool]]) -> tuple[Phase, ...]:
     """Return what an interrupted run has still to measure.
 

@@ -14,6 +14,7 @@ from edgepose.bench.statistics import PERCENTILES, summarise
 from edgepose.bench.validity import check
 from edgepose.device.profile import DeviceProfile
 from edgepose.errors import UsageError, reading
+from edgepose.text_table import aligned
 from edgepose.writers import atomic_path
 
 FORMAT = "edgepose-bench-result"
@@ -247,7 +248,8 @@ def _phase(phase: PhaseSamples, plan: Mapping[str, Any], journal: Journal) -> di
 
 
 def _table(document: Document) -> list[str]:
-    heads = ["phase", "persons", "frames", *(f"p{p} ms" for p in PERCENTILES), "p50 95 %", "detector", "pose"]
+    percentiles = [f"p{p} ms" for p in PERCENTILES]
+    heads = ["phase", "persons", "frames", *percentiles, "max ms", "p50 95 %", "detector", "pose"]
     rows = [heads]
     for phase in document["phases"]:
         total = phase["summary"]["total_ns"]
@@ -258,14 +260,12 @@ def _table(document: Document) -> list[str]:
                 str(phase["persons"] or "found"),
                 str(phase["frames"]),
                 *(f"{total[f'p{p}']['value'] / 1e6:.2f}" for p in PERCENTILES),
+                f"{total['max'] / 1e6:.2f}",
                 f"{median['low'] / 1e6:.2f}-{median['high'] / 1e6:.2f}",
                 *(_stage(phase, name) for name in ("detector_ns", "pose_ns")),
             ]
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return aligned(rows, texts=len(heads))
 
 
 def _stage(phase: Mapping[str, Any], name: str) -> str:

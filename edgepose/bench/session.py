@@ -31,7 +31,7 @@ from edgepose.paths import real_path
 _REQUEST = "request.json"
 _GRACE_SECONDS = 60.0
 
-Event = Callable[[str, dict[str, Any]], None]
+Event = Callable[[dict[str, Any]], None]
 
 
 class Session:
@@ -51,7 +51,7 @@ class Session:
         self._manifest = read_manifest(bundle)
         self._bundle = real_path(bundle)
         self._profile, self._transport, self._options = profile, transport, options
-        self.on_event: Event = lambda device, event: None
+        self.on_event: Event = lambda event: None
         self._local = profile.transport == "local"
         self._device_facts: dict[str, Any] = {"address": transport.address}
         name = f"{self._manifest['name']}.{self._manifest['backend']}.{self._manifest['precision']}"
@@ -317,7 +317,7 @@ class Session:
                     )
                 copy.write(line)
                 copy.flush()
-                self.on_event(self._profile.name, event)
+                self.on_event(event)
 
             outcome = self._transport.stream(
                 argv, folder=folder, timeout_s=limit_s + _GRACE_SECONDS, on_line=on_line

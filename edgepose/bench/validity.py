@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import dropwhile
+
 from edgepose.bench.journal import Journal, PhaseSamples
 from edgepose.bench.plan import BURST_FRAMES, BURST_SECONDS, WARMUP_WINDOW
 
@@ -10,6 +12,7 @@ MAX_OTHERS_CPU = 0.25
 # Of the burst's last quarter against its first, in the median; and of the clock.
 MAX_SLOWDOWN = 1.10
 MIN_CLOCK_SHARE = 0.90
+MAX_LOW_SAMPLES = 0.25  # of the clock, below that share; one sample alone is a dip
 _MIN_QUARTER = 8
 _STEADY_FRAMES = 3 * WARMUP_WINDOW  # whose medians have to agree
 
@@ -116,10 +119,21 @@ def _clock(journal: Journal) -> list[Finding]:
         if any(cpu < len(state.get("khz", [])) for cpu in used)
     ]
     # Between paced frames the processor sleeps, and a governor lowers its clock: that is no throttling.
-    # The clock rises when the work begins, so the fastest is the reference, not the first.
-    if not clocks or clocks[-1] >= max(clocks) * MIN_CLOCK_SHARE:
+    # The clock rises when the work begins, so the fastest is the reference, and what was before is left out.
+    best = max(clocks, default=0.0)
+    worked = list(dropwhile(lambda clock: clock < best * MIN_CLOCK_SHARE, clocks))
+    low = [clock for clock in worked if clock < best * MIN_CLOCK_SHARE]
+    if not low:
         return []
-    return _finding("throttled", f"the clock fell from {max(clocks) / 1e6:.2f} to {clocks[-1] / 1e6:.2f} GHz")
+    if worked[-1] < best * MIN_CLOCK_SHARE:
+        return _finding("throttled", f"the clock fell from {best / 1e6:.2f} to {worked[-1] / 1e6:.2f} GHz")
+    if len(low) > max(1, len(worked) * MAX_LOW_SAMPLES):
+        return _finding(
+            "throttled",
+            f"the clock fell from {best / 1e6:.2f} to {min(low) / 1e6:.2f} GHz "
+            f"for {len(low)} of {len(worked)} samples",
+        )
+    return []
 
 
 def _heat(journal: Journal, limit_c: float | None) -> list[Finding]:

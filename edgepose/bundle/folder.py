@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,15 @@ def read_manifest(path: Path) -> dict[str, Any]:
     with core_errors():
         manifest: dict[str, Any] = json.loads(load_core().Bundle.open(str(path)).manifest_json)
     return manifest
+
+
+def golden_keypoints(path: Path, manifest: Mapping[str, Any]) -> str:
+    """Say what the keypoints' differences from a checked bundle's golden results are of.
+
+    Older bundles of 3-D networks have no depths among these.
+    """
+    pose = manifest["models"].get("pose")
+    if pose is None or pose["head"].get("z_range") is None:
+        return "keypoints"
+    golden = json.loads((path / manifest["golden"]["expected"]).read_text(encoding="utf-8"))
+    return "keypoints (places or depths)" if "depths" in golden else "keypoints"

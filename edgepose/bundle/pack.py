@@ -35,7 +35,7 @@ def refuse_existing(target: Path, *, force: bool) -> None:
     above = next((path for path in target.parents if os.path.lexists(path)), None)
     if above is not None and not above.is_dir():
         raise UsageError(f"{above} is no folder", hint="-o names the folder for the bundles")
-    inside = next((path for path in real_path(target).parents if _is_bundle(path)), None)
+    inside = enclosing_bundle(real_path(target).parent)
     if inside is not None:  # with another folder in it no command would take it any more
         raise UsageError(f"{inside} is a bundle", hint="-o names the folder for the bundles: give another")
     if not os.path.lexists(target):
@@ -155,6 +155,12 @@ def stage_bundle(
         staged.__exit__(None, None, None)
         raise
     return staged
+
+
+def enclosing_bundle(path: Path) -> Path | None:
+    """Return the bundle that a path is or lies in, with links followed; None for no such."""
+    real = real_path(path)
+    return next((folder for folder in (real, *real.parents) if _is_bundle(folder)), None)
 
 
 def _is_bundle(folder: Path) -> bool:

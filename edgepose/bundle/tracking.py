@@ -9,14 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def tracking_member() -> dict[str, Any]:
-    """Return the "tracking" member of a new bundle."""
+def tracking_member(loss_keypoint_score: float = 0.3) -> dict[str, Any]:
+    """Return the "tracking" member of a new bundle.
+
+    loss_keypoint_score: the score from which a keypoint of its network counts as seen.
+    """
     return {
         "match_similarity": 0.2,
         "keypoint_weight": 0.5,
         "nms_oks": 0.85,
         "birth_box_score": 0.4,
-        "loss_keypoint_score": 0.3,
+        "loss_keypoint_score": loss_keypoint_score,
         "max_lost_s": 1.0,
         "max_prediction_s": 0.7,
         "velocity_time_s": 0.2,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgepose import android as app
+from edgepose.cli.options import PATH, check_output_folder
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,10 +20,10 @@ def android() -> None:
 
 
 @android.command(short_help="Put bundles into the app's sources, or onto a phone.")
-@click.argument("bundles", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("bundles", nargs=-1, required=True, type=PATH)
 @click.option(
     "--assets",
-    type=click.Path(path_type=Path),
+    type=PATH,
     show_default=str(app.ASSETS),
     help="Assets folder of the app's sources.",
 )
@@ -43,11 +44,13 @@ def install(
     if assets and push:
         raise UsageError("--assets is for the app's sources, --push is for a phone", hint="leave out one")
     assets = assets or app.ASSETS
-    if not push and not assets.parent.is_dir():
-        raise UsageError(
-            f"{assets.parent}: no such folder",
-            hint="call this in EdgePose's own folder, or name the app's assets folder with --assets",
-        )
+    if not push:
+        if not assets.parent.is_dir():
+            raise UsageError(
+                f"{assets.parent}: no such folder",
+                hint="call this in EdgePose's own folder, or name the app's assets folder with --assets",
+            )
+        check_output_folder(assets, "--assets")
     checked = app.check(bundles)
     if push:
         place = f"{app.push(checked, serial)}:{app.DEVICE_FOLDER}"

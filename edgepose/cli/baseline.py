@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgepose.cli.options import (
+    PATH,
+    boxes_option,
+    check_outputs,
+    device_option,
+    images_option,
+    max_images_option,
+    processes_option,
+)
+
+if TYPE_CHECKING:
+    from edgepose.verify.predictions import BoxSource
+
 _data_options = [
-    click.option(
-        "--images", type=click.Path(path_type=Path), required=True, metavar="DIR",
-        help="Folder of the pictures.",
-    ),
-    click.option(
-        "--data", type=click.Path(path_type=Path), metavar="FILE", help="COCO keypoint annotations."
-    ),
-    click.option("--device", default="CPU", show_default=True, help="Device of the engine."),
-    click.option(
-        "--processes", type=click.IntRange(1, 256),
-        help="Processes, one picture each.  [default: all, up to 8]",
-    ),
-    click.option("--max-images", type=click.IntRange(1), metavar="N", help="Take the first N pictures only."),
-]  # fmt: skip
+    images_option,
+    click.option("--data", type=PATH, metavar="FILE", help="COCO keypoint annotations."),
+    device_option,
+    processes_option,
+    max_images_option,
+]
 
 
 def _with_data(command: Any) -> Any:
@@ -36,20 +41,15 @@ def baseline() -> None:
 
 
 @baseline.command(short_help="Run a bundle and write its results.")
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE", help="File to write."
-)
-@click.option(
-    "--boxes", type=click.Choice(["labelled", "detected"]),
-    help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
-)  # fmt: skip
+@click.argument("bundle", type=PATH)
+@click.option("-o", "--output", type=PATH, required=True, metavar="FILE", help="File to write.")
+@boxes_option
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @_with_data
 def record(
     bundle: Path,
     output: Path,
-    boxes: str | None,
+    boxes: BoxSource | None,
     force: bool,
     images: Path,
     data: Path | None,
@@ -61,7 +61,6 @@ def record(
 
     The file is sorted, one person a line, so that a change can be reviewed.
     """
-    from edgepose.cli.options import check_outputs
     from edgepose.errors import UsageError
     from edgepose.verify.baseline import encode_baseline
     from edgepose.verify.baseline_job import recorded_baseline
@@ -72,15 +71,15 @@ def record(
         raise UsageError(f"{output} exists already", hint="give another -o, or --force to replace it")
     members, dataset, found = recorded_baseline(
         bundle, images, data, device=device, processes=processes, max_images=max_images,
-        boxes="labelled" if boxes == "labelled" else "detected" if boxes else None,
+        boxes=boxes,
     )  # fmt: skip
     write_text(output, encode_baseline(members, dataset, found))
     click.echo(f"{output}: {len(found.boxes)} persons on {len(dataset.pictures)} pictures")
 
 
 @baseline.command(short_help="Does a bundle still give what was recorded?")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
+@click.argument("bundle", type=PATH)
 @_with_data
 def compare(
     file: Path,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from edgepose.cli.options import FiniteRange
+from edgepose.cli.options import PATH, FiniteRange
 
 _MEASURING = (
     *("threads", "cpus", "engine_device", "persons", "frames", "seconds", "fps", "no_paced"),
@@ -17,7 +17,7 @@ _MEASURING = (
 
 
 # What the runner takes.
-_MAX_PERSONS, _MAX_FRAMES, _MAX_SECONDS = 256, 10**9, 1e6
+_MAX_PERSONS, _MAX_CPU, _MAX_FRAMES, _MAX_SECONDS = 256, 1023, 10**9, 1e6
 
 
 class _BundleFirst(click.Group):
@@ -51,9 +51,11 @@ def _numbers(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
             part_numbers = range(0)
         if not part_numbers:
             raise click.BadParameter(f"{value!r} is not a list such as 1,2,4 or 4-7")
+        if parameter.name == "persons" and part_numbers[-1] > _MAX_PERSONS:
+            raise click.BadParameter(f"more than {_MAX_PERSONS} persons cannot be measured")
+        if parameter.name == "cpus" and part_numbers[-1] > _MAX_CPU:
+            raise click.BadParameter(f"no processor has a number above {_MAX_CPU}")
         numbers += part_numbers
-    if parameter.name == "persons" and max(numbers) > _MAX_PERSONS:
-        raise click.BadParameter(f"more than {_MAX_PERSONS} persons cannot be measured")
     return tuple(numbers)
 
 
@@ -81,7 +83,7 @@ def bench() -> None:
 
 
 @bench.command(name="run", short_help="Measure a bundle (this is what edgepose bench BUNDLE does).")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option(
     "--device",
     "devices",
@@ -95,7 +97,7 @@ def bench() -> None:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("edgepose-bench"),
     show_default=True,
     metavar="DIR",
@@ -229,8 +231,8 @@ def run(
 
 
 @bench.command(short_help="Compare two results, or two bundles in turns.")
-@click.argument("first", metavar="A", type=click.Path(path_type=Path))
-@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.argument("first", metavar="A", type=PATH)
+@click.argument("second", metavar="B", type=PATH)
 @click.option("--phase", default="burst", show_default=True, help="Series to compare.")
 @click.option(
     "--margin",
@@ -297,7 +299,7 @@ def compare(
 
 
 @bench.command(short_help="Show a folder's results over time.")
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default=Path("edgepose-bench"))
+@click.argument("folder", metavar="[DIR]", type=PATH, default=Path("edgepose-bench"))
 @click.option("--phase", default="burst", show_default=True, help="Series to look at.")
 @click.option(
     "--margin",

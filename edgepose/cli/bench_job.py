@@ -37,7 +37,7 @@ def bench_job(
 ) -> None:
     """Measure a bundle on each device and print the results."""
     require_bundle(bundle)
-    check_output_folder(output, bundle)
+    check_output_folder(output)
     named: dict[str, str | EdgePoseError] = {text: text for text in devices}
     if every_device:
         named = attached_devices()
@@ -147,7 +147,7 @@ def _notes(name: str) -> Any:
     """Say with -v what each of several devices is doing."""
     shown = ""
 
-    def on_event(device: str, event: dict[str, Any]) -> None:
+    def on_event(event: dict[str, Any]) -> None:
         nonlocal shown
         if event["event"] == "samples" and event["phase"] != shown:
             shown = event["phase"]
@@ -159,7 +159,7 @@ def _notes(name: str) -> Any:
 def _events(progress: Progress) -> Any:
     shown = ""
 
-    def on_event(device: str, event: dict[str, Any]) -> None:
+    def on_event(event: dict[str, Any]) -> None:
         nonlocal shown
         if event["event"] == "samples":
             if event["phase"] != shown:

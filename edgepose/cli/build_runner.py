@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from edgepose.cli.options import PATH
+
 
 @click.command(name="build-runner", short_help="Build the measuring program for a device.")
 @click.option(
@@ -17,7 +19,7 @@ import click
 )
 @click.option(
     "--source",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="EdgePose's sources, unless installed editable.",
 )

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgepose.cli.options import PATH
+
 if TYPE_CHECKING:
     from edgepose.calibration.calibrate import CalibratedBundle, CalibrationRequest
     from edgepose.calibration.network import CalibratedNetwork
 
-CALIBRATION_OPTIONS = ("source", "samples", "seed", "plan", "evaluation", "sensitivity")
+CALIBRATION_OPTIONS = ("source", "samples", "seed", "plan", "budgets", "evaluation", "sensitivity")
 
 
 def calibration_options(command: Any) -> Any:
@@ -22,7 +24,7 @@ def calibration_options(command: Any) -> Any:
             "--calib",
             "source",
             metavar="FOLDER|LIST|COCO",
-            type=click.Path(path_type=Path),
+            type=PATH,
             help="Pictures to calibrate with: a folder, a text file with one a line, or COCO annotations.",
         ),
         click.option(
@@ -45,14 +47,19 @@ def calibration_options(command: Any) -> Any:
             "--plan", help="accurate (the default), plain, or a plan file (.json); not for rknn."
         ),
         click.option(
+            "--budget", "budgets", metavar="NAME=VALUE", multiple=True,
+            help="Change a limit that auto keeps to: similarity, p95_px or mean_px; may be repeated.",
+        ),
+        click.option(
             "--not-in",
             "evaluation",
             metavar="FOLDER|LIST|COCO",
-            type=click.Path(path_type=Path),
+            type=PATH,
             help="The evaluation set: a calibration picture that is in it is refused.",
         ),
         click.option(
-            "--sensitivity", is_flag=True, help="Measure every layer alone and keep that; auto always does."
+            "--sensitivity", is_flag=True,
+            help="Measure each layer that the precision makes int8 alone, and keep that; auto always does.",
         ),
     )  # fmt: skip
     for option in reversed(options):
@@ -61,7 +68,7 @@ def calibration_options(command: Any) -> Any:
 
 
 @click.command(short_help="Make an int8 bundle that keeps its accuracy.")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option(
     "--precision",
     default="auto",
@@ -76,7 +83,7 @@ def calibration_options(command: Any) -> Any:
     metavar="DIR",
     default="bundles",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the bundle.",
 )
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")
@@ -88,6 +95,7 @@ def calibrate(
     samples: int,
     seed: int,
     plan: str | None,
+    budgets: tuple[str, ...],
     evaluation: Path | None,
     sensitivity: bool,
     out_dir: Path,
@@ -104,7 +112,7 @@ def calibrate(
     from edgepose.calibration.calibrate import describe
     from edgepose.progress import Progress
 
-    request = make_request(precision, source, samples, seed, plan, evaluation, sensitivity)
+    request = make_request(precision, source, samples, seed, plan, budgets, evaluation, sensitivity)
     with Progress("calibrate") as progress:
         made = run(bundle, request, out_dir=out_dir, force=force, progress=progress)
     if as_json:
@@ -119,6 +127,7 @@ def make_request(
     samples: int,
     seed: int,
     plan: str | None,
+    budgets: tuple[str, ...],
     evaluation: Path | None,
     sensitivity: bool,
 ) -> CalibrationRequest:
@@ -138,6 +147,7 @@ def make_request(
         samples=samples,
         seed=seed,
         plan=plan,
+        budgets=budgets,
         evaluation=evaluation,
         sensitivity=sensitivity,
     )

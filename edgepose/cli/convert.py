@@ -14,7 +14,9 @@ from click.core import ParameterSource
 
 from edgepose import log
 from edgepose.cli.calibrate import CALIBRATION_OPTIONS, calibration_options, make_request, print_result
+from edgepose.cli.options import PATH
 from edgepose.errors import UsageError
+from edgepose.text_table import aligned
 
 if TYPE_CHECKING:
     from edgepose.calibration.calibrate import CalibrationRequest
@@ -50,7 +52,7 @@ CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
     metavar="DIR",
     default="bundles",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder for the bundles.",
 )
 @click.option("--name", metavar="NAME", help="Name of the bundles (default: the networks' names).")
@@ -63,7 +65,7 @@ CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
 @click.option(
     "--pictures",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Compare on these pictures too, beside EdgePose's own.",
 )
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep earlier results.")
@@ -80,6 +82,7 @@ def convert(
     samples: int,
     seed: int,
     plan: str | None,
+    budgets: tuple[str, ...],
     evaluation: Path | None,
     sensitivity: bool,
     out_dir: Path,
@@ -112,7 +115,7 @@ def convert(
         raise UsageError(f"unknown precision {precision!r}", hint=f"choose from: {', '.join(choices)}")
     calibration: CalibrationRequest | None = None
     if precision in CALIBRATED_PRECISIONS:
-        calibration = make_request(precision, source, samples, seed, plan, evaluation, sensitivity)
+        calibration = make_request(precision, source, samples, seed, plan, budgets, evaluation, sensitivity)
     else:
         _refuse_calibration_options(context, precision)
     paths = [resolve(text) for text in checkpoints]  # a download draws its own progress bar
@@ -202,15 +205,7 @@ def table(stages: Sequence[StageResult]) -> str:
         i for i, name in enumerate(_COLUMNS) if name not in _OF_SOME or any(row[i] != "-" for row in found)
     ]
     rows = [tuple(row[i] for i in shown) for row in (_COLUMNS, *found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(w) if i < 4 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return "\n".join(aligned(rows, texts=4))
 
 
 def _row(stage: StageResult) -> tuple[str, ...]:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
+from edgepose.cli.options import PATH
+
 
 @click.command(short_help="Show what changed between two bundles.")
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print every change as one JSON document.")
 def diff(a: Path, b: Path, as_json: bool) -> None:
     """Show what changed from bundle A to bundle B: constants, layers, precision, figures, sizes, tools.

@@ -32,6 +32,7 @@ def _facts() -> dict[str, Any]:
         "default_threads": default_threads(),
         "runtime": _runtime(),
         "packages": _packages(),
+        "onnxruntime_gpu": _onnxruntime_gpu(),
         "rknn": _rknn(),
     }
 
@@ -46,6 +47,15 @@ def _runtime() -> dict[str, Any]:
         return {"version": None, "backends": [], "problem": error.message, "fix": error.hint}
     # The engine of the tests runs no network.
     return {"version": core.version(), "backends": [n for n in core.available_backends() if n != "fake"]}
+
+
+def _onnxruntime_gpu() -> dict[str, Any]:
+    from edgepose.extras import installed_version, onnxruntime_for_gpus
+
+    version = installed_version("onnxruntime-gpu")
+    if version is None:
+        return {"version": None, "fix": "pip install onnxruntime-gpu, in an environment without onnxruntime"}
+    return {"version": version, "fix": onnxruntime_for_gpus() if installed_version("onnxruntime") else None}
 
 
 def _rknn() -> dict[str, Any]:
@@ -102,6 +112,10 @@ def _text(facts: dict[str, Any]) -> list[str]:
         purpose = f"  [{package['extra']}]" if package["extra"] else ""
         state = package["version"] or f"missing: {package['fix']}"
         lines.append(f"  {package['package']:<24} {state}{purpose}")
+    gpu = facts["onnxruntime_gpu"]
+    state = f"{gpu['version']}, beside onnxruntime" if gpu["version"] else "not installed"
+    state = f"{state}: {gpu['fix']}" if gpu["fix"] else gpu["version"]
+    lines.append(f"  {'onnxruntime-gpu':<24} {state}  [--device CUDA, TENSORRT]")
     rknn = facts["rknn"]
     if rknn["state"] == "ready":
         state = f"{rknn['toolkit']}, {rknn['megabytes']} MB, {rknn['folder']}"

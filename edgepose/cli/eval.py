@@ -3,45 +3,52 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgepose.cli.options import (
+    PATH,
+    boxes_option,
+    check_outputs,
+    device_option,
+    images_option,
+    max_images_option,
+    processes_option,
+)
+
+if TYPE_CHECKING:
+    from edgepose.verify.predictions import BoxSource
+
 
 @click.command(name="eval", short_help="Measure accuracy, and drift from a reference.")
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.option(
-    "--images", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the pictures."
-)
+@click.argument("bundle", type=PATH)
+@images_option
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="COCO keypoint annotations. Without it only --reference can be compared with.",
 )
 @click.option(
     "--reference",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="BUNDLE",
     help="A bundle, such as the fp32 one, to measure the drift from.",
 )
-@click.option(
-    "--boxes",
-    type=click.Choice(["labelled", "detected"]),
-    help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
-)
+@boxes_option
 @click.option(
     "--flip-test",
     is_flag=True,
     help="Show each person mirrored, too, and take the mean, as most published AP does.",
 )
-@click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
+@device_option
+@processes_option
+@max_images_option
 @click.option(
-    "--processes", type=click.IntRange(1, 256), help="Processes, one picture each.  [default: all, up to 8]"
-)
-@click.option("--max-images", type=click.IntRange(1), metavar="N", help="Take the first N pictures only.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--json", "json_file", type=PATH, metavar="FILE",
     help="Write the figures as a JSON document; - for standard output.",
 )  # fmt: skip
 def eval_command(
@@ -49,7 +56,7 @@ def eval_command(
     images: Path,
     data: Path | None,
     reference: Path | None,
-    boxes: str | None,
+    boxes: BoxSource | None,
     flip_test: bool,
     device: str,
     processes: int | None,
@@ -61,7 +68,6 @@ def eval_command(
     With --reference also, or only, how far the keypoints are from those of another bundle. Results are kept
     picture by picture: a stopped run goes on where it was.
     """
-    from edgepose.cli.options import check_outputs
     from edgepose.verify.evaluation import EvalRequest, evaluate
     from edgepose.verify.text import eval_text
 
@@ -71,7 +77,7 @@ def eval_command(
         images=images,
         data=data,
         reference=reference,
-        boxes="labelled" if boxes == "labelled" else "detected" if boxes else None,
+        boxes=boxes,
         flip_test=flip_test,
         device=device,
         processes=processes,
@@ -80,7 +86,7 @@ def eval_command(
     emit(evaluate(request), json_file, eval_text)
 
 
-def emit(document: dict[str, object], json_file: Path | None, text: object) -> None:
+def emit(document: dict[str, Any], json_file: Path | None, text: Callable[[dict[str, Any]], str]) -> None:
     """Print the text, or the document where its file is "-"; write the document to any other file."""
     from edgepose.writers import write_text
 
@@ -91,5 +97,4 @@ def emit(document: dict[str, object], json_file: Path | None, text: object) -> N
         return
     if json_file is not None:
         write_text(json_file, body)
-    assert callable(text)
     click.echo(text(document))

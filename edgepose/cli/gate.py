@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edgepose.cli.options import FiniteRange, check_outputs
+from edgepose.cli.options import (
+    PATH,
+    FiniteRange,
+    boxes_option,
+    check_outputs,
+    device_option,
+    images_option,
+    max_images_option,
+    processes_option,
+)
+
+if TYPE_CHECKING:
+    from edgepose.verify.predictions import BoxSource
 
 
 @click.command(name="gate", short_help="Decide whether a bundle may replace another.")
-@click.argument("candidate", type=click.Path(path_type=Path))
+@click.argument("candidate", type=PATH)
 @click.option(
-    "--reference", type=click.Path(path_type=Path), required=True, metavar="BUNDLE|BASELINE",
+    "--reference", type=PATH, required=True, metavar="BUNDLE|BASELINE",
     help="The bundle to compare with, or the baseline file of one.",
 )  # fmt: skip
+@images_option
 @click.option(
-    "--images", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder of the pictures."
-)
-@click.option(
-    "--data", type=click.Path(path_type=Path), metavar="FILE",
+    "--data", type=PATH, metavar="FILE",
     help="COCO keypoint annotations. Without it drift decides alone.",
 )  # fmt: skip
 @click.option(
-    "--baseline", type=click.Path(path_type=Path), metavar="FILE",
+    "--baseline", type=PATH, metavar="FILE",
     help="Refuse a reference bundle, data or preprocessing other than this baseline's.",
 )  # fmt: skip
 @click.option(
-    "--video", type=click.Path(path_type=Path), metavar="FILE",
+    "--video", type=PATH, metavar="FILE",
     help="Also track both on this video: jitter, lag and identity switches.",
 )  # fmt: skip
+@boxes_option
 @click.option(
-    "--boxes", type=click.Choice(["labelled", "detected"]),
-    help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
-)  # fmt: skip
-@click.option(
-    "--limits", "limits_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--limits", "limits_file", type=PATH, metavar="FILE",
     help="JSON file of limits, for all precisions or one.  [default: EdgePose's for the precision]",
 )  # fmt: skip
 @click.option(
@@ -55,20 +63,16 @@ from edgepose.cli.options import FiniteRange, check_outputs
     help="Resamplings of the pictures.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resamplings.")
-@click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
+@device_option
+@processes_option
+@max_images_option
 @click.option(
-    "--processes", type=click.IntRange(1, 256), help="Processes, one picture each.  [default: all, up to 8]"
-)
-@click.option("--max-images", type=click.IntRange(1), metavar="N", help="Take the first N pictures only.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--json", "json_file", type=PATH, metavar="FILE",
     help="Write the decision as a JSON document; - for standard output.",
 )  # fmt: skip
+@click.option("--junit", "junit_file", type=PATH, metavar="FILE", help="Write JUnit XML.")
 @click.option(
-    "--junit", "junit_file", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML."
-)
-@click.option(
-    "--markdown", "markdown_file", type=click.Path(path_type=Path), metavar="FILE",
+    "--markdown", "markdown_file", type=PATH, metavar="FILE",
     help="Write a comment for a pull request.",
 )  # fmt: skip
 @click.pass_context
@@ -80,7 +84,7 @@ def gate_command(
     data: Path | None,
     baseline: Path | None,
     video: Path | None,
-    boxes: str | None,
+    boxes: BoxSource | None,
     limits_file: Path | None,
     budgets: tuple[str, ...],
     precision: str | None,
@@ -116,7 +120,7 @@ def gate_command(
             images=images,
             data=data,
             baseline=baseline,
-            boxes="labelled" if boxes == "labelled" else "detected" if boxes else None,
+            boxes=boxes,
             limits_file=limits_file,
             budgets=budgets,
             precision=precision,

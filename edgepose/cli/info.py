@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
+from edgepose.cli.options import PATH
+from edgepose.text_table import aligned
+
 _MAX_CELL = 80
 
 
 @click.command(short_help="Describe a bundle.")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the bundle's manifest as one JSON document.")
 def info(bundle: Path, as_json: bool) -> None:
     """Describe BUNDLE: networks, inputs, precision, how it was verified, licence, digest.
@@ -49,7 +52,7 @@ def _describe(manifest: dict[str, Any]) -> list[str]:
     ]
     for role, model in manifest["models"].items():
         lines += ["", f"{role}: {model['name']}", *_rows(_model_rows(model))]
-    lines += ["", "verified against the torch fp32 network:", *_verification(manifest["verification"])]
+    lines += ["", "verified against the float network:", *_verification(manifest["verification"])]
     return lines
 
 
@@ -84,11 +87,7 @@ def _verification(verification: dict[str, Any]) -> list[str]:
         columns,
         *(tuple(_cell(name, stage.get(name)) for name in columns) for stage in verification["stages"]),
     ]
-    widths = [max(len(row[column]) for row in table) for column in range(len(columns))]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
-    ]
+    return [f"  {line}" for line in aligned(table, texts=len(columns))]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -212,12 +212,16 @@ def _report_click(error: click.ClickException) -> int:
 
 
 def _report_os_error(error: OSError) -> int:
+    if error.filename is None and _is_working_folder_gone():
+        log.error("the current folder was removed", "change to another one")
+        return ConfigurationError.exit_code
     where = error.filename if error.filename is not None else "a read or write failed"
     if isinstance(where, bytes):
         where = os.fsdecode(where)
     hints = {
         errno.ENOSPC: "free some space, or write to another disk",
         errno.EDQUOT: "free some space, or write to another disk",
+        errno.EFBIG: "see ulimit -f, or write to another disk",
         errno.EACCES: "check the permissions, or choose another folder",
         errno.EPERM: "check the permissions, or choose another folder",
         errno.EROFS: "the disk is read-only: choose another folder",
@@ -229,6 +233,14 @@ def _report_os_error(error: OSError) -> int:
     reason = error.strerror or str(error) or type(error).__name__
     log.error(f"{where}: {reason}", hints.get(error.errno or 0))
     return ConfigurationError.exit_code
+
+
+def _is_working_folder_gone() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _report_missing_module(error: ModuleNotFoundError) -> int:

@@ -1,4 +1,4 @@
-"""What several commands' options share: numbers that are finite, and output files that can be written."""
+"""What several commands' options share: numbers that are finite, and outputs that can be written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,25 @@ import click
 
 from edgepose.errors import UsageError
 from edgepose.paths import real_path
+
+# Whether a path may be read is told by what reads it, as exit code 3: click would call it a wrong argument.
+PATH = click.Path(path_type=Path, readable=False)
+
+images_option = click.option(
+    "--images", type=PATH, required=True, metavar="DIR", help="Folder of the pictures."
+)
+boxes_option = click.option(
+    "--boxes",
+    type=click.Choice(["labelled", "detected"]),
+    help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
+)
+device_option = click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
+processes_option = click.option(
+    "--processes", type=click.IntRange(1, 256), help="Processes, one picture each.  [default: all, up to 8]"
+)
+max_images_option = click.option(
+    "--max-images", type=click.IntRange(1), metavar="N", help="Take the first N pictures only."
+)
 
 
 class FiniteRange(click.FloatRange):
@@ -29,12 +48,12 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
     """Refuse output files that cannot be written, or that would replace an input or one another.
 
     To be called before the work whose result they hold. outputs: by option; "-" is standard output, for
-    --json alone. Nothing may be written into a bundle among the inputs, since a bundle with another file is
-    refused.
-    Errors: UsageError.
+    --json alone. Nothing may be written into a bundle, which is refused from then on. Errors: UsageError.
     """
-    taken = {real_path(path): path for path in inputs if path is not None}
-    bundles = {real for real in taken if (real / "bundle.json").is_file()}
+    from edgepose.bundle.pack import enclosing_bundle
+
+    read = {real_path(path): path for path in inputs if path is not None}
+    written: dict[Path, str] = {}
     for option, path in outputs.items():
         if path is None:
             continue
@@ -47,27 +66,32 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
             raise UsageError(f"{path}: is a folder", hint=f"{option} names the file")
         if not real.parent.is_dir():
             raise UsageError(f"{path}: there is no folder {path.parent}", hint="make it, or name another")
-        if real in taken:
+        if real in read:
             raise UsageError(
-                f"{path}: {option} would overwrite the input {taken[real]}", hint="name another file"
+                f"{path}: {option} would overwrite the input {read[real]}", hint="name another file"
             )
-        if bundles.intersection(real.parents):
+        if real in written:
+            raise UsageError(f"{path}: {written[real]} and {option} name one file", hint="name another file")
+        if enclosing_bundle(path):
             raise UsageError(f"{path}: {option} would write into a bundle", hint="name another folder")
         if path.exists() and not path.is_file():
             continue  # a device or a pipe may take several
-        taken[real] = path
+        written[real] = option
 
 
-def check_output_folder(folder: Path, bundle: Path) -> None:
-    """Refuse a folder for results that cannot be made, or that lies in the bundle. Errors: UsageError.
+def check_output_folder(folder: Path, option: str = "-o") -> None:
+    """Refuse a folder for results that cannot be made, or that is or lies in a bundle. Errors: UsageError.
 
     A bundle with another file or folder in it is refused from then on.
     """
+    from edgepose.bundle.pack import enclosing_bundle
+
     above = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), None)
     if above is not None and not above.is_dir():
-        raise UsageError(f"{above}: is no folder", hint="-o names the folder for the results")
-    real = real_path(folder)
-    if real_path(bundle) in (real, *real.parents):
+        raise UsageError(f"{above}: is no folder", hint=f"{option} names a folder to write into")
+    bundle = enclosing_bundle(folder)
+    if bundle:
         raise UsageError(
-            f"{folder}: the results would lie in the bundle {bundle}", hint="choose another folder with -o"
+            f"{folder}: the results would lie in the bundle {bundle}",
+            hint=f"choose another folder with {option}",
         )

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import click
 
+from edgepose.cli.options import PATH, check_outputs
+
 
 @click.command(short_help="Show bundles as one self-contained HTML page.")
-@click.argument("bundles", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("bundles", type=PATH, nargs=-1, required=True)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("report.html"),
     show_default=True,
     metavar="FILE",
@@ -20,13 +22,13 @@ import click
 )
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Compare the bundles on these pictures with the first that finds keypoints; show the worst cases.",
 )
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="COCO keypoint annotations of --images: adds the accuracy.",
 )
@@ -41,7 +43,7 @@ import click
 @click.option(
     "--eval",
     "evals",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     metavar="FILE",
     help="Show what edgepose eval --json wrote; any number of times.",
@@ -49,7 +51,7 @@ import click
 @click.option(
     "--gate",
     "gates",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     metavar="FILE",
     help="Show what edgepose gate --json wrote.",
@@ -57,7 +59,7 @@ import click
 @click.option(
     "--bench",
     "benches",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     metavar="FILE",
     help="Show a result of edgepose bench.",
@@ -83,7 +85,6 @@ def report(
     """
     from click.core import ParameterSource
 
-    from edgepose.cli.options import check_outputs
     from edgepose.errors import UsageError
     from edgepose.report.build import ReportRequest, build_report
     from edgepose.writers import write_text

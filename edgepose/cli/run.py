@@ -6,22 +6,22 @@ from pathlib import Path
 
 import click
 
-from edgepose.cli.options import FiniteRange
+from edgepose.cli.options import PATH, FiniteRange
 
 
 @click.command(short_help="Run a bundle on pictures, a video or a camera.")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.argument("input", metavar="INPUT")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Folder for the results.  [default: edgepose-run/NAME]",
 )
 @click.option(
     "--boxes",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Persons' boxes, in place of a detector: COCO annotations, or lists of [x1, y1, x2, y2].",
 )
@@ -68,9 +68,9 @@ from edgepose.cli.options import FiniteRange
 )
 @click.option(
     "--keypoint-threshold",
-    type=FiniteRange(0, 1),
+    type=FiniteRange(0, 100),
     metavar="SCORE",
-    help="Draw keypoints from this score on.  [default: the bundle's]",
+    help="Draw keypoints from this score on; some networks' are above 1.  [default: the bundle's]",
 )
 @click.option(
     "--format",

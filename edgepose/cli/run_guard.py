@@ -1,8 +1,10 @@
-"""What `edgepose run` must not write over: its input, and the results of another one."""
+"""The folder of `edgepose run`, and what must not be written over: its input, another one's results."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,42 @@ _MOST_INFO = 1 << 16  # characters: the results of an hour are hundreds of megab
 _ELSEWHERE = "choose another folder with -o"
 
 
+@contextmanager
+def output_folder(folder: Path) -> Iterator[None]:
+    """Make the folder, and after an error remove it and its parents again where they are new and empty."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            try:
+                path.rmdir()
+            except OSError:
+                break
+        raise
+
+
 def input_of(source: Source, target: str) -> dict[str, str]:
     """Return what the results say of their input. A stream's address may hold a password."""
     if source.kind == "camera":
         return {"input": source.name, "input_path": source.name}
     path = Path(target)
     return {"input": path.name, "input_path": str(real_path(path))}
+
+
+def video_path(folder: Path, source: Source) -> Path:
+    """Return where the annotated video of a video or a camera lies."""
+    return folder / f"{source.name}.mp4"
+
+
+def video_of(folder: Path, source: Source, *, draws: bool) -> str | None:
+    """Return the name of the annotated video beside the results, which an earlier run may have drawn."""
+    if source.kind == "pictures":
+        return None
+    video = video_path(folder, source)
+    is_ours = draws or (video.exists() and _drew(_input_before(folder / RESULTS_NAME), video))
+    return video.name if is_ours else None
 
 
 def refuse_overwriting(folder: Path, source: Source, target: str, *, boxes: Path | None, draws: bool) -> None:
@@ -32,28 +64,29 @@ def refuse_overwriting(folder: Path, source: Source, target: str, *, boxes: Path
     results = folder / RESULTS_NAME
     if results.is_dir():
         raise UsageError(f"{results}: is a folder", hint=_ELSEWHERE)
+    pictures = source.paths if isinstance(source, PictureSource) else None
+    inputs = set() if source.kind == "camera" else {real_path(path) for path in pictures or [Path(target)]}
+    if real_path(results) in inputs:
+        raise UsageError(f"{results}: the results would overwrite the input", hint=_ELSEWHERE)
     if boxes and real_path(boxes) == real_path(results):
         raise UsageError(f"{boxes}: the results would overwrite --boxes", hint=_ELSEWHERE)
     before = _input_before(results)
     if before is not None and not _is_same(before, input_of(source, target)):
         raise UsageError(
             f"{folder}: holds the results of another input, {before.get('input_path', before['input'])}",
-            hint=f"{_ELSEWHERE}, one for each input, or remove its {RESULTS_NAME}",
+            hint=f"{_ELSEWHERE}, one for each input",
         )
-    if not draws or source.kind == "camera":
+    if not draws:
         return
-    path = real_path(Path(target))
-    if isinstance(source, PictureSource):
-        pictures = {real_path(picture) for picture in source.paths}
-        clash = any(real_path(folder / picture.name) in pictures for picture in source.paths)
-    else:
-        video = folder / f"{source.name}.mp4"
-        clash = real_path(video) == path
-        beside = video.exists() and real_path(folder) == path.parent
-        if not clash and beside and before is None:
-            raise UsageError(f"{video} lies beside the input and would be overwritten", hint=_ELSEWHERE)
-    if clash:
+    video = video_path(folder, source)
+    drawn = [folder / path.name for path in pictures] if pictures else [video]
+    if any(real_path(path) in inputs for path in drawn):
         raise UsageError(f"{folder}: the results would overwrite the input", hint=_ELSEWHERE)
+    if not pictures and video.exists() and not _drew(before, video):
+        raise UsageError(
+            f"{video}: is there already, and no {RESULTS_NAME} beside it says that it is of this input",
+            hint=f"{_ELSEWHERE}, or move it away",
+        )
 
 
 def _is_same(before: dict[str, Any], own: dict[str, str]) -> bool:
@@ -62,6 +95,10 @@ def _is_same(before: dict[str, Any], own: dict[str, str]) -> bool:
     if isinstance(path, str) and Path(path).exists():  # earlier versions gave the name alone
         return path == own["input_path"]
     return bool(before["input"] == own["input"])
+
+
+def _drew(before: dict[str, Any] | None, video: Path) -> bool:
+    return before is not None and before.get("video") == video.name
 
 
 def _input_before(results: Path) -> dict[str, Any] | None:

@@ -6,8 +6,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,21 @@ from edgepose import __version__, interrupts, log
 from edgepose.background import Background
 from edgepose.bundle.manifest import MANIFEST_NAME
 from edgepose.cli.options import check_output_folder
-from edgepose.cli.run_guard import RESULTS_NAME, input_of, refuse_overwriting
+from edgepose.cli.run_guard import (
+    RESULTS_NAME,
+    input_of,
+    output_folder,
+    refuse_overwriting,
+    video_of,
+    video_path,
+)
 from edgepose.coco_json import CocoResults, open_results
 from edgepose.draw import ColorBy, draw_box, draw_poses, person_color
 from edgepose.errors import UsageError
 from edgepose.media import Frame, Source, is_pictures, open_source
 from edgepose.openpose_json import OpenPoseWriter
 from edgepose.person_boxes import PersonBoxes, read_person_boxes
-from edgepose.pipeline import PoseFrame, PosePipeline
+from edgepose.pipeline import WHOLE_PICTURE, PoseFrame, PosePipeline
 from edgepose.progress import Progress
 from edgepose.read_ahead import ReadAhead
 from edgepose.writers import VideoWriter, open_video, write_picture
@@ -90,9 +96,11 @@ def run_job(options: RunOptions) -> None:
                 hint="leave out --track, --smooth, --detect-every and --detect-delay",
             )
         source = open_source(options.target)
+        if boxes is None and pipeline.pipeline_type == "pose":
+            log.notice(f"{WHOLE_PICTURE}; convert a detector with it, or give --boxes")
         folder = options.output or Path("edgepose-run") / source.name
-        check_output_folder(folder, options.bundle)
-        with _output_folder(folder):
+        check_output_folder(folder)
+        with output_folder(folder):
             job = _Job(options, pipeline, source, boxes, folder)
             summary = job.run()
     if options.as_json:
@@ -194,6 +202,8 @@ class _Job:
         # After a camera was stopped no further signal comes before its results and video have their names.
         with ExitStack() as held, ExitStack() as stack:
             reader = stack.enter_context(ReadAhead(source, limit=options.max_frames))
+            # Before the results, so that it gets its name after them: without them it would be nobody's.
+            video = self._open_video(stack)
             results = stack.enter_context(
                 open_results(
                     self._folder / RESULTS_NAME,
@@ -205,7 +215,6 @@ class _Job:
             )
             if options.openpose:
                 self._openpose = stack.enter_context(self._open_openpose())
-            video = self._open_video(stack)
             progress = stack.enter_context(Progress(f"run {source.name}", total=total, unit="frames"))
             with Background[_Done](lambda done: self._write(done, results, video)) as writer:
                 try:
@@ -224,6 +233,9 @@ class _Job:
             if not self._frames:
                 raise UsageError(f"{source.name}: not one frame could be read")
             results.summary = self._summary(results.persons, time.perf_counter() - started_s)
+            if video:  # no results of a video that failed
+                video.release()
+                video.check_complete()
             return results.summary
 
     def _analyse(self, frame: Frame) -> _Done:
@@ -307,14 +319,14 @@ class _Job:
         fps = self._source.fps
         if fps is None:
             log.warning(f"{self._source.name}: no frame rate is given; the video gets {_DEFAULT_FPS:g}")
-        self._video_path = self._folder / f"{self._source.name}.mp4"
+        self._video_path = video_path(self._folder, self._source)
         return stack.enter_context(open_video(self._video_path, fps=fps or _DEFAULT_FPS))
 
     def _open_openpose(self) -> OpenPoseWriter:
         if self._points is None:
             raise UsageError(f"{self._options.bundle} finds no keypoints", hint="leave out --format openpose")
-        folder = self._folder / OPENPOSE_NAME
-        return OpenPoseWriter(folder, points=self._points, score_threshold=self._threshold)
+        folder, seen = self._folder / OPENPOSE_NAME, self._pipeline.keypoint_threshold
+        return OpenPoseWriter(folder, points=self._points, score_threshold=self._threshold, seen_score=seen)
 
     def _info(self) -> dict[str, Any]:
         manifest = self._pipeline.manifest
@@ -322,6 +334,7 @@ class _Job:
             "description": "EdgePose results",
             "edgepose": __version__,
             **input_of(self._source, self._options.target),
+            "video": video_of(self._folder, self._source, draws=self._options.draw),
             "bundle": self._pipeline.name,
             "bundle_digest": self._pipeline.digest,
             "backend": manifest["backend"],
@@ -350,22 +363,6 @@ class _Job:
             "pictures": self._pictures,
             "files": files,
         }
-
-
-@contextmanager
-def _output_folder(folder: Path) -> Iterator[None]:
-    """Make the folder, and after an error remove it and its parents again where they are new and empty."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for path in made:
-            try:
-                path.rmdir()
-            except OSError:
-                break
-        raise
 
 
 def _classes(manifest: dict[str, Any]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from edgepose import log
+from edgepose.cli.options import PATH, check_output_folder
 from edgepose.errors import UsageError
 
 _MIN_SIDE_PX, _MAX_SIDE_PX = 64, 4096
@@ -18,9 +19,7 @@ _SHOTS = ("group", "close", "wide", "high", "crowd", "portrait", "seated")
 
 
 @click.command(short_help="Render people with exact COCO labels.")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to make."
-)
+@click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="Folder to make.")
 @click.option(
     "--images", type=click.IntRange(0, 1_000_000), default=0, metavar="N", help="Number of pictures."
 )
@@ -77,6 +76,7 @@ def synth(
         raise UsageError(f"--video {video_s:g}: not between 1/30 and {_MAX_VIDEO_S:g} seconds")
     size_hw = _parse_size(size)
     count = _parse_persons(persons)
+    check_output_folder(output)
 
     from edgepose.synth.dataset import DatasetRequest, write_dataset
 

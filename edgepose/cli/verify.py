@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from edgepose.cli.options import PATH
+
 
 @click.command(short_help="Check that a bundle reproduces its golden results.")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=PATH)
 @click.option(
     "--threads", type=click.IntRange(1, 256), default=1, show_default=True, help="Threads of the networks."
 )
@@ -21,16 +23,18 @@ def verify(bundle: Path, threads: int, device: str, as_json: bool) -> None:
 
     Exits with code 7 when the bundle is damaged or the results are off.
     """
+    from edgepose.bundle.folder import golden_keypoints
     from edgepose.errors import VerificationError
     from edgepose.pipeline import PosePipeline
 
     with PosePipeline(bundle, threads=threads, device=device) as pipeline:
         report = pipeline.verify_golden()
         digest = pipeline.digest
+        keypoints = golden_keypoints(bundle, pipeline.manifest)
     if as_json:
         click.echo(json.dumps({"bundle": str(bundle), "digest": digest, **report}, indent=1))
     else:
-        click.echo(_text(bundle, report))
+        click.echo(_text(bundle, report, keypoints))
     if not report["passed"]:
         raise VerificationError(
             f"{bundle}: does not reproduce its golden results on this machine",
@@ -38,7 +42,7 @@ def verify(bundle: Path, threads: int, device: str, as_json: bool) -> None:
         )
 
 
-def _text(bundle: Path, report: dict[str, Any]) -> str:
+def _text(bundle: Path, report: dict[str, Any], keypoints: str) -> str:
     lines = [
         f"{bundle}: {'passed' if report['passed'] else 'FAILED'} (tolerance {report['tolerance_px']:g} px)"
     ]
@@ -52,7 +56,7 @@ def _text(bundle: Path, report: dict[str, Any]) -> str:
         lines.append(line)
     if report["keypoints_compared"]:
         lines.append(
-            f"  keypoints  {report['keypoints_compared']} compared; difference mean "
+            f"  {keypoints}  {report['keypoints_compared']} compared; difference mean "
             f"{report['keypoint_mean_px']:.3g} px, max {report['keypoint_max_px']:.3g} px"
         )
     return "\n".join(lines)

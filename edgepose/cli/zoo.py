@@ -11,6 +11,7 @@ import click
 from edgepose import zoo as checkpoints
 from edgepose.errors import UsageError
 from edgepose.zoo import ZooModel
+from edgepose.zoo.catalog import license_text
 from edgepose.zoo.store import cached_path, receipt
 
 _MB = 1_000_000
@@ -144,7 +145,7 @@ def _text(key: str, value: Any) -> str:
     if key == "sha256_prefix" and value is None:
         return "none given upstream"
     if key == "license":
-        return f"{value} (of the upstream repository; no separate text for the weights was found)"
+        return license_text(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if key == "input_hw":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgepose.nets.csp import BackboneDims
 
 MAX_INPUT_SIDE_PX = 2048
+_STRIDE = 32
 # The eps of batch normalisation in the official networks of CSPNeXt, whose configurations name a SyncBN
 # without one: mmpose 1.3.2, projects/rtmpose; mmdet 3.3.0, configs/rtmdet.
 CSPNEXT_EPS = 1e-5
@@ -158,7 +159,7 @@ def choose_input_hw(source: Source, usual_side: int) -> tuple[tuple[int, int], l
     return chosen, notes
 
 
-def check_input_hw(input_hw: tuple[int, int], *, multiple: int = 32) -> None:
+def check_input_hw(input_hw: tuple[int, int]) -> None:
     """Refuse an input size that the strides do not divide, or that no device runs. Errors: UsageError."""
     if max(input_hw) > MAX_INPUT_SIDE_PX:
         raise UsageError(
@@ -166,8 +167,8 @@ def check_input_hw(input_hw: tuple[int, int], *, multiple: int = 32) -> None:
             f"{MAX_INPUT_SIDE_PX} pixels a side",
             hint="choose a smaller one, for example 640x640",
         )
-    if min(input_hw) <= 0 or any(side % multiple for side in input_hw):
+    if min(input_hw) <= 0 or any(side % _STRIDE for side in input_hw):
         raise UsageError(
-            f"the input size {input_hw[0]}x{input_hw[1]} (height x width) is not divisible by {multiple}",
-            hint=f"choose multiples of {multiple}, for example 320x320 or 640x640",
+            f"the input size {input_hw[0]}x{input_hw[1]} (height x width) is not divisible by {_STRIDE}",
+            hint=f"choose multiples of {_STRIDE}, for example 320x320 or 640x640",
         )

@@ -143,6 +143,11 @@ def _unknown_family(tensors: Mapping[str, Tensor]) -> CheckpointError:
         groups[group] = groups.get(group, 0) + 1
     found = ", ".join(f"{group} ({count})" for group, count in sorted(groups.items())[:8])
     more = f" and {len(groups) - 8} more groups" if len(groups) > 8 else ""
+    if any(key.startswith("bbox_head.head_module.") for key in tensors):
+        return CheckpointError(
+            f"a network of mmyolo; found {len(tensors)} tensors: {found}{more}",
+            hint="of detectors mmdet's RTMDet is read, not mmyolo's: train it there, or take an official one",
+        )
     return CheckpointError(
         f"no known network family; found {len(tensors)} tensors: {found}{more}",
         hint=f"known families: {', '.join(family.title for family in FAMILIES)}",

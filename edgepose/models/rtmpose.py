@@ -20,13 +20,15 @@ from edgepose.models.family import (
 from edgepose.models.fixed_settings import check_no_neck, decoding_notes
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.shapes import Shapes
-from edgepose.models.tested_settings import check_stated_simcc
+from edgepose.models.tested_settings import check_stated_simcc, stated_keypoint_score
 from edgepose.skeletons import choose_keypoints
 
 if TYPE_CHECKING:
     from edgepose.nets.gau import GauDims
 
 STRIDE = 32
+# The beta of the loss, in all official configurations of both: mmpose 1.3.2.
+_BETA = 10.0
 
 
 def matches(shapes: Shapes) -> bool:
@@ -61,7 +63,14 @@ def plan(source: Source) -> Plan:
         ),
     )
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
-    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes, *decoding_notes(source.meta))
+    keypoint_score, score_notes = stated_keypoint_score(source.meta, _BETA)
+    notes = (
+        *split_ratio_notes(split_ratio),
+        *eps_notes,
+        *notes,
+        *decoding_notes(source.meta),
+        *score_notes,
+    )
     size = cspnext_size(backbone).replace("tiny", "t")
     spec = ModelSpec(
         name=f"rtmpose-{size}",
@@ -73,6 +82,7 @@ def plan(source: Source) -> Plan:
         output_names=("simcc_x", "simcc_y"),
         license=UNKNOWN_LICENSE,
         parameters=0,
+        keypoint_score_threshold=keypoint_score,
     )
     return Plan(make=lambda: Rtmpose(dims), spec=spec, notes=notes)
 

@@ -17,11 +17,14 @@ from edgepose.models.fixed_settings import decoding_notes
 from edgepose.models.norm_eps import norm_eps
 from edgepose.models.rtmpose import check_requested_input, gau_dims, simcc_input, split_ratio_notes
 from edgepose.models.shapes import Shapes
-from edgepose.models.tested_settings import check_stated_simcc, stated_z_range
+from edgepose.models.tested_settings import check_stated_simcc, stated_keypoint_score, stated_z_range
 from edgepose.skeletons import choose_keypoints
 
 # Half the depth range in metres: mmpose 1.3.2, projects/rtmpose3d/rtmpose3d/simcc_3d_label.py.
 Z_RANGE_M = 2.1744869
+# The beta of the loss, by the axes: mmpose 1.3.2, projects/rtmpose/rtmpose/wholebody_2d_keypoint/rtmw-*.py
+# and projects/rtmpose3d/configs.
+_BETA = {"xy": 1.0, "xyz": 10.0}
 
 
 def matches(shapes: Shapes) -> bool:
@@ -67,7 +70,14 @@ def plan(source: Source) -> Plan:
         ),
     )
     points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
-    notes = (*split_ratio_notes(split_ratio), *eps_notes, *notes, *decoding_notes(source.meta))
+    keypoint_score, score_notes = stated_keypoint_score(source.meta, _BETA[axes])
+    notes = (
+        *split_ratio_notes(split_ratio),
+        *eps_notes,
+        *notes,
+        *decoding_notes(source.meta),
+        *score_notes,
+    )
     z_range = stated_z_range(source.meta, Z_RANGE_M) if axes == "xyz" else None
     if z_range is not None and z_range != Z_RANGE_M:
         notes = (*notes, f"z_range {z_range:g} m as the training configuration has it")
@@ -82,6 +92,7 @@ def plan(source: Source) -> Plan:
         output_names=tuple(f"simcc_{axis}" for axis in axes),
         license=UNKNOWN_LICENSE,
         parameters=0,
+        keypoint_score_threshold=keypoint_score,
     )
     return Plan(make=lambda: Rtmw(dims), spec=spec, notes=notes)
 

@@ -19,9 +19,15 @@ _CANDIDATES = (1, 1_000_000)
 _DETECTIONS = (1, 10_000)
 _PADDING = (1, 4)
 _Z_RANGE = (1e-6, 100)
+_BETA = (0.1, 1000)
 
 # What GetBBoxCenterScale takes without a word: mmpose 1.3.2, datasets/transforms/common_transforms.py.
 _BOX_PADDING = 1.25
+# What KLDiscretLoss takes: mmpose 1.3.2, models/losses/classification_loss.py.
+_LOSS_BETA = 1.0
+# Of beta * score: 0.3, mmpose's threshold, in networks trained with the usual beta.
+_USUAL_BETA = 10.0
+_SEEN = 3.0
 _HINT = (
     "correct it where the network was trained, or save the weights alone: "
     "torch.save(model.state_dict(), FILE)"
@@ -190,6 +196,33 @@ def stated_z_range(meta: Mapping[str, Any], usual: float) -> float:
     decoder = _head(meta).get("decoder")
     decoder = decoder if isinstance(decoder, Mapping) else {}
     return float(_number(decoder, "z_range", usual, _Z_RANGE, "head.decoder.z_range", _HINT_OTHERWISE))
+
+
+def stated_keypoint_score(meta: Mapping[str, Any], usual_beta: float) -> tuple[float, tuple[str, ...]]:
+    """Return the score from which a SimCC keypoint counts as seen, and a note where it is not the usual 0.3.
+
+    Training makes softmax(beta * row) of a row, so beta decides how high its peak is. usual_beta: where the
+    configuration does not tell. Errors: CheckpointError.
+    """
+    losses = _head(meta).get("loss")
+    stated = next(
+        (
+            loss
+            for loss in (losses if isinstance(losses, list) else [losses])
+            if isinstance(loss, Mapping) and str(loss.get("type")).rpartition(".")[2].startswith("KLDiscret")
+        ),
+        None,
+    )
+    beta, source = usual_beta, ", as in the official networks"
+    if stated is not None:
+        beta, source = _number({"beta": _LOSS_BETA, **stated}, "beta", beta, _BETA, "head.loss.beta"), ""
+    score, factor = _SEEN / beta, _USUAL_BETA / beta
+    if factor == 1:
+        return score, ()
+    return score, (
+        f"keypoints count as seen from score {score:g}: the loss has beta {beta:g}{source}, "
+        f"which makes scores {factor:g} times as high as usual",
+    )
 
 
 def _head(meta: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -56,14 +56,8 @@ class SeparableConv(nn.Module):
 
 
 def make_conv(
-    in_channels: int,
-    out_channels: int,
-    kernel: int,
-    *,
-    stride: int = 1,
-    separable: bool = False,
-    eps: float = 1e-5,
+    in_channels: int, out_channels: int, *, stride: int = 1, separable: bool = False, eps: float = 1e-5
 ) -> nn.Module:
-    """Make a plain or a depthwise separable convolution with SiLU."""
+    """Make a plain or a depthwise separable 3x3 convolution with SiLU."""
     kind = SeparableConv if separable else ConvBnAct
-    return kind(in_channels, out_channels, kernel, stride=stride, eps=eps)
+    return kind(in_channels, out_channels, 3, stride=stride, eps=eps)

@@ -82,7 +82,7 @@ class CspNextBlock(nn.Module):
 
     def __init__(self, channels: int, *, identity: bool, separable: bool, eps: float) -> None:
         super().__init__()
-        self.conv1 = make_conv(channels, channels, 3, separable=separable, eps=eps)
+        self.conv1 = make_conv(channels, channels, separable=separable, eps=eps)
         self.conv2 = SeparableConv(channels, channels, 5, eps=eps)
         self.identity = identity
 
@@ -98,7 +98,7 @@ class DarknetBlock(nn.Module):
     def __init__(self, channels: int, *, identity: bool, separable: bool, eps: float) -> None:
         super().__init__()
         self.conv1 = ConvBnAct(channels, channels, 1, eps=eps)
-        self.conv2 = make_conv(channels, channels, 3, separable=separable, eps=eps)
+        self.conv2 = make_conv(channels, channels, separable=separable, eps=eps)
         self.identity = identity
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,9 +173,7 @@ class CspBackbone(nn.Module):
             )
         width = dims.stem_channels[-1]
         for number, stage in enumerate(dims.stages, start=1):
-            layers = [
-                make_conv(width, stage.out_channels, 3, stride=2, separable=dims.separable, eps=dims.eps)
-            ]
+            layers = [make_conv(width, stage.out_channels, stride=2, separable=dims.separable, eps=dims.eps)]
             width = stage.out_channels
             if stage.spp:
                 layers.append(SpatialPyramidPooling(width, eps=dims.eps))

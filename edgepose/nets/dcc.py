@@ -15,12 +15,12 @@ channels, A attention channels, E gated channels, P periods, Bx and By bins), on
             t = residual_scale * t + (u * (m v)) out_weight^T, (K, F)
     bins    side = (x2 - x1) * 1.25, centre = (x1 + x2) / 2; x_i = x_bins[i] * side + centre, (Bx); y likewise
     code    phase = (x_i - gx) * frequencies, (Bx, P); e_i = cos(phase), then sin(phase), (Bx, 2P)
-    logits  l = t (x_weight e_i + x_bias), (K, Bx); y likewise with y_weight, y_bias
+    logits  l = t x_weight e_i, (K, Bx); y likewise with y_weight
     output  x = sum_i softmax(l)_i * x_i, for each point; y likewise
 
-x_bias adds the same to all bins of a point, so that the softmax does not see it; and t x_weight can be
-multiplied out first, (K, 2P), which spares the product for each bin. The original clamps l to +-5e4 and adds
-1e-8 to the softmax's denominator (at least 1), which no finite result in float32 shows.
+t x_weight can be multiplied out first, (K, 2P), which spares the product for each bin. The original adds a
+bias to x_weight e_i: the same for all bins of a point, so that the softmax does not see it. It clamps l to
++-5e4 and adds 1e-8 to the softmax's denominator (at least 1), which no finite result in float32 shows.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ class DynamicCoordinateClassifier(nn.Module):
         pose_weight (K * F, C), pose_bias (K * F): with the batch normalisation. norm_gain (1). uv_weight
         (2E + A, F). query_scale (A), query_offset (K, A): with the position code and the factor A ** -0.5.
         key_scale (A), key_offset (K, A): with the position code. out_weight (F, E). residual_scale (F).
-        x_weight, y_weight (F, 2P), x_bias, y_bias (F). frequencies (P): 1 / period. x_bins (Bx), y_bins (By):
-        positions in units of the padded box, -0.5 to 0.5.
+        x_weight, y_weight (F, 2P). frequencies (P): 1 / period. x_bins (Bx), y_bins (By): positions in units
+        of the padded box, -0.5 to 0.5.
         """
         linear, norm = self.pose_to_kpts[0], self.pose_to_kpts[1]
         assert isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
@@ -136,9 +136,7 @@ class DynamicCoordinateClassifier(nn.Module):
             "out_weight": self.gau.o.weight,
             "residual_scale": self.gau.res_scale.scale,
             "x_weight": self.x_fc.weight,
-            "x_bias": self.x_fc.bias,
             "y_weight": self.y_fc.weight,
-            "y_bias": self.y_fc.bias,
             "frequencies": 1.0 / self.spe.dim_t.double(),
             "x_bins": self.x_bins,
             "y_bins": self.y_bins,

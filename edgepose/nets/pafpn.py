@@ -51,13 +51,13 @@ class CspNextPafpn(nn.Module):
         )
         self.top_down_blocks = nn.ModuleList([mix(2 * mid, mid), mix(2 * low, low)])
         self.downsamples = nn.ModuleList(
-            make_conv(width, width, 3, stride=2, separable=separable, eps=eps) for width in (low, mid)
+            make_conv(width, width, stride=2, separable=separable, eps=eps) for width in (low, mid)
         )
         self.bottom_up_blocks = nn.ModuleList([mix(2 * low, mid), mix(2 * mid, high)])
         self.out_convs: nn.ModuleList | None = None
         if dims.out_channels is not None:
             self.out_convs = nn.ModuleList(
-                make_conv(width, dims.out_channels, 3, separable=separable, eps=eps)
+                make_conv(width, dims.out_channels, separable=separable, eps=eps)
                 for width in dims.in_channels
             )
 

@@ -45,7 +45,7 @@ class RtmdetHead(nn.Module):
 
         def stack() -> nn.ModuleList:
             return nn.ModuleList(
-                make_conv(width, width, 3, separable=dims.separable, eps=dims.eps)
+                make_conv(width, width, separable=dims.separable, eps=dims.eps)
                 for _ in range(dims.stacked_convs)
             )
 

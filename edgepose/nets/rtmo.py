@@ -41,16 +41,6 @@ class RtmoDims:
     head_eps: float = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """boxes (M, 4) x1 y1 x2 y2 clipped to the input, scores (M), keypoints (M, K, 2), visibilities (M, K)."""
-
-    boxes: Tensor
-    scores: Tensor
-    keypoints: Tensor
-    visibilities: Tensor
-
-
 class RtmoHeadModule(nn.Module):
     """Class, box, visibility and pose-vector maps of every stride; out_kpt_reg only serves training."""
 
@@ -131,7 +121,7 @@ class Rtmo(nn.Module):
         self.head = RtmoHead(dims, box_padding=box_padding)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return the eight maps; `decode` turns them into persons."""
+        """Return the eight maps, which the C++ decoder turns into persons."""
         y: tuple[Tensor, ...] = self.head.head_module(self.neck(self.backbone(x)))
         return y
 
@@ -160,64 +150,7 @@ class Rtmo(nn.Module):
         half = torch.exp(raw[..., 2:]) * step[:, None] * 0.5
         return prior, step, torch.cat((centre - half, centre + half), dim=-1)
 
-    def decode(
-        self,
-        outputs: tuple[Tensor, ...],
-        *,
-        input_hw: tuple[int, int],
-        score_threshold: float,
-        nms_iou_threshold: float,
-        max_candidates: int,
-        max_detections: int,
-    ) -> list[Detections]:
-        """Turn the eight maps into persons, best score first, one result per picture.
-
-        This is the reference of the C++ decoder. Cells with sigmoid(cls) > score_threshold, of these the
-        max_candidates best (earlier cell first on ties), greedy NMS that drops IoU > nms_iou_threshold, the
-        max_detections best; keypoints by the coordinate classifier from the unclipped box; then boxes are
-        clipped to the input. Coordinates are input pixels.
-        """
-        prior, _, boxes = self.decode_cells(outputs)
-        scores = torch.sigmoid(flatten_cells(outputs[0:2]))[..., 0]
-        visibilities = torch.sigmoid(flatten_cells(outputs[4:6]))
-        vectors = flatten_cells(outputs[6:8])
-        height, width = input_hw
-        limit = torch.tensor([width, height, width, height], dtype=boxes.dtype, device=boxes.device)
-        results = []
-        for picture in range(len(boxes)):
-            kept = torch.nonzero(scores[picture] > score_threshold)[:, 0]
-            order = torch.argsort(scores[picture][kept], descending=True, stable=True)[:max_candidates]
-            kept = kept[order]
-            kept = kept[greedy_nms(boxes[picture][kept], nms_iou_threshold)][:max_detections]
-            box = boxes[picture][kept]
-            results.append(
-                Detections(
-                    boxes=torch.minimum(box.clamp(min=0), limit),
-                    scores=scores[picture][kept],
-                    keypoints=self.head.dcc(vectors[picture][kept], box, prior[kept]),
-                    visibilities=visibilities[picture][kept],
-                )
-            )
-        return results
-
 
 def flatten_cells(maps: tuple[Tensor, ...]) -> Tensor:
     """Join maps (N, C, h, w) of several strides to (N, cells, C), row by row."""
     return torch.cat([x.flatten(2).transpose(1, 2) for x in maps], dim=1)
-
-
-def greedy_nms(boxes: Tensor, iou_threshold: float) -> Tensor:
-    """Return the indices of boxes (M, 4), best first, that overlap no better kept box beyond the limit."""
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    alive = torch.ones(len(boxes), dtype=torch.bool, device=boxes.device)
-    kept = []
-    for index in range(len(boxes)):
-        if not alive[index]:
-            continue
-        kept.append(index)
-        top_left = torch.maximum(boxes[index, :2], boxes[:, :2])
-        bottom_right = torch.minimum(boxes[index, 2:], boxes[:, 2:])
-        overlap = (bottom_right - top_left).clamp(min=0).prod(dim=1)
-        union = (area[index] + area - overlap).clamp(min=1e-6)
-        alive &= overlap / union <= iou_threshold
-    return torch.tensor(kept, dtype=torch.long, device=boxes.device)

@@ -15,6 +15,7 @@ ERROR_STEPS_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
 BIAS_SHOWN_PX = 0.25
 _BIAS_SCALE = 16.0
 _BIAS_MAX = 24.0
+_BARS = 60  # of a distribution
 
 
 def step_of(value: float | None, steps: Sequence[float]) -> int | None:
@@ -167,15 +168,18 @@ def columns(bars: Sequence[tuple[float, str, str]]) -> Markup:
     return _flat([*shapes, el("line", x1=0, x2=100, y1=60, y2=60, class_="axis")], 61, "columns-chart")
 
 
-def density(values: Sequence[float], axis: tuple[float, float], *, kind: str, bins: int = 60) -> Markup:
-    """Draw how values are distributed on an axis, with lines at the median and the 95th percentile."""
+def density(values: Sequence[float], axis: tuple[float, float], *, kind: str) -> Markup:
+    """Draw how values are distributed on an axis, with lines at the median and the 95th percentile.
+
+    What is beyond the axis is in its last bar.
+    """
     low, high = axis
-    counts = [0] * bins
+    counts = [0] * _BARS
     for value in values:
         place = (value - low) / max(high - low, 1e-12)
-        counts[min(bins - 1, max(0, int(place * bins)))] += 1
+        counts[min(_BARS - 1, max(0, int(place * _BARS)))] += 1
     top = max(counts) or 1
-    step = 100 / bins
+    step = 100 / _BARS
     bars = [
         el(
             "rect",

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgepose.text_table import aligned
+
 _MAX_LISTED = 12
 _MAX_VALUE = 48
 
@@ -19,7 +21,7 @@ def diff_text(document: Mapping[str, Any]) -> str:
     sections = [
         _section("constants", _rows(document["constants"]), "the same"),
         *(_layers(role, layers, document["precision"][role]) for role, layers in document["layers"].items()),
-        _section("figures against the torch fp32 network", _figures(document["figures"]), "the same"),
+        _section("figures against the float network", _figures(document["figures"]), "the same"),
         _section("sizes", _sizes(document["sizes"]), "the same files"),
         _section("tools", _tool_rows(document["tools"]), "the same"),
         _section("licence", _rows(document["license"]), "the same"),
@@ -156,8 +158,4 @@ def _tool_rows(changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return [
-        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    return [f"  {line}" for line in aligned(rows, texts=3)]

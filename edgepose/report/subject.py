@@ -51,7 +51,7 @@ class Subject:
 
     @property
     def stages(self) -> list[dict[str, Any]]:
-        """The comparison with torch that `convert` made."""
+        """The comparisons with the float network that `convert` and `calibrate` made."""
         stages: list[dict[str, Any]] = self.manifest["verification"]["stages"]
         return stages
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from edgepose.synth.numeric import FloatArray, product, rotate, rotation
+from edgepose.synth.numeric import FloatArray, product, rotation
 
 NEAREST_M = 0.15  # nothing closer to the camera is drawn
 
@@ -54,12 +54,6 @@ class Camera:
         xy[0] = cx + self.focal_px * right / safe
         xy[1] = cy - self.focal_px * up / safe
         return np.moveaxis(xy, 0, -1), depth
-
-    def ray(self, x_px: float, y_px: float) -> FloatArray:
-        """Return the world direction (3,) of a pixel, with depth component 1 m along the optical axis."""
-        cx, cy = self.centre
-        local = np.array([(x_px - cx) / self.focal_px, -(y_px - cy) / self.focal_px, -1.0])
-        return rotate(self.rotation().T, local)
 
     def rays(self, step_px: int = 1) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return the world directions x, y, z of blocks of step_px x step_px pixels, each (h, w) float32."""

@@ -98,7 +98,7 @@ def picture_seed(seed: int, index: int) -> int:
 def _write_pictures(folder: Path, request: DatasetRequest, progress: Progress) -> dict[str, Any]:
     (folder / "images").mkdir()
     asked = {"persons": list(request.persons)} | ({"shot": request.shot} if request.shot else {})
-    document = coco_document([], [], request.seed, asked)
+    document = coco_document(request.seed, asked)
     for index in range(request.images):
         picture = render_scene(
             picture_seed(request.seed, index),
@@ -116,7 +116,7 @@ def _write_pictures(folder: Path, request: DatasetRequest, progress: Progress) -
 
 def _write_video(folder: Path, request: DatasetRequest, progress: Progress) -> dict[str, Any]:
     height, width = (side // 2 * 2 for side in request.size_hw)
-    document = coco_document([], [], request.seed, {"fps": VIDEO_FPS})
+    document = coco_document(request.seed, {"fps": VIDEO_FPS})
     document["videos"] = [
         {"id": 1, "file_name": VIDEO_NAME, "fps": VIDEO_FPS, "width": width, "height": height}
     ]

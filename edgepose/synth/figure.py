@@ -65,8 +65,6 @@ class Figure:
 
     skeleton: Skeleton
     mesh: TubeMesh
-    outfit: Outfit
-    soles_y: float
 
 
 def make_figure(shape: BodyShape, outfit: Outfit, *, fingers: bool = True) -> Figure:
@@ -82,7 +80,7 @@ def make_figure(shape: BodyShape, outfit: Outfit, *, fingers: bool = True) -> Fi
     mesh = builder.build()
     if outfit.skirt_hem is not None:
         mesh.add_sheet(_sheet(shape, outfit, rest, skeleton.scale), skeleton.origins)
-    return Figure(skeleton, mesh, outfit, 0.0)
+    return Figure(skeleton, mesh)
 
 
 def _trunk_profile(shape: BodyShape, y: FloatArray, rest: FloatArray) -> FloatArray:

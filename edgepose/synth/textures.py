@@ -142,7 +142,7 @@ def paint(random: Random, outfit: Outfit) -> Textures:
             (0.004, 0.004),
         ),
         "leg": (leg_grain, leg),
-        "shoe": (_shoe(random, outfit), white),
+        "shoe": (_shoe(outfit), white),
         "gear": ("weave", linear(outfit.gear_colour)),
     }
     if outfit.top_kind == "bare":
@@ -181,7 +181,7 @@ def _fill(out: FloatArray, where: NDArray[np.bool_], colour: FloatArray) -> None
     np.copyto(out, _plane(colour), where=where)
 
 
-def _shoe(random: Random, outfit: Outfit) -> FloatArray:
+def _shoe(outfit: Outfit) -> FloatArray:
     # u = 0 and 1 lie under the foot, 0.5 on top.
     u = np.abs(np.arange(SIDE) / SIDE - 0.5) * 2
     out = np.empty((3, SIDE, SIDE), dtype=np.float32)

@@ -118,18 +118,19 @@ def ratios(weights: Weights, sums: Floats, counts: Floats) -> Floats:
     return result
 
 
-def percentiles(weights: Weights, values: Floats, picture_of: NDArray[np.int64], percent: float) -> Floats:
-    """Return a percentile of the values (one of each compared point) over the drawn pictures, (samples,)."""
+def percentiles_95(weights: Weights, values: Floats, picture_of: NDArray[np.int64]) -> Floats:
+    """Return the 95th percentile of the values, one of each compared point, for each drawing, (samples,)."""
     import numpy as np
 
     order = np.argsort(values, kind="stable")[::-1]
     values, picture_of = values[order], picture_of[order]
     per_picture = np.bincount(picture_of, minlength=weights.shape[1]).astype(np.float64)
+    share = 1 - 0.95
     # Only the upper end is summed up: twice the share sought holds the percentile but for freak draws.
-    head = min(len(values), int(len(values) * 2 * (1 - percent / 100)) + 50)
+    head = min(len(values), int(len(values) * 2 * share) + 50)
     result = np.empty(len(weights))
     for row, weight in enumerate(weights):
-        above = (1 - percent / 100) * float(weight @ per_picture)
+        above = share * float(weight @ per_picture)
         part = np.cumsum(weight[picture_of[:head]], dtype=np.int64)
         if part[-1] <= above < len(values):
             part = np.cumsum(weight[picture_of], dtype=np.int64)

@@ -236,7 +236,7 @@ def _spread_checks(
     totals = _per_picture(np.where(drift.counts, values, 0), drift.picture_of, pictures)
     counts = _per_picture(drift.counts.astype(np.float64), drift.picture_of, pictures)
     means = bootstrap.ratios(weights, totals.sum(axis=1, keepdims=True), counts.sum(axis=1, keepdims=True))
-    p95 = bootstrap.percentiles(weights, chosen, drift.point_pictures(), 95)
+    p95 = bootstrap.percentiles_95(weights, chosen, drift.point_pictures())
     return [
         Check(
             f"{name}_mean", f"{title}, mean", unit, float(chosen.mean()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from edgepose.categories import nearest, plain
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes, sha256_json
 from edgepose.media import list_pictures
-from edgepose.person_boxes import MAX_PX, has_area
+from edgepose.person_boxes import MAX_PX, has_area, is_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -293,7 +292,7 @@ def _check_ids(path: Path, what: str, ids: Sequence[int]) -> None:
 
 def _box(path: Path, item: Mapping[str, Any]) -> list[float]:
     box = item.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
         raise UsageError(f"{path}: annotation {item['id']} has no bbox of four numbers", hint=_HINT)
     x, y, width, height = box
     if not all(abs(v) <= MAX_PX for v in (x, y, x + width, y + height)):
@@ -309,7 +308,7 @@ def _area(path: Path, item: Mapping[str, Any]) -> float:
     area = item.get("area")
     if area is None:
         return float(item["bbox"][2] * item["bbox"][3] * _AREA_OF_BOX)
-    if not _is_number(area) or area < 0:
+    if not is_number(area) or area < 0:
         raise UsageError(f"{path}: annotation {item['id']} has the area {area!r}", hint=_HINT)
     return float(area)
 
@@ -321,7 +320,7 @@ def _keypoints(path: Path, item: Mapping[str, Any], count: int) -> list[list[flo
     if isinstance(values, list) and count == 133 and len(values) == 51:
         parts = (item.get(part) for part in _WHOLEBODY_PARTS)
         values = [*values, *(v for part in parts if isinstance(part, list) for v in part)]
-    if not isinstance(values, list) or len(values) != 3 * count or not all(_is_number(v) for v in values):
+    if not isinstance(values, list) or len(values) != 3 * count or not all(is_number(v) for v in values):
         found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
         raise UsageError(
             f"{path}: annotation {item['id']} has keypoints of {found}, not {count} times x, y, v",
@@ -334,11 +333,6 @@ def _keypoints(path: Path, item: Mapping[str, Any], count: int) -> list[list[flo
             hint="drop it, or correct it",
         )
     return points
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return number and abs(value) <= sys.float_info.max
 
 
 def picture_folder(folder: Path, points: KeypointSet, *, max_pictures: int | None = None) -> Dataset:

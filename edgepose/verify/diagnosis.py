@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgepose.verify.predictions import BoxSource, Recipe
+from edgepose.verify.run_info import SEEN_SCORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,8 +57,12 @@ def diagnose(
 
     constants: the reference's and the candidate's. again: run the candidate in another way on some pictures,
     and return the drift there before and after; None where it cannot.
+
+    Labelled boxes need no detector, and nobody is chosen. The keypoint score threshold is the tracker's, and
+    pictures are not tracked.
     """
-    causes = differing_constants(*constants, boxes=boxes)
+    unused = ("detector.", "pipeline.") if boxes == "labelled" else (SEEN_SCORE,)
+    causes = differing_constants(*constants, unused=unused)
     if not drift.counts.any():  # nobody in both runs, or no keypoint that the reference is sure of
         return causes
     causes += _dead(drift)
@@ -80,13 +85,12 @@ def _drifts(drift: Compared) -> bool:
 
 
 def differing_constants(
-    reference: Mapping[str, Any], candidate: Mapping[str, Any], *, boxes: BoxSource
+    reference: Mapping[str, Any], candidate: Mapping[str, Any], *, unused: tuple[str, ...] = ()
 ) -> list[Cause]:
     """Compare the constants of two bundles, as far as they were used.
 
-    Labelled boxes need no detector, and nobody is chosen. Colour order and padding have causes of their own.
+    unused: how the names of the others begin. Colour order and padding have causes of their own.
     """
-    unused = ("detector.", "pipeline.") if boxes == "labelled" else ()
     special = {"color": "colour_order", "box_padding": "box_padding"}
     causes = []
     for name in sorted(set(reference) & set(candidate)):
@@ -287,7 +291,8 @@ def _rounding(drift: Compared, names: Sequence[str], precision: str) -> Cause:
     if precision in ("int8", "mixed"):
         return Cause(
             "low_precision",
-            f"{text}: rounding to {precision}. Leave the sensitive layers (head, attention) in float",
+            f"{text}: rounding to {precision}. Calibrate on pictures like these (--precision auto), "
+            "or use fp16",
         )
     if precision == "bf16":
         return Cause("low_precision", f"{text}: rounding to bf16. fp16 rounds less")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgepose import log
 from edgepose.bundle.folder import read_manifest
 from edgepose.errors import UsageError
-from edgepose.pipeline import keypoint_set_of
+from edgepose.pipeline import WHOLE_PICTURE, keypoint_set_of
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
 from edgepose.verify.coco_library import average_precision, require_coco_library
@@ -99,10 +99,13 @@ def box_source(
     none."""
     if asked == "labelled" and not len(data.boxed):
         raise UsageError(f"{data.path}: holds no boxes", hint=hint or "give --data, or --boxes detected")
+    pipeline = subject.member["pipeline"]
     if asked is not None:
-        require_boxes(subject.path, subject.member["pipeline"], asked)
-        return asked
-    return "detected" if subject.member["pipeline"] == "one_stage" or not len(data.boxed) else "labelled"
+        require_boxes(subject.path, pipeline, asked)
+    source = asked or ("detected" if pipeline == "one_stage" or not len(data.boxed) else "labelled")
+    if source == "detected" and pipeline == "pose":
+        log.notice(f"{WHOLE_PICTURE}; convert a detector with it, or give --data with boxes")
+    return source
 
 
 def require_alike(

@@ -165,7 +165,7 @@ def gate(request: GateRequest) -> dict[str, Any]:
         video = video_member(request.video, tracks[0], motion)
         if any(check.may_exceed for check in judged):
             tracking = (tracked.constants() for tracked in tracks)
-            causes += [cause.as_member() for cause in differing_constants(*tracking, boxes="detected")]
+            causes += [cause.as_member() for cause in differing_constants(*tracking)]
     if any(check.may_exceed for check in decision.checks):
         found = diagnose(
             decision.drift,

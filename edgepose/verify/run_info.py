@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from edgepose.verify.predictions import Predictions
 
 CREATED_BY = f"edgepose {__version__}"
+# The constant that is a bundle's keypoint score threshold.
+SEEN_SCORE = "pipeline.keypoint_score_threshold"
 
 
 def bundle_member(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def constants_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 def seen_score(constants: Mapping[str, Any]) -> float:
     """Return the keypoint score threshold among the constants that `constants_of` returned."""
-    return float(constants["pipeline.keypoint_score_threshold"])
+    return float(constants[SEEN_SCORE])
 
 
 def gives_depth(constants: Mapping[str, Any]) -> bool:

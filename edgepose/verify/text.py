@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgepose.text_table import aligned
+
 _WORST_JOINTS = 6
 
 
@@ -33,7 +35,7 @@ def gate_text(document: Mapping[str, Any]) -> str:
         f"{document['drift']['persons']} persons "
         f"({document['settings']['boxes']} boxes)",
         "",
-        *table(check_rows(document)),
+        *aligned(check_rows(document), texts=1),
         "",
         *joint_lines(document["drift"]["per_keypoint"], ("mean_px", "p95_px", "max_px", "mean_input_px")),
     ]
@@ -108,7 +110,7 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
     lost = accuracy.get("unmatched_persons")  # a result from before it was counted lacks it
     pck = ", ".join(f"{cell(value, 1)} at {share}" for share, value in accuracy["pck"].items())
     return [
-        *table(rows),
+        *aligned(rows, texts=1),
         f"AP is within {cell(low, 2)} .. {cell(high, 2)}",
         f"PCK  {pck} of the box",
         f"error  mean {cell(error['mean'])} px, p95 {cell(error['p95'])} px, worst {cell(error['max'])} px "
@@ -148,17 +150,7 @@ def joint_lines(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> li
     shown = compared if len(compared) <= 17 else compared[:_WORST_JOINTS]
     body = [(row["name"], str(row["compared"]), *(cell(row[c]) for c in columns)) for row in shown]
     more = [f"... and {len(compared) - len(shown)} more, all smaller"] if len(shown) < len(compared) else []
-    return [*table([("joint", "n", *columns), *body]), *more] if body else []
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align a table: the first column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    return [*aligned([("joint", "n", *columns), *body], texts=1), *more] if body else []
 
 
 def cell(value: float | None, digits: int = 3) -> str:

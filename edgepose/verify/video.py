@@ -19,6 +19,7 @@ from edgepose.verify.compared import confident, overlapping
 from edgepose.verify.figures import number
 from edgepose.verify.gate_limits import GateLimits
 from edgepose.verify.predictions import Predictions, input_scales
+from edgepose.verify.run_info import SEEN_SCORE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int64]
 
 _DEFAULT_FPS = 30.0
+# Tracking constants of frames without a detection, of which `track` has none.
+_BETWEEN_DETECTIONS = ("loss_keypoint_score", "pose_box_padding", "pose_box_pull")
 # Lag shows in motion only: points that are slower do not count, and so few points say nothing.
 _MIN_SPEED_INPUT_PX = 0.5
 _MIN_POINTS = 100
@@ -53,8 +56,9 @@ class Tracks:
         return max(1, round(self.fps))
 
     def constants(self) -> dict[str, Any]:
-        """Return the tracking constants, flat: {"tracking.smoothing.min_cutoff_hz": 1.0, ...}."""
-        return flat_tracking(self.tracking)
+        """Return the constants that `track` used, flat: {"tracking.smoothing.min_cutoff_hz": 1.0, ...}."""
+        tracking = {name: value for name, value in self.tracking.items() if name not in _BETWEEN_DETECTIONS}
+        return {**flat_tracking(tracking), SEEN_SCORE: self.seen}
 
     @property
     def seconds(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgepose.zoo.catalog import ZooModel, find, known_keypoints, models
+from edgepose.zoo.catalog import ZooModel, find, known_keypoints, known_license, models
 from edgepose.zoo.store import pull, resolve
 
-__all__ = ["ZooModel", "find", "known_keypoints", "models", "pull", "resolve"]
+__all__ = ["ZooModel", "find", "known_keypoints", "known_license", "models", "pull", "resolve"]

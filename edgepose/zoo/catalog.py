@@ -79,6 +79,23 @@ def find(name: str) -> ZooModel:
     return model
 
 
+def known_license(path: Path, sha256: str) -> str | None:
+    """Return the licence of an official checkpoint; None for any other file.
+
+    It is known by its SHA-256, or, where upstream gives none, by its name.
+    """
+    for model in models():
+        prefix = model.sha256_prefix
+        if sha256.startswith(prefix) if prefix else path.name == model.file:
+            return license_text(model.license)
+    return None
+
+
+def license_text(name: str) -> str:
+    """Return what is known of the licence of an official checkpoint."""
+    return f"{name} (of the upstream repository; no separate text for the weights was found)"
+
+
 def known_keypoints(names_or_paths: Iterable[str]) -> str | None:
     """Return the keypoint set of the official pose checkpoint among these names and files, if there is one.
 

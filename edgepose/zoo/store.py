@@ -35,7 +35,11 @@ def resolve(name_or_path: str, *, offline: bool = False) -> Path:
     if path.exists() and (model is None or not path.is_dir()):
         return path
     if model is None and (len(path.parts) > 1 or path.suffix):
-        raise UsageError(f"{name_or_path}: no such file", hint="give a checkpoint file or a name of the zoo")
+        named = lookup(path.name)
+        hint = f"this is {named.name} of the zoo: give that name" if named else None
+        raise UsageError(
+            f"{name_or_path}: no such file", hint=hint or "give a checkpoint file or a name of the zoo"
+        )
     model = model or find(name_or_path)
     if not model.convertible:
         raise UsageError(f"{model.name} cannot be converted by EdgePose", hint="see edgepose zoo list")

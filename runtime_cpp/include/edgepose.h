@@ -111,7 +111,9 @@ typedef struct edgepose_person {
   float box_score;
   int64_t track_id;                    // -1: not tracked
   const edgepose_keypoint* keypoints;  // edgepose_keypoint_count() of them
-  const float* z_m;                    // depths in metres from the root; NULL for 2-D networks
+  // NULL for 2-D networks; else depths in metres, relative to the middle of the hips (points 11 and
+  // 12): larger is farther. Camera coordinates need the camera and the hips' distance besides.
+  const float* z_m;
 } edgepose_person;
 
 typedef struct edgepose_timings {
@@ -130,6 +132,7 @@ typedef struct edgepose_verification {
   float tolerance_px;
   double box_mean_px;
   double box_max_px;
+  // Of the places or, where these are farther off, of the depths.
   double keypoint_mean_px;
   double keypoint_max_px;
 } edgepose_verification;

@@ -140,15 +140,6 @@ void nms_indices(Span<const Detection> detections, float iou_threshold, int max_
   kept->resize(count);
 }
 
-void nms(float iou_threshold, int max_detections, std::vector<Detection>* detections) {
-  std::vector<int> kept;
-  nms_indices(*detections, iou_threshold, max_detections, &kept);
-  std::vector<Detection> result;
-  result.reserve(kept.size());
-  for (int i : kept) result.push_back((*detections)[static_cast<size_t>(i)]);
-  detections->swap(result);
-}
-
 Status decode_boxes(Span<const Tensor> outputs, int batch_index, const BoxHead& head,
                     const Preprocess& preprocess, const InputTransform& transform,
                     int image_width_px, int image_height_px, BoxScratch* scratch,

@@ -15,15 +15,12 @@ struct KernelList {
   size_t count = 0;
 
   KernelList() {
-    for (const DccKernels* kernels : {portable_dcc_kernels(), avx2_dcc_kernels()}) {
-      if (kernels != nullptr) tables[count++] = kernels;
-    }
+    tables[count++] = &kPortable;
+    if (const DccKernels* avx2 = avx2_dcc_kernels()) tables[count++] = avx2;
   }
 };
 
 }  // namespace
-
-const DccKernels* portable_dcc_kernels() { return &kPortable; }
 
 Span<const DccKernels* const> usable_dcc_kernels() {
   static const KernelList list;

@@ -53,8 +53,7 @@ struct DccKernels {
 // Every table that this processor can run, the slowest first.
 Span<const DccKernels* const> usable_dcc_kernels();
 
-// The single tables; null where this build or processor cannot run it.
-const DccKernels* portable_dcc_kernels();
+// One of them; null where this build or processor cannot run it.
 const DccKernels* avx2_dcc_kernels();
 
 }  // namespace edgepose

@@ -73,8 +73,16 @@ const Pose* counterpart_pose(const GoldenSpec& golden, size_t i,
   return found == nullptr ? nullptr : &poses[static_cast<size_t>(found - detections.data())];
 }
 
-void compare_poses(const GoldenSpec& golden, const std::vector<Detection>& detections,
+// Pixels of the network's input in a metre of depth: a bin of it is as long as one of x and y.
+double depth_px_per_m(const BundleModel& pose) {
+  const auto& head = std::get<SimccHead>(pose.head);
+  const auto bins = static_cast<double>(pose.files.outputs[2].dims[2]);
+  return bins / static_cast<double>(head.split_ratio) / 2 / static_cast<double>(head.z_range);
+}
+
+void compare_poses(const Bundle& bundle, const std::vector<Detection>& detections,
                    const std::vector<Pose>& poses, GoldenReport* report) {
+  const GoldenSpec& golden = bundle.golden();
   std::vector<float> scores;
   for (const std::vector<Keypoint>& pose : golden.poses) {
     for (const Keypoint& point : pose) scores.push_back(point.score);
@@ -82,7 +90,10 @@ void compare_poses(const GoldenSpec& golden, const std::vector<Detection>& detec
   if (scores.empty()) return;
   const auto middle = scores.begin() + static_cast<ptrdiff_t>(scores.size() / 2);
   std::nth_element(scores.begin(), middle, scores.end());
+  const bool has_depths = !golden.depths.empty();
+  const double px_per_m = has_depths ? depth_px_per_m(*bundle.model("pose")) : 0;
   double sum_px = 0;
+  double depth_sum_px = 0;
   for (size_t i = 0; i < golden.poses.size(); ++i) {
     const Pose* pose = counterpart_pose(golden, i, detections, poses);
     if (pose == nullptr) continue;
@@ -92,12 +103,16 @@ void compare_poses(const GoldenSpec& golden, const std::vector<Detection>& detec
       const Keypoint& found = pose->keypoints[k];
       const double distance_px = std::hypot(found.x_px - expected.x_px, found.y_px - expected.y_px);
       sum_px += distance_px;
-      report->keypoint_max_px = std::max(report->keypoint_max_px, distance_px);
+      double depth_px = 0;
+      if (has_depths)
+        depth_px = px_per_m * std::abs(static_cast<double>(pose->z[k] - golden.depths[i][k]));
+      depth_sum_px += depth_px;
+      report->keypoint_max_px = std::max({report->keypoint_max_px, distance_px, depth_px});
       ++report->keypoints_compared;
     }
   }
   if (report->keypoints_compared > 0)
-    report->keypoint_mean_px = sum_px / report->keypoints_compared;
+    report->keypoint_mean_px = std::max(sum_px, depth_sum_px) / report->keypoints_compared;
 }
 
 }  // namespace
@@ -129,7 +144,7 @@ GoldenReport compare_with_golden(const Bundle& bundle, const std::vector<Detecti
       same_points =
           same_points && (golden.poses.empty() || pose.keypoints.size() == golden.poses[0].size());
     }
-    if (same_points) compare_poses(golden, detections, poses, &report);
+    if (same_points) compare_poses(bundle, detections, poses, &report);
   }
   report.passed = same_points && report.detections_matched == report.detections_expected &&
                   report.detections_unexpected == 0 && report.box_mean_px <= golden.tolerance_px &&

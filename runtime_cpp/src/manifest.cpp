@@ -245,7 +245,7 @@ Result<Manifest> parse_manifest(const std::string& text) {
   Manifest manifest{};
   manifest.digest = reader.sha256(reader.member(root, "manifest_sha256"));
   manifest.name = read_name(reader.member(root, "name"), &reader);
-  manifest.created_by = reader.text(reader.member(root, "created_by"));
+  reader.text(reader.member(root, "created_by"));
   manifest.backend =
       reader.choice(reader.member(root, "backend"), {"ncnn", "openvino", "onnx", "rknn", "fake"});
   manifest.precision =

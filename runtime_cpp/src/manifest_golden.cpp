@@ -4,6 +4,7 @@ namespace edgepose {
 namespace {
 
 constexpr NumberRange kPixelRange{-1e6, 1e6};
+constexpr NumberRange kMetreRange{-1e6, 1e6};
 
 std::vector<Detection> read_detections(const JsonNode& node, JsonReader* reader) {
   std::vector<Detection> detections;
@@ -37,6 +38,18 @@ std::vector<std::vector<Keypoint>> read_poses(const JsonNode& node, size_t peopl
   return poses;
 }
 
+std::vector<std::vector<float>> read_depths(const JsonNode& node, size_t people, size_t keypoints,
+                                            JsonReader* reader) {
+  std::vector<std::vector<float>> depths;
+  for (const JsonNode& person : reader->items(node, people, people)) {
+    std::vector<float> row;
+    for (const JsonNode& depth : reader->items(person, keypoints, keypoints))
+      row.push_back(reader->number(depth, kMetreRange));
+    depths.push_back(std::move(row));
+  }
+  return depths;
+}
+
 // The value is null exactly where the pipeline does not give it.
 void expect_presence(const JsonNode& node, bool present, JsonReader* reader) {
   if (!reader->ok()) return;
@@ -54,13 +67,18 @@ Status read_golden_expectation(const std::string& text, Manifest* manifest) {
   GoldenSpec& golden = manifest->golden;
   JsonReader reader;
   const JsonNode root{&document, manifest->golden_expected};
-  reader.expect_members(root, {"detections", "poses"});
   const auto role = [&](const char* name) {
     const auto found = manifest->models.find(name);
     return found == manifest->models.end() ? nullptr : &found->second;
   };
   const BundleModel* one_stage = role("one_stage");
   const BundleModel* pose = one_stage != nullptr ? one_stage : role("pose");
+  const auto* simcc = pose == nullptr ? nullptr : std::get_if<SimccHead>(&pose->head);
+  if (simcc != nullptr && simcc->has_z) {
+    reader.expect_members(root, {"detections", "poses"}, {"depths"});
+  } else {
+    reader.expect_members(root, {"detections", "poses"});
+  }
 
   const JsonNode detections = reader.member(root, "detections");
   golden.has_detections = one_stage != nullptr || role("detector") != nullptr;
@@ -72,8 +90,10 @@ Status read_golden_expectation(const std::string& text, Manifest* manifest) {
   expect_presence(poses, golden.has_poses, &reader);
   if (golden.has_poses) {
     const size_t people = one_stage != nullptr ? golden.detections.size() : golden.boxes.size();
-    golden.poses =
-        read_poses(poses, people, static_cast<size_t>(keypoint_count(pose->head)), &reader);
+    const size_t keypoints = static_cast<size_t>(keypoint_count(pose->head));
+    golden.poses = read_poses(poses, people, keypoints, &reader);
+    if (reader.ok() && document.contains("depths"))
+      golden.depths = read_depths(reader.member(root, "depths"), people, keypoints, &reader);
   }
   return reader.status();
 }

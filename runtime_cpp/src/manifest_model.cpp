@@ -203,7 +203,7 @@ BundleModel read_model(const JsonNode& node, const std::string& role, const std:
   reader->expect_members(
       node, {"name", "family", "task", "files", "inputs", "outputs", "preprocess", "head"});
   model.name = reader->text(reader->member(node, "name"));
-  model.family = reader->text(reader->member(node, "family"));
+  reader->text(reader->member(node, "family"));
   read_files(reader->member(node, "files"), role, backend, &model, reader);
   model.files.inputs = read_tensors(reader->member(node, "inputs"), 1, 1, reader);
   model.files.outputs = read_tensors(reader->member(node, "outputs"), 2, 64, reader);
@@ -215,13 +215,11 @@ BundleModel read_model(const JsonNode& node, const std::string& role, const std:
   if (role == "pose") {
     reader->choice(task, {"pose"});
     reader->choice(resize, {"affine"});
-    model.task = BundleModel::Task::kPose;
     model.head = read_simcc_head(head, reader);
   } else {
     const bool detector = role == "detector";
     reader->choice(task, {detector ? "detect" : "one_stage"});
     reader->choice(resize, {"letterbox", "letterbox_centred"});
-    model.task = detector ? BundleModel::Task::kDetect : BundleModel::Task::kOneStage;
     if (detector) {
       model.head = read_box_head(head, reader);
     } else {

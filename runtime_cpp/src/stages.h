@@ -78,7 +78,8 @@ class OneStageStage {
   std::vector<Tensor> outputs_;
 };
 
-// The engine of one model of a bundle, whose single input must be what its preprocessing makes.
+// The engine of one model of a bundle. Error: kInvalidBundle for a fixed batch of more than 1, and
+// those of make_engine.
 Result<std::unique_ptr<InferenceEngine>> open_engine(const Bundle& bundle, const BundleModel& model,
                                                      const EngineOptions& options);
 

@@ -2,25 +2,17 @@
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
+
+#include "edgepose/span.h"
 
 namespace edgepose::tools {
 namespace {
 
 constexpr int64_t kWriteEvery_ns = 250'000'000;
 
-struct Stage {
-  const char* name;
-  int64_t StageTimings::*value;
-};
-
-constexpr Stage kStages[] = {
-    {"detector_preprocess_ns", &StageTimings::detector_preprocess_ns},
-    {"detector_ns", &StageTimings::detector_ns},
-    {"detector_decode_ns", &StageTimings::detector_decode_ns},
-    {"pose_preprocess_ns", &StageTimings::pose_preprocess_ns},
-    {"pose_ns", &StageTimings::pose_ns},
-    {"pose_decode_ns", &StageTimings::pose_decode_ns},
-};
+// Without the total: that of a row is the frame's own.
+Span<const StageTiming> stages() { return {kStageTimings, std::size(kStageTimings) - 1}; }
 
 }  // namespace
 
@@ -55,7 +47,7 @@ void BenchJournal::write(const nlohmann::ordered_json& line) {
 
 nlohmann::ordered_json BenchJournal::columns() {
   nlohmann::ordered_json names = {"at_ns", "total_ns"};
-  for (const Stage& stage : kStages) names.push_back(stage.name);
+  for (const StageTiming& stage : stages()) names.push_back(stage.name);
   return names;
 }
 
@@ -66,7 +58,7 @@ void BenchJournal::add(const std::string& phase, int64_t index, int64_t at_ns, i
     first_ = index;
   }
   nlohmann::ordered_json row = {at_ns, total_ns};
-  for (const Stage& stage : kStages) row.push_back(timings.*stage.value);
+  for (const StageTiming& stage : stages()) row.push_back(timings.*stage.value);
   rows_.push_back(std::move(row));
   if (at_ns - written_ns_ >= kWriteEvery_ns) flush();
 }

@@ -14,6 +14,7 @@ constexpr double kBurstSeconds = 60;
 constexpr double kMaxOthersCpu = 0.25;
 constexpr double kMaxSlowdown = 1.10;
 constexpr double kMinClockShare = 0.90;
+constexpr double kMaxLowSamples = 0.25;
 constexpr size_t kMinQuarter = 8;
 constexpr int64_t kSteadyFrames = 60;  // three medians of 20 frames, which have to agree
 
@@ -109,11 +110,21 @@ void check_clock(const BenchRecord& record, Json* invalid) {
     if (best >= 0) clocks.push_back(best);
   }
   if (clocks.empty()) return;
-  // The clock rises when the work begins, so the fastest is the reference, not the first.
-  const double most = *std::max_element(clocks.begin(), clocks.end());
-  if (clocks.back() >= most * kMinClockShare) return;
-  add(invalid, "throttled",
-      text("the clock fell from %.2f to %.2f GHz", most / 1e6, clocks.back() / 1e6));
+  // The clock rises when the work begins, so the fastest is the reference, and what was before is
+  // left out.
+  const double best = *std::max_element(clocks.begin(), clocks.end());
+  const auto is_low = [best](double clock) { return clock < best * kMinClockShare; };
+  const auto worked = std::find_if_not(clocks.begin(), clocks.end(), is_low);
+  const auto samples = static_cast<double>(clocks.end() - worked);
+  const auto low = static_cast<double>(std::count_if(worked, clocks.end(), is_low));
+  if (is_low(clocks.back())) {
+    add(invalid, "throttled",
+        text("the clock fell from %.2f to %.2f GHz", best / 1e6, clocks.back() / 1e6));
+  } else if (low > std::max(1.0, samples * kMaxLowSamples)) {
+    add(invalid, "throttled",
+        text("the clock fell from %.2f to %.2f GHz for %.0f of %.0f samples", best / 1e6,
+             *std::min_element(worked, clocks.end()) / 1e6, low, samples));
+  }
 }
 
 void check_fallback(const BenchRecord& record, Json* invalid) {

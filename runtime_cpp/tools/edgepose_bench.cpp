@@ -19,6 +19,7 @@
 namespace edgepose::tools {
 namespace {
 
+constexpr char kProgram[] = "edgepose_bench";
 constexpr char kUsage[] =
     "usage: edgepose_bench BUNDLE --plan FILE [--journal FILE]\n"
     "       edgepose_bench --facts\n"
@@ -79,17 +80,11 @@ Result<Arguments> parse(const std::vector<std::string>& argv) {
   return args;
 }
 
-int report(const Status& status) {
-  const std::string hint = status.hint().empty() ? "" : " (" + status.hint() + ")";
-  std::fprintf(stderr, "edgepose_bench: %s%s\n", status.message().c_str(), hint.c_str());
-  return exit_code(status.code());
-}
-
 int run(const Arguments& args) {
   const Result<BenchPlan> plan = read_plan(args.plan);
-  if (!plan.ok()) return report(plan.status());
+  if (!plan.ok()) return report(kProgram, plan.status());
   const auto journal = BenchJournal::open(print, args.journal);
-  if (!journal.ok()) return report(journal.status());
+  if (!journal.ok()) return report(kProgram, journal.status());
   for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, on_signal);
   std::signal(SIGPIPE, SIG_IGN);
   // A network that hangs ends too, although nobody may be left to end it.
@@ -103,16 +98,16 @@ int run(const Arguments& args) {
                             {"exit_code", exit_code(status.code())},
                             {"message", status.message()},
                             {"hint", status.hint()}});
-    return report(status);
+    return report(kProgram, status);
   }
   if (journal.value()->file_failed())
-    return report(Status(Code::kIo, "the journal cannot be written", "free some space"));
+    return report(kProgram, Status(Code::kIo, "the journal cannot be written", "free some space"));
   return bench.stopped() ? kStoppedExit : 0;
 }
 
 int main_guarded(const std::vector<std::string>& argv) {
   const Result<Arguments> parsed = parse(argv);
-  if (!parsed.ok()) return report(parsed.status());
+  if (!parsed.ok()) return report(kProgram, parsed.status());
   if (parsed.value().help) {
     std::fputs(kUsage, stdout);
     return 0;
@@ -125,7 +120,7 @@ int main_guarded(const std::vector<std::string>& argv) {
   facts["state"] = DeviceState().sample();
   const std::string text = facts.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (std::fprintf(stdout, "%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0)
-    return report(Status(Code::kIo, "the facts cannot be written to standard output"));
+    return report(kProgram, Status(Code::kIo, "the facts cannot be written to standard output"));
   return 0;
 }
 

@@ -20,6 +20,7 @@ namespace {
 using Json = nlohmann::basic_json<nlohmann::ordered_map, std::vector, std::string, bool, int64_t,
                                   uint64_t, float>;
 
+constexpr char kProgram[] = "edgepose_run";
 constexpr char kUsage[] =
     "usage: edgepose_run BUNDLE [PICTURE.ppm ...] [options]\n"
     "  --raw WIDTHxHEIGHT     pictures hold bytes in BGR order\n"
@@ -162,14 +163,10 @@ Json to_json(const Pose& pose) {
   return person;
 }
 
-Json to_json(const StageTimings& t) {
-  return {{"detector_preprocess_ns", t.detector_preprocess_ns},
-          {"detector_ns", t.detector_ns},
-          {"detector_decode_ns", t.detector_decode_ns},
-          {"pose_preprocess_ns", t.pose_preprocess_ns},
-          {"pose_ns", t.pose_ns},
-          {"pose_decode_ns", t.pose_decode_ns},
-          {"total_ns", t.total_ns}};
+Json to_json(const StageTimings& timings) {
+  Json document;
+  for (const StageTiming& stage : kStageTimings) document[stage.name] = timings.*stage.value;
+  return document;
 }
 
 Json to_json(const GoldenReport& r) {
@@ -237,15 +234,9 @@ Status run(const Arguments& args, Json* document, bool* verified) {
   return {};
 }
 
-int report(const Status& status) {
-  const std::string hint = status.hint().empty() ? "" : " (" + status.hint() + ")";
-  std::fprintf(stderr, "edgepose_run: %s%s\n", status.message().c_str(), hint.c_str());
-  return exit_code(status.code());
-}
-
 int main_guarded(const std::vector<std::string>& argv) {
   const Result<Arguments> parsed = parse(argv);
-  if (!parsed.ok()) return report(parsed.status());
+  if (!parsed.ok()) return report(kProgram, parsed.status());
   if (parsed.value().help) {
     std::fputs(kUsage, stdout);
     return 0;
@@ -253,10 +244,10 @@ int main_guarded(const std::vector<std::string>& argv) {
   Json document;
   bool verified = true;
   const Status status = run(parsed.value(), &document, &verified);
-  if (!status.ok()) return report(status);
+  if (!status.ok()) return report(kProgram, status);
   const std::string text = document.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (std::fprintf(stdout, "%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0) {
-    return report(Status(Code::kIo, "the result cannot be written to standard output"));
+    return report(kProgram, Status(Code::kIo, "the result cannot be written to standard output"));
   }
   if (!verified) {
     std::fputs(

@@ -1,6 +1,9 @@
 #ifndef EDGEPOSE_TOOLS_EXIT_CODE_H_
 #define EDGEPOSE_TOOLS_EXIT_CODE_H_
 
+#include <cstdio>
+#include <string>
+
 #include "edgepose/status.h"
 
 namespace edgepose::tools {
@@ -18,7 +21,7 @@ inline int exit_code(Code code) {
       return kUsageExit;
     case Code::kInvalidBundle:
     case Code::kChecksumMismatch:
-      return 7;
+      return kVerificationExit;
     case Code::kUnsupported:
       return 4;
     case Code::kBackendFailure:
@@ -29,6 +32,13 @@ inline int exit_code(Code code) {
       break;
   }
   return 1;
+}
+
+// Writes what went wrong to standard error, in one line; returns the exit code.
+inline int report(const char* program, const Status& status) {
+  const std::string hint = status.hint().empty() ? "" : " (" + status.hint() + ")";
+  std::fprintf(stderr, "%s: %s%s\n", program, status.message().c_str(), hint.c_str());
+  return exit_code(status.code());
 }
 
 }  // namespace edgepose::tools

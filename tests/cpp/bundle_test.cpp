@@ -62,7 +62,6 @@ TEST(Bundle, GivesWhatTheManifestStates) {
 
   const BundleModel* detector = bundle.model("detector");
   ASSERT_NE(detector, nullptr);
-  EXPECT_EQ(detector->task, BundleModel::Task::kDetect);
   EXPECT_EQ(detector->preprocess.resize, Preprocess::Resize::kLetterbox);
   EXPECT_FALSE(detector->preprocess.rgb);
   EXPECT_EQ(detector->preprocess.pad_value, (std::array<int, 3>{114, 114, 114}));
@@ -79,7 +78,6 @@ TEST(Bundle, GivesWhatTheManifestStates) {
   const BundleModel* pose = bundle.model("pose");
   ASSERT_NE(pose, nullptr);
   EXPECT_EQ(pose->name, "tiny-pose");
-  EXPECT_EQ(pose->family, "rtmpose");
   EXPECT_EQ(pose->files.paths.at("fake"), bundle.path() + "/tiny-pose.fake");
   EXPECT_EQ(pose->files.inputs[0].tensor, "in0");
   EXPECT_EQ(pose->preprocess.input_height_px, 32);
@@ -126,7 +124,6 @@ TEST(Bundle, ReadsTheOtherHeads) {
   EXPECT_EQ(one_stage.pipeline().type, PipelineSettings::Type::kOneStage);
   const BundleModel* model = one_stage.model("one_stage");
   ASSERT_NE(model, nullptr);
-  EXPECT_EQ(model->task, BundleModel::Task::kOneStage);
   EXPECT_EQ(model->preprocess.resize, Preprocess::Resize::kLetterboxCentred);
   EXPECT_EQ(model->files.paths.at("dcc"), one_stage.path() + "/tiny-rtmo.dcc");
   const auto& rtmo = std::get<RtmoHead>(model->head);

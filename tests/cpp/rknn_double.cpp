@@ -22,7 +22,7 @@ constexpr int kOut = 2;
 constexpr uint32_t kBlock = 8;
 constexpr uint32_t kRowStride = 12;
 
-enum Behaviour : int32_t { kGood, kRunTimesOut, kOther, kNoMemory, kNoCores, kOddType };
+enum Behaviour : int32_t { kGood, kRunTimesOut, kOther, kNoMemory, kNoCores, kOddType, kInitFails };
 
 // The whole file; rknn_double.py and rknn_test.cpp write it.
 struct Network {
@@ -171,6 +171,10 @@ EXPORTED int rknn_init(Context* context, void* model, uint32_t bytes, uint32_t, 
   if (std::memcmp(network.magic, "RKNNDBL1", 8) != 0) return kBadModel;
   if (network.checksum != checksum(network)) return kBadModel;
   if (network.behaviour == kOther) return kOtherPlatform;
+  if (network.behaviour == kInitFails) return kFail;
+#ifdef DOUBLE_OLD
+  return kBadModel;  // "Invalid RKNN model version 6"
+#endif
   auto made = std::make_unique<State>();
   made->network = network;
   *context = reinterpret_cast<Context>(made.release());
@@ -190,9 +194,9 @@ EXPORTED int rknn_query(Context context, int what, void* answer, uint32_t bytes)
   }
   if (what == kQueryVersions && bytes == sizeof(Versions)) {
     auto* versions = static_cast<Versions*>(answer);
-#ifdef DOUBLE_OLD
-    std::strcpy(versions->api, "1.5.2 (a double)");
-    std::strcpy(versions->driver, "0.7.2");
+#ifdef DOUBLE_BEFORE_2
+    std::strcpy(versions->api, "1.6.0 (a double)");
+    std::strcpy(versions->driver, "0.9.3");
 #else
     std::strcpy(versions->api, "2.3.2 (a double)");
     std::strcpy(versions->driver, "0.9.8");

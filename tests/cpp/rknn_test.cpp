@@ -141,10 +141,23 @@ TEST_F(RknnTest, ARuntimeThatCannotBeUsedIsNamed) {
   use("partial");
   EXPECT_EQ(open().status().code(), Code::kUnsupported);
   EXPECT_NE(open().status().message().find("no function rknn_run"), std::string::npos);
-  use("old");
+  use("before_2");
   EXPECT_EQ(open().status().code(), Code::kUnsupported);
-  EXPECT_NE(open().status().message().find("1.5.2"), std::string::npos);
-  EXPECT_NE(open().status().message().find("0.7.2"), std::string::npos);
+  EXPECT_NE(open().status().message().find("1.6.0"), std::string::npos);
+  EXPECT_NE(open().status().message().find("0.9.3"), std::string::npos);
+}
+
+TEST_F(RknnTest, ALibraryThatRefusesAWholeFileIsProbablyOld) {
+  Network failing;
+  failing.behaviour = 6;
+  for (const bool fails : {false, true}) {
+    use(fails ? "whole" : "old");
+    write(fails ? failing : Network());
+    const Status status = open().status();
+    EXPECT_EQ(status.code(), Code::kBackendFailure);
+    EXPECT_NE(status.message().find(path_ + ": rknn_init: "), std::string::npos);
+    EXPECT_NE(status.hint().find("install librknnrt 2.x"), std::string::npos) << status.hint();
+  }
 }
 
 TEST_F(RknnTest, FailuresOfTheRuntimeBecomeAStatus) {

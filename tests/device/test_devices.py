@@ -18,8 +18,8 @@ from adb_double import AdbDouble
 from ssh_double import SshDouble
 
 from edgepose.bundle.manifest import preprocess_member
-from edgepose.calibration.agreement import run_samples
 from edgepose.calibration.from_bundle import artifact_of
+from edgepose.converters.engine import run_engine
 from edgepose.core import load_core
 from edgepose.device.adb import AdbTransport
 from edgepose.device.kernels import count_kernels
@@ -51,7 +51,7 @@ def _as_high(bundle: Path, image: Array, boxes: Array, keypoints: Array) -> np.n
         tensor, (scale_x, scale_y, left_px, top_px) = load_core().preprocess(
             image, box[:4].tolist(), spec_json
         )
-        ((rows_x, rows_y),) = run_samples(artifact, [tensor[None].copy()])
+        ((rows_x, rows_y),) = run_engine(artifact, [tensor[None].copy()])
         for k, (x_px, y_px) in enumerate(keypoints[person, :, :2]):
             bins = round(2 * (x_px - left_px) / scale_x), round(2 * (y_px - top_px) / scale_y)
             for row, bin_ in zip((rows_x[0, k], rows_y[0, k]), bins, strict=True):

@@ -17,7 +17,8 @@ from edgepose.bench.plan import Plan  # noqa: E402
 from edgepose.bundle.pack import stage_bundle  # noqa: E402
 from edgepose.converters import convert, to_ncnn, to_onnx  # noqa: E402
 from edgepose.converters.base import Context  # noqa: E402
-from edgepose.converters.ncnn_float_head import _behind_convolutions, _Line  # noqa: E402
+from edgepose.converters.ncnn_float_head import behind_convolutions  # noqa: E402
+from edgepose.converters.ncnn_param import parse_line  # noqa: E402
 from edgepose.converters.samples import make_samples, picture_files  # noqa: E402
 from edgepose.models import load_model  # noqa: E402
 from edgepose.pipeline import PosePipeline  # noqa: E402
@@ -39,13 +40,14 @@ def _louder(source: Path, target: Path) -> None:
 def _keep_all_but_the_head_float(param: Path) -> list[str]:
     """Have the head alone compute in half precision: QEMU needs a minute for the rest of it."""
     magic, counts, *rest = param.read_text().splitlines()
-    layers = [_Line(line) for line in rest]
-    head = _behind_convolutions(layers)
+    layers = [parse_line(line, param.name) for line in rest]
+    head = behind_convolutions(layers)
     lines = [
-        line.text if line.name in head or line.type == "Input" else f"{line.text} 31=3" for line in layers
+        layer.line() if layer.name in head or layer.type == "Input" else f"{layer.line()} 31=3"
+        for layer in layers
     ]
     param.write_text("\n".join([magic, counts, *lines]) + "\n")
-    return [line.name for line in layers if line.name not in head]
+    return [layer.name for layer in layers if layer.name not in head]
 
 
 def _convert_louder(checkpoint: Path, bundle: Path, folder: Path) -> tuple[Path, dict[str, float]]:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from engine import rknn_double
 
-from edgepose import _core
+from edgepose import _core, errors
 from edgepose.bench.plan import Phase, Plan
 from edgepose.device.runner import find_runner
 
@@ -88,6 +89,19 @@ def test_pictures_of_the_user_give_what_python_gives(environment: dict[str, str]
     np.testing.assert_allclose([p["keypoints"] for p in persons], keypoints, atol=1e-4)
     np.testing.assert_allclose([p["box_xyxy"] for p in persons], boxes[:, :4], atol=1e-4)
     assert document["plan"]["pictures"][0]["width_px"] == 64
+
+
+def test_the_npu_of_a_board_is_measured_on_the_board(environment: dict[str, str], tmp_path: Path) -> None:
+    bundle = rknn_double.recorded_bundle("detect", tmp_path / "detect")
+    command = (bundle, "--device", "host", "-o", tmp_path / "o", *SHORT, "--json")
+    double = str(rknn_double.library("rknn_recorded"))
+    outcome = _bench({**environment, "EDGEPOSE_RKNN_LIBRARY": double}, *command)
+    assert outcome.returncode == 0, outcome.stderr
+    document = json.loads(outcome.stdout)
+    assert document["engine"]["backend"] == "rknn" and document["golden"]["passed"]
+    outcome = _bench({**environment, "EDGEPOSE_RKNN_LIBRARY": str(tmp_path / "absent.so")}, *command)
+    assert outcome.returncode == errors.MissingDependencyError.exit_code
+    assert "the NPU's runtime" in outcome.stderr and "absent.so cannot be loaded" in outcome.stderr
 
 
 def test_a_result_in_words_and_a_comparison(environment: dict[str, str], tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from edgepose.calibration.agreement import compare, run_samples
+from edgepose.calibration.agreement import compare
 from edgepose.calibration.base import PrecisionMap, calibrator
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.calibration.pictures import read_pictures
 from edgepose.calibration.plan import load_plan
 from edgepose.calibration.samples import make_samples
 from edgepose.converters import convert
+from edgepose.converters.engine import run_engine
 from edgepose.errors import UsageError
 
 pytest.importorskip("torch", reason="optional: the extra convert is not installed")
@@ -89,7 +90,7 @@ def test_a_choice_of_blocks_becomes_int8(
     assert names[0] == "backbone/stem/stem.0" and not any(name.startswith("head") for name in names)
     assert quantiser.kind(names[-1]).startswith("Conv x")
     maps: list[PrecisionMap] = [{}, {names[0]: "int8"}, dict.fromkeys(names, "int8")]
-    references = run_samples(artifact, held_out)
+    references = run_engine(artifact, held_out)
     nothing, one, every = (
         compare(artifact.spec, references, outputs).output_error
         for outputs in quantiser.outputs(maps, held_out)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import cases
 
 from edgepose import PosePipeline, _core, errors
 
@@ -20,15 +20,6 @@ BUNDLES = ROOT / "tests" / "bundles" / "v1"
 PROGRAMS = [ROOT / "build" / preset / "runtime_cpp" / "edgepose_run" for preset in ("asan", "dev")]
 
 
-def _cases() -> Any:
-    spec = importlib.util.spec_from_file_location("bundle_cases_of_runner", BUNDLES.parent / "cases.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = _cases()
 Image = np.ndarray[Any, np.dtype[np.uint8]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 import subprocess
@@ -12,6 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import cases
+
+from edgepose import _core
+from edgepose.hashing import sha256_bytes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,3 +59,46 @@ def recording(tensors: Mapping[str, Sequence[int]], samples: Sequence[Sequence[A
         parts.append(struct.pack("<64s9I", name.encode("ascii"), len(dims), *padded))
     parts += [array.astype("<f4").tobytes() for sample in samples for array in sample]
     return b"".join(parts)
+
+
+def recorded_bundle(name: str, folder: Path) -> Path:
+    """Turn a bundle of the fake engine into one for rknn that has recorded what its golden picture gives."""
+    source = cases.HERE / "v1" / name
+    manifest: dict[str, Any] = json.loads((source / "bundle.json").read_text())
+    golden = manifest["golden"]
+    (role,) = manifest["models"]
+    model = manifest["models"][role]
+    tensors = {t["tensor"]: [1, *t["dims"][1:]] for t in (*model["inputs"], *model["outputs"])}
+    described = [[(t["name"], t["tensor"], t["dims"]) for t in model[key]] for key in ("inputs", "outputs")]
+    files = {kind: str(source / file) for kind, file in model["files"].items() if kind == "fake"}
+    kept = {kind: file for kind, file in model["files"].items() if kind != "fake"}
+    engine = _core.Engine("fake", files, *described, threads=1)
+    shape = (golden["height_px"], golden["width_px"], 3)
+    picture = np.frombuffer((source / "golden.bgr").read_bytes(), np.uint8).reshape(shape)
+    samples = []
+    for box in golden["boxes_xyxy"] or [None]:
+        tensor, _ = _core.preprocess(picture, box, json.dumps(model["preprocess"]))
+        samples.append([tensor[None], *(output.copy() for output in engine.run([tensor[None].copy()]))])
+    cases.build(
+        {
+            "base": name,
+            "patch": [
+                {"op": "replace", "path": "/backend", "value": "rknn"},
+                {"op": "replace", "path": f"/models/{role}/files", "value": {**kept, "rknn": "net.rknn"}},
+            ],
+            "sign": False,
+        },
+        folder,
+    )
+    (folder / "net.rknn").write_bytes(recording(tensors, samples))
+    manifest = json.loads((folder / "bundle.json").read_text())
+    for file in files.values():
+        del manifest["files"][Path(file).name]
+        (folder / Path(file).name).unlink()
+    content = (folder / "net.rknn").read_bytes()
+    manifest["files"]["net.rknn"] = {
+        "bytes": len(content),
+        "sha256": sha256_bytes(content),
+    }
+    (folder / "bundle.json").write_text(cases.sign(manifest))
+    return folder

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bundles import cases
 
 from edgepose import _core
 from edgepose.bundle.manifest import encode
@@ -116,6 +117,30 @@ def test_a_report_says_how_far_the_results_are(tmp_path: Path) -> None:
     assert report["box_mean_px"] == pytest.approx(0.25 / 4 / report["detections_matched"], abs=1e-5)
 
 
+def test_depths_are_compared_with_the_expected_ones(tmp_path: Path) -> None:
+    """In pixels of the network's input: 64 bins at 2 a pixel are 16 px to either side, or z_range metres."""
+    golden = json.loads((BUNDLES / "pose_3d" / "golden.json").read_text())
+    boxes = json.loads((BUNDLES / "pose_3d" / "bundle.json").read_text())["golden"]["boxes_xyxy"]
+    picture = np.fromfile(BUNDLES / "pose_3d" / "golden.bgr", np.uint8).reshape(30, 40, 3)
+    z = _open("pose_3d").process(picture, 0, np.array(boxes, np.float32))[3]
+    assert z is not None
+    case = {"base": "pose_3d", "golden": {**golden, "depths": z.tolist()}}
+
+    def report(name: str, **changes: Any) -> dict[str, Any]:
+        cases.build({**case, **changes}, tmp_path / name)
+        return dict(_core.Pipeline(str(tmp_path / name), threads=1).verify_golden())
+
+    assert report("right") == {
+        **_open("pose_3d").verify_golden(),
+        "keypoint_max_px": pytest.approx(0, abs=1e-4),
+    }
+    half = [{"op": "replace", "path": "/models/pose/head/z_range", "value": 0.5}]
+    assert report("another range", patch=half)["passed"] is False
+    off = report("farther", golden={**golden, "depths": (z + 2.17 / 16).tolist()})
+    assert off["passed"] is False
+    assert [off["keypoint_mean_px"], off["keypoint_max_px"]] == pytest.approx([1, 1], abs=1e-4)
+
+
 def test_times_are_those_of_the_stages_that_ran() -> None:
     for kind in ("detect", "pose"):
         pipeline = _open(kind)
@@ -143,6 +168,14 @@ def test_results_have_the_promised_shapes(kind: str) -> None:
     assert z is None or (z.shape == (count, points) and z.dtype == np.float32)
     assert timings["total_ns"] > 0 and all(isinstance(value, int) for value in timings.values())
     assert (np.diff(boxes[:, 4]) <= 0).all()
+
+
+def test_a_fixed_batch_of_more_than_one_is_refused(tmp_path: Path) -> None:
+    places = [f"/models/pose/{kind}/dims/0" for kind in ("inputs/0", "outputs/0", "outputs/1")]
+    patch = [{"op": "replace", "path": place, "value": 2} for place in places]
+    cases.build({"base": "pose", "patch": patch}, tmp_path / "pose")
+    with pytest.raises(_core.CoreError, match='the input of "tiny-pose" has a batch of 2, not 1'):
+        _core.Pipeline(str(tmp_path / "pose"), threads=1)
 
 
 def test_given_boxes_replace_the_detector() -> None:
@@ -193,22 +226,6 @@ def test_boxes_are_never_converted() -> None:
         with pytest.raises(_core.CoreError) as caught:
             pipeline.process(_picture(), 0, boxes)
         assert caught.value.code == 1
-
-
-def test_preprocess_fills_the_given_array() -> None:
-    spec = _member("pose", "pose", "preprocess")
-    fresh, transform = _core.preprocess(_picture(), (4.0, 5.0, 30.0, 40.0), spec)
-    assert fresh.shape == (3, 32, 24) and len(transform) == 4
-    out = np.empty((3, 32, 24), np.float32)
-    filled, _ = _core.preprocess(_picture(), (4.0, 5.0, 30.0, 40.0), spec, out)
-    assert np.shares_memory(filled, out)
-    np.testing.assert_array_equal(out, fresh)
-    out.flags.writeable = False
-    for wrong in (out, np.empty((3, 24, 32), np.float32)):
-        with pytest.raises(_core.CoreError):
-            _core.preprocess(_picture(), (4.0, 5.0, 30.0, 40.0), spec, wrong)
-    with pytest.raises(TypeError):
-        _core.preprocess(_picture(), (4.0, 5.0, 30.0, 40.0), spec, np.empty((3, 32, 24), np.float64))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"resize": "affine"}', "null"])

@@ -151,15 +151,6 @@ def test_arrays_of_nms_must_fit_each_other() -> None:
             _core.nms(*other, 0.5, 10)
 
 
-def test_what_cannot_be_filled_in_place_is_refused() -> None:
-    spec = _member("pose", "pose", "preprocess")
-    for out in (np.empty((3, 32, 48), np.float32)[..., ::2], np.empty((3, 32, 24), np.float16)):
-        with pytest.raises(TypeError):
-            _core.preprocess(_picture(), None, spec, out)
-    for shape in ((1, 32, 24), (4, 32, 24), (3, 32, 25), (3, 33, 24), (3, 32 * 24), (1, 3, 32, 24)):
-        assert _code(_core.preprocess, _picture(), None, spec, np.empty(shape, np.float32)) == 1
-
-
 def test_planes_of_a_camera_frame_are_taken_as_they_are() -> None:
     spec = _member("detect", "detector", "preprocess")
     pixels = _picture().ravel()

@@ -10,6 +10,7 @@ import numpy as np
 import packs
 import pytest
 import tolerances
+from oracle import numeric as oracle
 
 torch = pytest.importorskip("torch")
 
@@ -179,37 +180,18 @@ def test_rtmo_cells(run: Run) -> None:
 
 
 @on("rtmo-")
-def test_rtmo_persons(run: Run) -> None:
-    """Threshold, NMS, keypoints and clipping give the original's final result."""
-    head = run.model.spec.head
-    result = run.model.network.decode(
-        run.float64,
-        input_hw=run.model.spec.preprocess.input_hw,
-        score_threshold=head.score_threshold,
-        nms_iou_threshold=head.nms_iou_threshold,
-        max_candidates=head.max_candidates,
-        max_detections=head.max_detections,
-    )[0]
-    for name, ours in (
-        ("pred_bboxes", result.boxes),
-        ("pred_bbox_scores", result.scores),
-        ("pred_keypoints", result.keypoints),
-        ("pred_keypoint_scores", result.visibilities),
-    ):
-        assert largest_error(ours.numpy(), run.golden.outputs[name]) < tolerances.FLOAT64_RELATIVE, name
-
-
-@on("rtmo-")
 def test_rtmo_classifier_follows_its_description(run: Run) -> None:
     """The formula in edgepose.nets.dcc, in NumPy over dcc_weights(), gives the stored keypoints."""
     outputs = run.golden.outputs
-    weights = {name: array.astype(np.float64) for name, array in run.model.network.dcc_weights().items()}
+    weights = run.model.network.dcc_weights()
     priors = outputs["grid_priors"].astype(np.float64)
     few = slice(None, None, 4)
     vectors, cells = outputs["grid_pose_vecs"][few].astype(np.float64), outputs["grid_idx"][few]
     found = np.stack(
         [
-            decode_described(weights, vector, outputs["grid_bboxes"][cell].astype(np.float64), priors[cell])
+            oracle.classify(
+                vector, outputs["grid_bboxes"][cell].astype(np.float64), priors[cell], 1.25, weights
+            )
             for vector, cell in zip(vectors, cells, strict=True)
         ]
     )
@@ -217,30 +199,3 @@ def test_rtmo_classifier_follows_its_description(run: Run) -> None:
     shift = np.abs(found - outputs["grid_keypoints"][few])
     limits = run.golden.meta["fp32_grid_kpt_diff_px"]
     assert np.median(shift) < limits["median"] and shift.max() < limits["max"]
-
-
-def decode_described(
-    w: dict[str, np.ndarray], p: np.ndarray, box: np.ndarray, prior: np.ndarray
-) -> np.ndarray:
-    """Decode one cell with the symbols of the description."""
-    channels = len(w["residual_scale"])
-    inner, attention = w["out_weight"].shape[1], len(w["query_scale"])
-    t = (w["pose_weight"] @ p + w["pose_bias"]).reshape(-1, channels)
-    n = t / np.maximum(np.sqrt((t * t).sum(axis=1, keepdims=True) / channels), 1e-5) * w["norm_gain"]
-    h = n @ w["uv_weight"].T
-    h = h / (1 + np.exp(-h))
-    u, v, b = h[:, :inner], h[:, inner : 2 * inner], h[:, 2 * inner : 2 * inner + attention]
-    q = b * w["query_scale"] + w["query_offset"]
-    k = b * w["key_scale"] + w["key_offset"]
-    m = np.maximum(q @ k.T, 0) ** 2
-    t = w["residual_scale"] * t + (u * (m @ v)) @ w["out_weight"].T
-    point = []
-    for axis, name in enumerate("xy"):
-        side = (box[axis + 2] - box[axis]) * 1.25
-        x = w[f"{name}_bins"] * side + (box[axis] + box[axis + 2]) / 2
-        phase = (x[:, None] - prior[axis]) * w["frequencies"]
-        e = np.concatenate((np.cos(phase), np.sin(phase)), axis=1)
-        logits = t @ (e @ w[f"{name}_weight"].T + w[f"{name}_bias"]).T
-        weight = np.exp(logits - logits.max(axis=1, keepdims=True))
-        point.append((weight / weight.sum(axis=1, keepdims=True)) @ x)
-    return np.stack(point, axis=1)

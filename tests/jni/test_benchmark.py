@@ -82,6 +82,10 @@ def _journals() -> dict[str, list[dict[str, Any]]]:
         {"event": "state", "at_ns": i, "others_cpu": others, "khz": [clock, 1e6]}
         for i, (others, clock) in enumerate(((0.0, 2e6), (0.0, 1e6), (0.9, 1e6)))
     ]
+    swinging = [
+        {"event": "state", "at_ns": i, "khz": [clock, clock / 2]}
+        for i, clock in enumerate((1e6, 2e6, 1e6, 1e6, 2e6))
+    ]
     dropped = {"event": "phase", "phase": "paced", "dropped": 3, "complete": True, "duration_ns": 1}
     return {
         "": _events(),
@@ -98,6 +102,7 @@ def _journals() -> dict[str, list[dict[str, Any]]]:
         "emulated": _events(facts={**FACTS, "emulated": True}),
         "fallback": _events(facts=arm),
         "throttled": [*_events()[:-2], *states, *_events()[-2:]],
+        "throttled: in between": [*_events()[:-2], *swinging, *_events()[-2:]],
         "busy": [*_events(facts={**FACTS, "governors": ["schedutil"]}), *states, dropped],
     }
 

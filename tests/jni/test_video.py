@@ -74,12 +74,17 @@ def test_every_number_through_jni_equals_pythons(kind: str, detect_every: int | 
 
 
 def test_poses_of_a_video_through_jni_equal_pythons(
-    ncnn_bundle: Path, shared_dir: Path, tmp_path: Path
+    cache_root: Path, shared_dir: Path, tmp_path: Path
 ) -> None:
+    """With the demo networks, as they are converted for a phone."""
+    from edgepose.converters import convert
+
+    networks = [ROOT / "demo" / f"{name}-demo.pth" for name in ("rtmdet-nano", "rtmpose-t")]
+    bundle = convert(networks, ["ncnn"], precision="fp16", out_dir=tmp_path)[0].path
     video = cv2.VideoCapture(str(shared_dir / "data/video/vtest.avi"))
     expected: list[Any] = []
     raw = tmp_path / "frames.i420"
-    with raw.open("wb") as file, PosePipeline(ncnn_bundle, threads=1) as pipeline:
+    with raw.open("wb") as file, PosePipeline(bundle, threads=1) as pipeline:
         for index in range(FRAMES):
             video.set(cv2.CAP_PROP_POS_FRAMES, index * STEP)
             found, picture = video.read()
@@ -90,7 +95,7 @@ def test_poses_of_a_video_through_jni_equal_pythons(
             # What the planes hold is the picture that both must see.
             bgr: Any = cv2.cvtColor(yuv, cv2.COLOR_YUV2BGR_I420)
             expected.append(pipeline(bgr, time_s=index * 0.1))
-    lines = _java(ncnn_bundle, raw, width, height)
+    lines = _java(bundle, raw, width, height)
     rows = [line[1:] for line in lines if line[0] == "pose"]
     numbers = np.array(rows, float)
     assert len(numbers) == sum(map(len, expected)) > FRAMES

@@ -230,16 +230,17 @@ def test_the_float_ops_of_openvino_come_back(
     accurate: NetworkQuantiser, pose_bundles: dict[str, Path], pictures: Path, tmp_path: Path
 ) -> None:
     """Without any layer in int8 nncf's network is the float one again, biases included."""
-    from edgepose.calibration.agreement import compare, run_samples
+    from edgepose.calibration.agreement import compare
+    from edgepose.converters.engine import run_engine
 
     bundle = pose_bundles["openvino"]
     samples = samples_of(bundle, pictures)[: COUNT + 2]
     artifact = artifact_of(bundle, "pose")
-    references = run_samples(artifact, samples[COUNT:])
+    references = run_engine(artifact, samples[COUNT:])
     nothing = accurate.write({}, tmp_path / "none")
-    assert compare(artifact.spec, references, run_samples(nothing, samples[COUNT:])).output_error < 1e-6
+    assert compare(artifact.spec, references, run_engine(nothing, samples[COUNT:])).output_error < 1e-6
     one = accurate.write({accurate.worthwhile()[3]: "int8"}, tmp_path / "one")
-    assert compare(artifact.spec, references, run_samples(one, samples[COUNT:])).output_error > 1e-6
+    assert compare(artifact.spec, references, run_engine(one, samples[COUNT:])).output_error > 1e-6
     with pytest.raises(UsageError, match="no layer 'x'"):
         accurate.write({"x": "int8"}, tmp_path / "two")
     products = {name for name in accurate.names() if accurate.kind(name) in ("Convolution", "MatMul")}

@@ -1,7 +1,11 @@
-"""Networks of every family, converted from their golden packs, against the outputs of the original code."""
+"""Networks of every family, converted from their golden packs, against the outputs of the original code.
+
+RTMW3D, which alone has three outputs, is a small random network, against what torch gives.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,12 +16,17 @@ import pytest
 from numpy.typing import NDArray
 from tolerances import ARTIFACT_RELATIVE
 
+from edgepose import PosePipeline, _core
 from edgepose.artifact import Artifact, ModelSpec, OneStageHead, SimccHead
-from edgepose.converters import base, decoded, to_onnx
+from edgepose.bundle.manifest import preprocess_member
+from edgepose.calibration.from_bundle import artifact_of
+from edgepose.converters import base, convert, decoded, to_onnx
 from edgepose.converters.engine import run_engine
 from edgepose.converters.samples import Sample
 
 pytest.importorskip("torch", reason="optional: the extra convert is not installed")
+
+from checkpoint_files import save, small_depth_state
 
 Array = NDArray[np.float32]
 
@@ -94,7 +103,7 @@ def test_it_decodes_to_what_the_original_code_decodes_to(
     outputs = _run(exported, target, tmp_path)
     spec, y = exported.spec, exported.pack.outputs
     if isinstance(spec.head, SimccHead):
-        keypoints = decoded.decode_simcc(spec, outputs)
+        keypoints, _ = decoded.decode_simcc(spec, outputs)
         np.testing.assert_allclose(keypoints[:, :2], y["dec_keypoints"][0, :, :2], atol=1e-3)
         # The decoder states a missing point as score 0, the original as its maximum, which is not positive.
         np.testing.assert_allclose(keypoints[:, 2], np.maximum(y["dec_scores"][0], 0), rtol=1e-3, atol=1e-3)
@@ -124,3 +133,37 @@ def _equal_persons(boxes: Array, keypoints: Array, y: Any) -> None:
     shifts = np.linalg.norm(keypoints[b, :, :2] - y["pred_keypoints"][a], axis=2)
     assert float(shifts.mean()) < 0.1
     np.testing.assert_allclose(keypoints[b, :, 2], y["pred_keypoint_scores"][a], atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def depth_network(cache_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    """Convert a small random RTMW3D: its checkpoint, and its bundles by target."""
+    folder = tmp_path_factory.mktemp("depth")
+    checkpoint = save(folder / "rtmw3d.pth", small_depth_state())
+    made = convert([checkpoint], ["ncnn", "openvino", "onnx"], out_dir=folder / "bundles")
+    return checkpoint, {bundle.backend: bundle.path for bundle in made}
+
+
+@pytest.mark.parametrize("target", ["ncnn", "openvino", "onnx"])
+def test_a_3d_network_gives_the_depths_that_torch_gives(
+    depth_network: tuple[Path, dict[str, Path]], target: str
+) -> None:
+    from edgepose.models import load_model
+
+    checkpoint, bundles = depth_network
+    loaded = load_model(checkpoint)
+    height, width = loaded.spec.preprocess.input_hw
+    picture = np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    box = (0.0, 0.0, float(width), float(height))
+    spec = json.dumps(preprocess_member(loaded.spec.preprocess))
+    tensor = np.ascontiguousarray(_core.preprocess(picture, box, spec)[0][None])
+    reference = to_onnx.run_torch(loaded.network, tensor)
+    assert len(reference) == 3
+    (outputs,) = run_engine(artifact_of(bundles[target], "pose"), [tensor])
+    assert _relative(reference, outputs) < ARTIFACT_RELATIVE
+
+    with PosePipeline(bundles[target], threads=1) as pipeline:
+        frame = pipeline(picture)
+    assert frame.z is not None and isinstance(loaded.spec.head, SimccHead) and loaded.spec.head.z_range
+    depths = (reference[2][0].argmax(axis=1) / (reference[2].shape[2] / 2) - 1) * loaded.spec.head.z_range
+    np.testing.assert_allclose(frame.z[0], depths, atol=1e-5)

@@ -14,16 +14,17 @@ import pytest
 from edgepose import _core
 from edgepose.artifact import Artifact
 from edgepose.bundle.manifest import preprocess_member
-from edgepose.calibration.agreement import compare, run_samples
+from edgepose.calibration.agreement import compare
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.calibration.ncnn_activations import ActivationStatistics, WheelNetwork, collect
-from edgepose.calibration.ncnn_int8 import Quantiser, default_map, layers_of, quantise
+from edgepose.calibration.ncnn_int8 import Quantiser, default_map, layers_of
 from edgepose.calibration.ncnn_layers import quantisable_layers
-from edgepose.calibration.ncnn_layouts import NcnnModelError
 from edgepose.calibration.ncnn_model import raw, read_model, tagged, write_model
 from edgepose.calibration.plan import load_plan
 from edgepose.calibration.search import Budget, search
 from edgepose.calibration.sensitivity import sensitivity
+from edgepose.converters.engine import run_engine
+from edgepose.converters.ncnn_param import NcnnModelError
 from edgepose.errors import CalibrationError, EngineError, UsageError
 
 pytest.importorskip("ncnn")
@@ -93,7 +94,7 @@ def test_int8_files_run_equally_in_the_wheel_and_in_the_runtime(
     plan: str,
 ) -> None:
     artifact = artifacts[role]
-    made = quantise(artifact, statistics[role], all_layers(artifact), load_plan(plan), tmp_path)
+    made = Quantiser(artifact, statistics[role], load_plan(plan)).write(all_layers(artifact), tmp_path)
     assert made.precision == "int8"
     kinds = {layer.type for layer in read_model(made.files["param"], made.files["bin"]).layers}
     assert {"Convolution", "ConvolutionDepthWise", "InnerProduct"} <= kinds
@@ -104,7 +105,7 @@ def test_int8_files_run_equally_in_the_wheel_and_in_the_runtime(
     means = []
     for sample in samples[role][:8]:
         for ours, theirs in zip(
-            run_samples(made, [sample])[0], wheel.run("in0", sample, tensors), strict=True
+            run_engine(made, [sample])[0], wheel.run("in0", sample, tensors), strict=True
         ):
             scale = float(np.abs(theirs).max())
             apart = np.abs(ours.ravel() - theirs.ravel()) / scale
@@ -124,13 +125,15 @@ def test_the_accurate_plan_is_near_the_float_network(
     for role, similarity in (("pose", 0.99), ("detector", 0.95)):
         artifact = artifacts[role]
         held_out = samples[role][CALIBRATION:]
-        references = run_samples(artifact, held_out)
+        references = run_engine(artifact, held_out)
         found = {}
         for name in ("plain", "accurate"):
             chosen = default_map(layers_of(artifact))
-            made = quantise(artifact, statistics[role], chosen, load_plan(name), tmp_path / role / name)
+            made = Quantiser(artifact, statistics[role], load_plan(name)).write(
+                chosen, tmp_path / role / name
+            )
             assert made.precision == "mixed"
-            found[name] = compare(made.spec, references, run_samples(made, held_out))
+            found[name] = compare(made.spec, references, run_engine(made, held_out))
         assert found["accurate"].similarity >= similarity
         assert found["accurate"].output_error < 0.7 * found["plain"].output_error
 
@@ -141,13 +144,8 @@ def test_the_same_inputs_give_the_same_bytes(
     digests = set()
     for attempt in ("first", "second"):
         found = collect(artifacts["pose"], iter(samples["pose"][:4]))
-        made = quantise(
-            artifacts["pose"],
-            found,
-            default_map(layers_of(artifacts["pose"])),
-            load_plan("accurate"),
-            tmp_path / attempt,
-        )
+        quantiser = Quantiser(artifacts["pose"], found, load_plan("accurate"))
+        made = quantiser.write(default_map(layers_of(artifacts["pose"])), tmp_path / attempt)
         digests.add(json.dumps(made.lineage[-1].outputs))
     assert len(digests) == 1
 
@@ -216,12 +214,12 @@ def test_bad_input_is_refused(
     with pytest.raises(CalibrationError, match=r"sample 0, blob .* NaN or infinite"):
         collect(pose, [np.full_like(samples["pose"][0], np.nan)])
     with pytest.raises(UsageError, match="no layer 'conv_x'"):
-        quantise(pose, statistics["pose"], {"conv_x": "int8"}, load_plan("plain"), tmp_path)
+        Quantiser(pose, statistics["pose"], load_plan("plain")).write({"conv_x": "int8"}, tmp_path)
     with pytest.raises(CalibrationError, match="was not observed"):
-        quantise(pose, ActivationStatistics(1, {}, {}), all_layers(pose), load_plan("plain"), tmp_path)
+        Quantiser(pose, ActivationStatistics(1, {}, {}), load_plan("plain")).write(all_layers(pose), tmp_path)
     bare = ActivationStatistics(1, statistics["pose"].blobs, {})
     with pytest.raises(CalibrationError, match="needs columns"):
-        quantise(pose, bare, all_layers(pose), load_plan("accurate"), tmp_path)
+        Quantiser(pose, bare, load_plan("accurate")).write(all_layers(pose), tmp_path)
 
 
 def test_a_damaged_int8_file_is_refused_by_both_readers(
@@ -233,4 +231,4 @@ def test_a_damaged_int8_file_is_refused_by_both_readers(
     with pytest.raises(NcnnModelError, match="end in the middle"):
         read_model(made.files["param"], made.files["bin"])
     with pytest.raises(EngineError):
-        run_samples(made, [np.zeros((1, 3, 256, 192), np.float32)])
+        run_engine(made, [np.zeros((1, 3, 256, 192), np.float32)])

@@ -190,6 +190,7 @@ def fake_bundle(fake_core: ModuleType, tmp_path: Path) -> Callable[..., Path]:
         }
         roles = {"top_down": ("detector", "pose"), "pose": ("pose",), "detect": ("detector",)}[kind]
         manifest: dict[str, Any] = {
+            "format": "edgepose-bundle",
             "name": f"test-{kind}",
             "created_by": "edgepose test",
             "backend": "fake",

@@ -96,6 +96,18 @@ def test_what_the_app_cannot_run_is_refused(
     assert not (tmp_path / "assets").exists()
 
 
+def test_the_assets_must_be_a_folder_outside_every_bundle(
+    assets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = shutil.copytree(BUNDLES / "detect", tmp_path / "bundle")
+    for place in (bundle, bundle / "assets"):
+        assert _install(BUNDLES / "pose", "--assets", place) == 2
+        assert f"error: {place}: the results would lie in the bundle {bundle}" in capsys.readouterr().err
+    assert len(list(bundle.iterdir())) == len(list((BUNDLES / "detect").iterdir()))
+    assert _install(BUNDLES / "pose", "--assets", os.devnull) == 2
+    assert capsys.readouterr().err.startswith(f"error: {os.devnull}: is no folder\nhint: --assets ")
+
+
 def test_two_bundles_of_one_name_and_a_strange_folder_are_refused(assets: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(BUNDLES / "pose", tmp_path / "other/pose")
     assert _install(BUNDLES / "pose", copy, "--assets", assets) == 2
@@ -115,10 +127,13 @@ echo "$2 $3" >>"$PHONE/calls"; shift 2
 [ -z "$BROKEN" ] || { echo "adb: error: device offline" >&2; exit 1; }
 case $1 in
   shell)
-    case $2 in "pm path "*) [ -z "$APP" ] || echo package:/data/app/base.apk; exit 0;; esac
-    cd "$PHONE" && exec sh -c "$(echo "$2" | sed "s#/sdcard#$PHONE/sdcard#g")";;
-  push) shift; for last; do :; done; while [ $# -gt 1 ]; do cp "$1" "$PHONE$last" || exit 1; shift; done;;
+    [ "$2" = -T ] || exit 9
+    cd "$PHONE" && exec sh -c "$(echo "$3" | sed "s#/sdcard#$PHONE/sdcard#g")";;
+  push) cp "$2" "$PHONE$3";;
 esac
+"""
+_PM = """#!/bin/sh
+[ -n "$APP" ] && echo package:/data/app/base.apk
 """
 
 
@@ -128,8 +143,9 @@ def phone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tools, folder = tmp_path / "tools", tmp_path / "phone"
     tools.mkdir()
     folder.mkdir()
-    (tools / "adb").write_text(_ADB)
-    (tools / "adb").chmod(0o755)
+    for name, text in (("adb", _ADB), ("pm", _PM)):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PHONE", str(folder))
     monkeypatch.setenv("SERIALS", "emulator-5554")
@@ -157,6 +173,10 @@ def test_the_phone_must_be_clear_and_answer(
     assert "device offline" in capsys.readouterr().err
     monkeypatch.setenv("SERIALS", "one two")
     assert _install(BUNDLES / "pose", "--push") == 2
+    assert (
+        capsys.readouterr().err
+        == "error: several phones are connected: one, two\nhint: name one with --serial\n"
+    )
     monkeypatch.setenv("SERIALS", "")
     assert _install(BUNDLES / "pose", "--push") == 8
     monkeypatch.setenv("PATH", str(phone))
@@ -174,12 +194,40 @@ def test_a_phone_that_does_not_let_us_in_is_told_so(
     monkeypatch.setenv("STATE", "unauthorized")
     assert _install(BUNDLES / "pose", "--push", *serial) == 8
     assert capsys.readouterr().err.splitlines() == [
-        "error: the phone emulator-5554 is unauthorized",
+        "error: emulator-5554 is unauthorized",
         "hint: unlock the device and allow USB debugging for this computer",
     ]
     assert _install(BUNDLES / "pose", "--push", "--serial", "other") == 8
-    assert "adb does not see the phone other" in capsys.readouterr().err
+    assert "adb does not see the device other" in capsys.readouterr().err
     assert not (phone / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    ("denied", "said"),
+    [
+        ("mkdir", "mkdir ended with code 1: mkdir: /sdcard: Permission denied"),
+        ("push", "copying bundle.json failed: couldn't create file: Permission denied"),
+    ],
+)
+def test_a_phone_that_denies_the_apps_folder_is_no_matter_of_a_profile(
+    assets: Path, phone: Path, capsys: pytest.CaptureFixture[str], denied: str, said: str
+) -> None:
+    _deny(phone.parent / "tools", denied)
+    assert _install(BUNDLES / "pose", "--push") == 8
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: emulator-5554: {said}",
+        "hint: unlock the phone and start the app there once, then again",
+    ]
+
+
+def _deny(tools: Path, what: str) -> None:
+    """Let the phone refuse to make a folder, or to take a file."""
+    if what == "push":
+        text = 'push) echo "adb: error: couldn\'t create file: Permission denied" >&2; exit 1;;'
+        (tools / "adb").write_text(_ADB.replace('push) cp "$2" "$PHONE$3";;', text))
+        return
+    (tools / what).write_text(f'#!/bin/sh\necho "{what}: /sdcard: Permission denied" >&2; exit 1\n')
+    (tools / what).chmod(0o755)
 
 
 def test_a_phone_without_the_app_gets_nothing(

@@ -90,14 +90,17 @@ def test_results_have_a_folder_outside_the_bundle(
     bench: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = shutil.copytree(POSE, tmp_path / "bundle")
+    other = shutil.copytree(POSE, tmp_path / "other")
     (tmp_path / "file").touch()
     for out, text in (
-        (bundle / "results", "the results would lie in the bundle"),
+        (bundle / "results", f"the results would lie in the bundle {bundle}"),
+        (other, f"the results would lie in the bundle {other}"),
         (tmp_path / "file", "is no folder"),
     ):
         assert main(["bench", str(bundle), "--device", "test", "-o", str(out)]) == 2
         assert f"error: {out}: {text}" in capsys.readouterr().err
     assert not (bundle / "results").exists()
+    assert len(list(other.iterdir())) == len(list(Path(POSE).iterdir()))
 
 
 def test_a_broken_profile_costs_the_others_of_all_nothing(
@@ -123,7 +126,10 @@ def test_a_broken_profile_costs_the_others_of_all_nothing(
     ("option", "value", "message"),
     [
         ("--cpus", "7-4", "not a list"),
+        ("--cpus", "0-1024", "no processor has a number above 1023"),
+        ("--cpus", "0-99999999999999999999", "no processor has a number"),
         ("--persons", "1,300", "more than 256 persons"),
+        ("--persons", "1-99999999999999999999", "more than 256 persons"),
         ("--frames", "0", "range"),
     ],
 )

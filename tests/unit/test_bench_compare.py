@@ -108,8 +108,10 @@ def test_a_history_finds_the_change_also_where_it_creeps(
         _dated(tmp_path, day, [total] * 50)
     _dated(tmp_path, 6, [5000] * 50, valid=False, invalid=[{"rule": "busy", "message": "others work"}])
     (tmp_path / "other.json").write_text("{}")
+    (tmp_path / "loop.json").symlink_to("loop.json")  # as one that may not be read
     (series,) = read_history(tmp_path, phase="burst", margin=0.05)
-    assert "other.json" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "other.json" in err and "loop.json" in err
     verdicts = [entry.get("verdict") for entry in series["entries"]]
     assert verdicts == [None, "SAME", "SLOWER", "SAME", "SAME", None]
     assert slower([series]) == []

@@ -9,7 +9,7 @@ import pytest
 
 from edgepose.bench.journal import Journal, read_journal
 from edgepose.bench.plan import Phase, Plan, plan_phases, remaining
-from edgepose.bench.result import make_document
+from edgepose.bench.result import describe, make_document
 from edgepose.bench.session import _names_run
 from edgepose.bench.validity import check
 from edgepose.cli.main import main
@@ -210,6 +210,31 @@ def test_what_does_not_count() -> None:
     assert _rules(*_good(), hot, max_temperature_c=95.0) == []
 
 
+def _clocks(*ghz: float) -> list[dict[str, Any]]:
+    return [{"event": "state", "at_ns": n, "khz": [value * 1e6]} for n, value in enumerate(ghz)]
+
+
+# As in tests/cpp/bench_validity_test.cpp.
+@pytest.mark.parametrize(
+    ("clocks", "message"),
+    [
+        ([2.8] * 15 + [1.4] * 30 + [2.8] * 15, "the clock fell from 2.80 to 1.40 GHz for 30 of 60 samples"),
+        ([*[2.8] * 10, *[1.8] * 10] * 3 + [2.8], "the clock fell from 2.80 to 1.80 GHz for 30 of 61 samples"),
+        (
+            [0.6] * 9 + [2.8] * 6 + [1.4] * 3 + [2.8],
+            "the clock fell from 2.80 to 1.40 GHz for 3 of 10 samples",
+        ),
+        ([2.8] * 9 + [1.4], "the clock fell from 2.80 to 1.40 GHz"),
+        ([0.6] * 9 + [2.8], None),  # a governor's start
+        ([2.8, 1.4, 2.8], None),  # a single dip
+        ([0.6] * 9 + [2.8] * 3 + [1.4] * 2 + [2.8] * 3, None),
+    ],
+)
+def test_a_clock_that_was_low_for_a_quarter_of_the_time(clocks: list[float], message: str | None) -> None:
+    invalid, _ = check(_journal(*_good()[:-1], *_clocks(*clocks), END))
+    assert invalid == ([] if message is None else [{"rule": "throttled", "message": message}])
+
+
 def test_only_the_processors_that_a_run_used_have_to_keep_their_clock() -> None:
     states = [{"event": "state", "at_ns": n, "khz": [big, 1e6]} for n, big in enumerate((2e6, 1e6))]
     assert _rules(*_good(affinity=[1]), *states) == []
@@ -267,7 +292,7 @@ def test_persons_are_numbers(persons: str, capsys: pytest.CaptureFixture[str]) -
     assert f"'{persons}' is not a list such as 1,2,4" in capsys.readouterr().err
 
 
-def _energy_of(*states: dict[str, Any]) -> dict[str, Any]:
+def _document(totals: list[int], *states: dict[str, Any]) -> dict[str, Any]:
     manifest = {
         "name": "n",
         "manifest_sha256": "d",
@@ -276,9 +301,9 @@ def _energy_of(*states: dict[str, Any]) -> dict[str, Any]:
         "pipeline": {"type": "pose"},
         "models": {},
     }
-    journal = _journal(*_good([1_000_000] * 10, runner="1", device="CPU", threads=1), *states)
-    document = make_document(
-        journal,
+    facts = {**FACTS, "processor": "P"}
+    return make_document(
+        _journal(*_good(totals, facts=facts, runner="1", device="CPU", threads=1), *states),
         bundle=manifest,
         profile=load_profile("host"),
         device={},
@@ -286,7 +311,18 @@ def _energy_of(*states: dict[str, Any]) -> dict[str, Any]:
         plan={"phases": []},
         command=[],
     )
-    phase: dict[str, Any] = document["phases"][0]
+
+
+def test_the_slowest_frame_is_shown() -> None:
+    document = _document([1_000_000] * 9 + [77_000_000])
+    heads, burst = (
+        line for line in describe({**document, "cold_ns": 5}) if line.startswith(("phase", "burst"))
+    )
+    assert burst[heads.index("max ms") :].startswith("77.00 ")
+
+
+def _energy_of(*states: dict[str, Any]) -> dict[str, Any]:
+    phase: dict[str, Any] = _document([1_000_000] * 10, *states)["phases"][0]
     return {name: phase.get(name) for name in ("power_w", "energy_mj")}
 
 

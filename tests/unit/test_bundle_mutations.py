@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import random
 import shutil
@@ -11,23 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import cases
 
 from edgepose import _core
 
-BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
 VALUES: tuple[Any, ...] = (None, True, -1, 0, 0.5, 1e300, 10**30, "", "a", "../x", "\u0000", [], {}, {"a": 1})
 BUNDLE_ERRORS = {"invalid_bundle", "checksum_mismatch", "unsupported"}
-
-
-def _cases() -> Any:
-    spec = importlib.util.spec_from_file_location("bundle_cases_of_mutations", BUNDLES / "cases.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = _cases()
 
 
 def _refused(folder: Path, what: str) -> str:

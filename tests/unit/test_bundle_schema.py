@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import cases
 
 from edgepose import _core
 
 jsonschema = pytest.importorskip("jsonschema")
-
-BUNDLES = Path(__file__).resolve().parents[1] / "bundles"
-
-
-def _cases() -> Any:
-    spec = importlib.util.spec_from_file_location("bundle_cases", BUNDLES / "cases.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = _cases()
 
 
 @pytest.fixture(scope="module")

@@ -64,6 +64,30 @@ def test_one_flipped_byte_makes_an_entry_absent_and_it_can_be_made_again(
     assert cache.get(KEY) is not None
 
 
+@pytest.mark.parametrize("name", ["model.bin", "entry.json"])
+def test_what_cannot_be_read_stays_and_is_told_once(
+    cache: Cache, source: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be another user's."""
+    cache.put(KEY, {"model.bin": source}, {"n": 1})
+    path = _entry_folder(cache) / name
+    path.rename(path.with_name("aside"))
+    path.symlink_to(path.name)  # a loop: root may read whatever the permissions say
+    assert cache.get(KEY) is None and cache.get(KEY) is None
+    err = capsys.readouterr().err
+    assert f"the cache {cache.root} cannot be read (Too many levels" in err and len(err.splitlines()) == 1
+    path.with_name("aside").replace(path)
+    assert cache.get(KEY) is not None
+
+
+def test_a_cache_that_can_be_no_folder_is_not_called_damaged(
+    source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Cache("test", root=source).get(KEY) is None
+    err = capsys.readouterr().err
+    assert "cannot be read (Not a directory)" in err and "damaged" not in err
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"key": 1}', "\x00"])
 def test_a_foreign_index_makes_an_entry_absent(cache: Cache, source: Path, content: str) -> None:
     cache.put(KEY, {"model.bin": source}, {})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import json
 import os
 import tempfile
 from pathlib import Path
@@ -20,21 +19,20 @@ from edgepose.artifact import (
     Artifact,
     BoxHead,
     KeypointSet,
-    LineageEntry,
     ModelSpec,
-    Precision,
     Preprocess,
     SimccHead,
 )
 from edgepose.bundle.manifest import encode
 from edgepose.calibration import agreement, calibrate, network
 from edgepose.calibration.agreement import telling_samples
+from edgepose.calibration.base import calibrator
 from edgepose.calibration.calibrate import CalibrationRequest, check_request, target_folder
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.calibration.pictures import read_pictures
 from edgepose.calibration.samples import Half, Samples, make_samples
 from edgepose.cli.main import cli
-from edgepose.converters.limits import LIMITS
+from edgepose.converters.engine import run_engine
 from edgepose.errors import BundleError, CalibrationError, ConfigurationError, UsageError
 from edgepose.writers import write_picture
 
@@ -107,6 +105,7 @@ def calibrate_toy(calibrator: Any, held_out: Half, work_dir: Path) -> None:
         Samples(Half(), held_out, 0, ()),
         None,  # type: ignore[arg-type]
         mode="auto",
+        budget_changes={},
         with_sensitivity=False,
         work_dir=work_dir,
         stage=lambda *_: None,
@@ -162,18 +161,25 @@ def test_a_search_on_few_samples_looks_at_samples_with_people(
 
 
 @pytest.mark.parametrize(
-    ("mode", "advice"),
+    ("mode", "chip", "advice"),
     [
-        ("int8", "the network does not stand it; use --precision auto"),
-        ("auto", "convert with --precision fp16 (or fp32, where the target has it)"),
+        ("int8", "rk3588", "the network does not stand it; use --precision auto"),
+        ("auto", "rk3588", "convert with --precision fp16 (or fp32, where the target has it)"),
+        (
+            "int8",
+            "rv1106",
+            "the network does not stand it; give more pictures, or take a chip with half precision",
+        ),
     ],
 )
 @pytest.mark.parametrize("wrong", [lambda a: np.full_like(a, np.nan), np.negative])
-def test_a_network_that_is_off_is_refused_with_what_to_do(mode: Any, advice: str, wrong: Any) -> None:
+def test_a_network_that_is_off_is_refused_with_what_to_do(
+    mode: Any, chip: str, advice: str, wrong: Any
+) -> None:
     outputs = [np.ones((1, n, side, side), np.float32) for n in (1, 4) for side in (4, 2, 1)]
-    made, simulated = dataclasses.replace(detector(), precision="int8"), SimpleNamespace(simulator="toy")
+    made, simulated = dataclasses.replace(detector(), precision="int8"), calibrator("rknn", chip)
     with pytest.raises(CalibrationError) as caught:
-        network._checked(made, [outputs], [[wrong(a) for a in outputs]], mode, simulated)  # type: ignore[arg-type]
+        network._checked(made, [outputs], [[wrong(a) for a in outputs]], mode, simulated)
     assert caught.value.hint == advice
 
 
@@ -194,6 +200,8 @@ def test_a_request_that_cannot_work_is_refused(tmp_path: Path) -> None:
         ({"samples": 20_001}, "20001 samples are too many for the record"),
         ({"mode": "int4"}, "unknown precision 'int4'"),
         ({"plan": "best"}, "unknown plan 'best'"),
+        ({"budgets": ("p95=2",)}, "--budget p95=2: there is no limit 'p95'"),
+        ({"budgets": ("p95_px=2",), "mode": "mixed"}, "--budget has no effect with --precision mixed"),
         ({"source": tmp_path / "none"}, "none: no such file or folder"),
         ({"evaluation": tmp_path / "typo"}, "typo: no such file or folder"),
     ):
@@ -226,7 +234,7 @@ def test_a_bundle_with_integers_written_as_2_0_is_calibrated(float_bundle: Path,
         read_pictures(tmp_path), artifact.spec.preprocess, count=4, find_persons=lambda _: [(1, 2, 30, 40)]
     )
     assert made.calibration.tensors[0].shape == (1, 3, 32, 24)
-    assert len(agreement.run_samples(artifact, made.held_out.tensors)) == 4
+    assert len(run_engine(artifact, made.held_out.tensors)) == 4
 
 
 @pytest.mark.parametrize("more", [[], ["--calib", "pictures"]])
@@ -279,60 +287,3 @@ def test_the_persons_to_calibrate_on_are_those_that_the_pipeline_would_take(
     assert find is not None
     assert find(np.zeros((60, 60, 3), np.uint8)) == [(1, 2, 30, 40), (7, 8, 9, 10)]
     assert calibrate._finder(Path("bundle"), {**manifest, "models": {"pose": {}}}) is None
-
-
-def networks(bundle: Path, folder: Path, detector: str, pose: str) -> dict[str, Any]:
-    """Make networks of these precisions for a bundle; one of fp32 is left as it lies there."""
-    made = {}
-    for role, precision in (("detector", detector), ("pose", pose)):
-        path = bundle / f"tiny-{role}.fake"
-        entry = LineageEntry("quantise", "toy", "1", {"model": role}, {}, {}, 0.0)
-        lineage = () if precision == "fp32" else (entry,)
-        stage = {"model": role, "mean_px": 0.5} if lineage else None
-        if lineage:
-            (folder / path.name).write_bytes(path.read_bytes())
-            path = folder / path.name
-        made[role] = SimpleNamespace(
-            artifact=SimpleNamespace(
-                spec=SimpleNamespace(name=role), files={"fake": path}, precision=precision,
-                lineage=(None, *lineage),  # the bundle's own is one step
-            ),
-            left_float=None if lineage else "slow",
-            stage_member=lambda stage=stage: stage,
-        )  # fmt: skip
-    return made
-
-
-@pytest.mark.parametrize(
-    ("detector", "pose", "precision"),
-    [
-        ("int8", "int8", "int8"),
-        ("int8", "mixed", "mixed"),
-        ("mixed", "int8", "mixed"),
-        ("fp32", "int8", "mixed"),
-        ("int8", "fp32", "mixed"),
-    ],
-)
-def test_a_bundle_is_int8_where_every_network_is(
-    detector: str, pose: str, precision: Precision, bundles_v1: Path, tmp_path: Path
-) -> None:
-    bundle = bundles_v1 / "top_down"
-    manifest = json.loads((bundle / "bundle.json").read_text())
-    made = networks(bundle, tmp_path, detector, pose)
-    target = tmp_path / "out" / "tiny.fake.auto"
-    assert calibrate._write(bundle, manifest, made, target, "fake", "auto", force=False)[0] == precision
-    written = json.loads((target / "bundle.json").read_text())
-    assert written["precision"] == precision
-    assert written["golden"]["tolerance_px"] == LIMITS[precision].mean_px
-    steps = [role for role, kind in (("detector", detector), ("pose", pose)) if kind != "fp32"]
-    assert [entry["arguments"]["model"] for entry in written["lineage"][1:]] == steps
-    assert [stage["model"] for stage in written["verification"]["stages"][2:]] == steps
-
-
-def test_a_bundle_of_which_no_network_gains_is_refused(bundles_v1: Path, tmp_path: Path) -> None:
-    bundle, target = bundles_v1 / "top_down", tmp_path / "out" / "tiny.fake.auto"
-    manifest = json.loads((bundle / "bundle.json").read_text())
-    made = networks(bundle, tmp_path, "fp32", "fp32")
-    with pytest.raises(CalibrationError, match=r"no network gains .* \(detector: slow; pose: slow\)"):
-        calibrate._write(bundle, manifest, made, target, "fake", "auto", force=False)
-    assert not target.parent.exists()

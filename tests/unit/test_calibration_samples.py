@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,38 @@ def test_results_of_a_run_serve_as_annotations_but_not_beside_drawn_pictures(tmp
             assert found == [(f"{index}.png", ((3, 4, 23, 34),)) for index in range(2)]
 
 
+def test_results_do_not_serve_beside_pictures_that_an_earlier_run_drew(tmp_path: Path) -> None:
+    own, drawn = tmp_path / "photos", tmp_path / "out"
+    for folder in (own, drawn, tmp_path / "links"):
+        write_pictures(folder, 2)
+    cv2.imwrite(str(drawn / "0.png"), np.zeros((40, 60, 3), np.uint8))
+    for source in (own, own / "0.png"):
+        for folder in (own, drawn):
+            info = {"input": source.name, "input_path": str(source)}
+            with open_results(folder / "results.json", info=info, points=KEYPOINT_SETS["coco17"]) as results:
+                results.add_image("0.png", width_px=60, height_px=40)
+                results.summary = {"pictures": 0}
+        assert [picture.path for picture in read_pictures(own / "results.json")] == [own / "0.png"]
+        with pytest.raises(UsageError, match=r"out/results\.json: .* on .*/photos, .* are others") as refused:
+            read_pictures(drawn / "results.json")
+        assert "--no-draw" in (refused.value.hint or "")
+    link = tmp_path / "links" / "0.png"
+    link.unlink()
+    link.symlink_to(own / "0.png")
+    (drawn / "results.json").rename(link.with_name("results.json"))
+    assert [picture.path for picture in read_pictures(link.with_name("results.json"))] == [link]
+    copy = shutil.copytree(own, tmp_path / "copy")
+    info = {"input": "photos", "input_path": str(own)}
+    with open_results(copy / "results.json", info=info, points=KEYPOINT_SETS["coco17"]) as results:
+        results.add_image("0.png", width_px=60, height_px=40)
+    assert [picture.path for picture in read_pictures(copy / "results.json")] == [copy / "0.png"]
+    (own / "0.png").rename(tmp_path / "0.png")  # nothing to compare with
+    assert len(read_pictures(copy / "results.json")) == 1
+    (tmp_path / "0.png").rename(own / "0.png")
+    own.rename(tmp_path / "moved")  # and what was moved takes its results along
+    assert len(read_pictures(tmp_path / "moved" / "results.json")) == 1
+
+
 def test_pictures_lie_where_the_annotations_say(tmp_path: Path) -> None:
     boxes: dict[str, list[list[float]]] = {
         "a/0.png": [[1, 2, 3, 4]],
@@ -267,6 +300,7 @@ def test_pictures_lie_where_the_annotations_say(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("absent", None, "no such file or folder"),
+        ("/dev/null", None, "/dev/null: is not a regular file"),
         ("list.txt", b"1.png\n2.png\n", r"1\.png does not exist and 1 more"),
         ("list.txt", b"\n", "lists no pictures"),
         ("list.txt", b"\xff\xfe\x00", "not a text file"),
@@ -297,6 +331,14 @@ def test_rendered_people_are_recorded_as_such(
     made = write_dataset(tmp_path / "made", DatasetRequest(8, 0, 1, (96, 128), (1, 2)))
     assert made.annotations is not None
     assert are_synthetic(made.annotations) and are_synthetic(tmp_path / "made" / "images")
+    for name, pictures in (
+        ("made.txt", made.annotations.parent / "images"),
+        ("own.txt", coco.parent / "images"),
+    ):
+        listed = tmp_path / "lists" / name
+        listed.parent.mkdir(exist_ok=True)
+        listed.write_text("".join(f"{path}\n" for path in pictures.iterdir()))
+        assert are_synthetic(listed) == (name == "made.txt")
     monkeypatch.chdir(tmp_path / "made" / "images")
     assert are_synthetic(Path())
     assert not are_synthetic(coco) and not are_synthetic(coco.parent)

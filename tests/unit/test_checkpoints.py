@@ -241,6 +241,12 @@ def test_unknown_family(tmp_path: Path) -> None:
     assert error.hint is not None and "RTMPose" in error.hint and "RTMO" in error.hint
 
 
+def test_a_detector_of_mmyolo_is_named(tmp_path: Path) -> None:
+    state = {f"bbox_head.head_module.rtm_cls.{n}.weight": torch.zeros(2, 2, 1, 1) for n in range(3)}
+    error = refused(save(tmp_path / "a.pth", state), "a network of mmyolo")
+    assert error.hint is not None and "mmdet's RTMDet" in error.hint
+
+
 def test_a_fifth_stage_is_named(tmp_path: Path) -> None:
     state = small_state()
     for key in [key for key in state if key.startswith("backbone.stage4.")]:

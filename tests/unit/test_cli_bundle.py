@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bundles import cases
 
 from edgepose.cli.main import main
 from edgepose.cli.verify import _text
@@ -150,10 +151,21 @@ def test_verify_fails_with_7_when_off(
     assert "does not reproduce its golden results" in err and len(err.splitlines()) == 2
 
 
+def test_depths_that_are_off_are_not_taken_for_places(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golden = json.loads((V1 / "pose_3d" / "golden.json").read_text()) | {"depths": [[9.0] * 3] * 2}
+    cases.build({"base": "pose_3d", "golden": golden}, tmp_path / "b")
+    assert main(["verify", str(tmp_path / "b")]) == 7
+    assert "\n  keypoints (places or depths)  3 compared; difference mean " in capsys.readouterr().out
+    assert main(["verify", str(V1 / "pose_3d")]) == 0  # without depths, as older bundles of such networks
+    assert "\n  keypoints  3 compared; difference mean 0 px" in capsys.readouterr().out
+
+
 def test_boxes_that_are_not_expected_are_told_where_none_are() -> None:
     report = {
         "passed": False, "tolerance_px": 0.1, "detections_expected": 0, "detections_matched": 0,
         "detections_unexpected": 2, "box_mean_px": 0.0, "box_max_px": 0.0, "keypoints_compared": 0,
     }  # fmt: skip
-    text = _text(Path("b"), report)
+    text = _text(Path("b"), report, "keypoints")
     assert "0 of 0 found, 2 not expected" in text and "difference" not in text

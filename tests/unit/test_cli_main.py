@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -65,6 +66,35 @@ def test_commands_name_alike_what_is_alike(capsys: pytest.CaptureFixture[str]) -
         assert frame.main([name, "--help"]) == 0
         listed = capsys.readouterr().out.partition("Commands:")[2]
         assert bool(listed) == bool(children) and "..." not in listed
+
+
+def test_whether_a_path_may_be_read_is_no_question_of_the_command_line() -> None:
+    """It would end with exit code 2; what reads it says 3."""
+    for name in frame.COMMANDS:
+        command = frame.cli.get_command(click.Context(frame.cli), name)
+        for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+            assert each is not None
+            paths = [p.name for p in each.params if isinstance(p.type, click.Path) and p.type.readable]
+            assert paths == [], name
+
+
+@pytest.mark.parametrize("command", ["info", "bench history", "run --boxes"])
+def test_no_permission_is_exit_code_3(command: str, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0)
+    words = [*command.split(), str(locked)]
+    bundle = Path(__file__).resolve().parents[1] / "bundles" / "v1" / "pose"
+    words += [str(bundle), str(tmp_path)] if command.startswith("run") else []
+    # root may read everything, but for these
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    if drop and (
+        not shutil.which(drop[0]) or subprocess.run([*drop, "true"], capture_output=True).returncode
+    ):
+        pytest.skip("optional: root may read everything")
+    outcome = subprocess.run(
+        [*drop, sys.executable, "-P", "-m", "edgepose", *words], capture_output=True, text=True, timeout=60
+    )
+    assert (outcome.returncode, outcome.stderr.splitlines()[0]) == (3, f"error: {locked}: Permission denied")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,6 +162,7 @@ def test_our_errors_are_one_line_a_hint_and_their_code(
             3,
             "error: /data/x.mp4: No space left on device\n",
         ),
+        (OSError(errno.EFBIG, "File too large", "x"), 3, "error: x: File too large\nhint: see ulimit -f"),
         (
             PermissionError(errno.EACCES, "Permission denied", "/root/x"),
             3,
@@ -156,6 +187,16 @@ def test_foreign_errors(
     assert frame.main(["info"]) == code
     err = capsys.readouterr().err
     assert err.startswith(text) and "Traceback" not in err and len(err.splitlines()) <= 2
+
+
+def test_a_working_folder_that_was_removed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert frame.main(["synth", "--images", "1", "-o", "out"]) == 3
+    assert capsys.readouterr().err == "error: the current folder was removed\nhint: change to another one\n"
 
 
 @pytest.mark.parametrize("error", [ValueError("oops"), ModuleNotFoundError("no x", name="edgepose.nothing")])

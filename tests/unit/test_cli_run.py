@@ -127,6 +127,25 @@ def test_openpose_files_on_demand(fake_bundle: MakeBundle, tmp_path: Path, out: 
     assert main(command) == 2
 
 
+def test_openposes_confidence_is_of_the_bundles_threshold(
+    fake_bundle: MakeBundle, tmp_path: Path, out: Path
+) -> None:
+    """Not of --keypoint-threshold, which only chooses the points."""
+    settings = {
+        "type": "pose",
+        "person_label": 0,
+        "box_score_threshold": 0.3,
+        "keypoint_score_threshold": 0.6,
+    }
+    bundle = fake_bundle("pose", pipeline=settings)
+    command = ["run", str(bundle), str(picture(tmp_path / "a.jpg")), "-o", str(out), "--format", "openpose"]
+    assert main([*command, "--keypoint-threshold", "0.4"]) == 0
+    (person,) = json.loads((out / "openpose" / "a_keypoints.json").read_text())["people"]
+    # The scores rise from 0.2, of the nose, to 0.9, of the right knee, and 1, of the ankle.
+    confidences = person["pose_keypoints_2d"][2::3]
+    assert [confidences[place] for place in (0, 9, 10)] == [0.0, 0.45, 0.5]
+
+
 def test_boxes_stand_in_for_the_detector(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:
     for name in ("a.jpg", "b.jpg"):
         picture(tmp_path / "in" / name)
@@ -136,6 +155,22 @@ def test_boxes_stand_in_for_the_detector(fake_bundle: MakeBundle, tmp_path: Path
     assert main(command) == 0
     found = [(p["image_id"], p["bbox"]) for p in results(out)["annotations"]]
     assert found == [(2, [1, 2, 10, 20]), (2, [5, 5, 15, 25])]
+
+
+def test_a_pose_network_alone_says_that_a_picture_is_one_person(
+    fake_bundle: MakeBundle, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Several people in it become one skeleton of parts of them."""
+    source, boxes = picture(tmp_path / "in" / "a.png"), tmp_path / "boxes.json"
+    boxes.write_text("[[1, 2, 11, 22]]")
+    command = ["run", str(fake_bundle("pose")), str(source), "-o", str(out), "--json"]
+    assert main(command) == 0
+    text, err = capsys.readouterr()
+    assert json.loads(text)["summary"]["persons"] == 1
+    assert err.startswith("no detector in this bundle: each picture is taken as one person")
+    for bundle, more in (("pose", ["--boxes", str(boxes)]), ("top_down", []), ("detect", [])):
+        assert main(["run", str(fake_bundle(bundle)), *command[2:], *more]) == 0
+        assert capsys.readouterr().err == ""
 
 
 def test_earlier_results_can_serve_as_boxes(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:

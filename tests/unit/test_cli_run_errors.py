@@ -17,6 +17,7 @@ from run_inputs import picture, results, video
 
 from edgepose import media, writers
 from edgepose.cli.main import main
+from edgepose.coco_json import CocoResults
 
 MakeBundle = Callable[..., Path]
 
@@ -87,6 +88,12 @@ class TestBadInput:
         assert main([*command, "--keypoint-threshold", "nan"]) == 2
         assert "nan is not in the range" in self.capsys.readouterr().err
 
+    def test_a_threshold_above_every_score_is_taken(self) -> None:
+        """As high as a bundle may have it: scores of SimCC networks are no probabilities."""
+        command = ["run", str(self.bundle), str(picture(self.tmp_path / "a.jpg")), "-o", str(self.out)]
+        assert main([*command, "--keypoint-threshold", "100"]) == 0
+        assert main([*command, "--keypoint-threshold", "100.5"]) == 2
+
     def test_originals_behind_links_are_not_replaced(self) -> None:
         original = picture(self.tmp_path / "original.jpg")
         before = original.read_bytes()
@@ -142,14 +149,22 @@ class TestBadInput:
         """They would make it one with other files than it lists."""
         before = sorted(self.bundle.iterdir())
         source = picture(self.tmp_path / "a.png")
+        other = self.tmp_path / "other"
+        other.mkdir()
+        shutil.copyfile(self.bundle / "bundle.json", other / "bundle.json")
         (self.tmp_path / "link").symlink_to(self.bundle)
-        for out in (self.bundle, self.bundle / "out", self.tmp_path / "link"):
+        for out in (self.bundle, self.bundle / "out", self.tmp_path / "link", other, other / "out"):
             assert main(["run", str(self.bundle), str(source), "-o", str(out)]) == 2
-            assert f"error: {out}: the results would lie in the bundle" in self.capsys.readouterr().err
+            bundle = other if other in (out, out.parent) else self.bundle
+            assert (
+                f"error: {out}: the results would lie in the bundle {bundle}\n"
+                in self.capsys.readouterr().err
+            )
         monkeypatch.chdir(self.bundle)
         assert main(["run", ".", str(source)]) == 2
-        assert "error: edgepose-run/a: the results would lie in the bundle ." in self.capsys.readouterr().err
+        assert "error: edgepose-run/a: the results would lie in the bundle /" in self.capsys.readouterr().err
         assert sorted(self.bundle.iterdir()) == before
+        assert [path.name for path in other.iterdir()] == ["bundle.json"]
 
     def test_an_output_folder_without_write_permission(self) -> None:
         if os.geteuid() == 0:
@@ -202,7 +217,8 @@ class TestBadInput:
         self.capsys.readouterr()
         assert main(["run", str(self.bundle), two, "-o", str(out)]) == 2
         err = self.capsys.readouterr().err
-        assert f"{out}: holds the results of another input, {one}\nhint: choose another folder with -o" in err
+        hint = "hint: choose another folder with -o, one for each input\n"
+        assert err.endswith(f"error: {out}: holds the results of another input, {one}\n{hint}")
         assert {path: path.read_bytes() for path in out.iterdir()} == before
         (self.tmp_path / "one").rename(self.tmp_path / "moved")
         assert main(["run", str(self.bundle), str(self.tmp_path / "moved" / "v.mp4"), "-o", str(out)]) == 0
@@ -210,6 +226,56 @@ class TestBadInput:
         del results["info"]["input_path"]  # as earlier versions wrote them: the name alone
         (out / "results.json").write_text(json.dumps(results))
         assert main(["run", str(self.bundle), two, "-o", str(out)]) == 0
+
+    @pytest.mark.parametrize("drawing", [[], ["--no-draw"]])
+    def test_an_input_where_the_results_would_lie(self, drawing: list[str]) -> None:
+        self.out.mkdir(parents=True)
+        input_is_here = self.out / "results.json"
+        input_is_here.write_bytes(video(self.tmp_path / "v.mp4").read_bytes())
+        before = input_is_here.read_bytes()
+        (self.tmp_path / "in").mkdir()
+        for name in ("clip.mp4", "in/a.png"):
+            (self.tmp_path / name).symlink_to(input_is_here)
+        for source in (input_is_here, *(self.tmp_path / name for name in ("clip.mp4", "in", "in/a.png"))):
+            text = "results.json: the results would overwrite the input"
+            self.fails(source, *drawing, text=text, left=("results.json",))
+        assert input_is_here.read_bytes() == before
+
+    def test_a_video_of_somebody_else_is_not_replaced(self) -> None:
+        (self.tmp_path / "cam").mkdir()
+        source = video(self.tmp_path / "cam" / "v.mp4")
+        self.out.mkdir(parents=True)
+        other = video(self.out / "v.mp4", 3)
+        before = other.read_bytes()
+        self.fails(source, text=f"{other}: is there already, and no results.json", left=("v.mp4",))
+        assert main(["run", str(self.bundle), str(source), "-o", str(self.out), "--no-draw"]) == 0
+        self.capsys.readouterr()
+        text = f"{other}: is there already, and no results.json beside it says that it is of this input"
+        self.fails(source, text=text, left=("results.json", "v.mp4"))
+        assert other.read_bytes() == before
+
+    def test_a_video_is_replaced_whatever_ran_on_its_input_since(self) -> None:
+        command = ["run", str(self.bundle), str(video(self.tmp_path / "v.mp4")), "-o", str(self.out)]
+        for drawing in ([], ["--no-draw"], []):
+            assert main([*command, *drawing]) == 0
+            assert results(self.out)["info"]["video"] == "v.mp4"
+        (self.out / "v.mp4").unlink()
+        assert main([*command, "--no-draw"]) == 0
+        assert results(self.out)["info"]["video"] is None
+
+    @pytest.mark.parametrize("what", [(CocoResults, "finish"), (writers.VideoWriter, "check_complete")])
+    def test_a_run_that_fails_at_its_end_can_be_repeated(
+        self, what: tuple[type, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = video(self.tmp_path / "v.mp4")
+
+        def full(written: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(*what, full)
+            self.fails(source, code=3, text="No space left on device")
+        assert main(["run", str(self.bundle), str(source), "-o", str(self.out)]) == 0
 
     def test_another_video_beside_the_input_is_not_overwritten(self) -> None:
         folder = self.tmp_path / "in"
@@ -219,7 +285,7 @@ class TestBadInput:
         other.write_bytes((folder / "v.mp4").read_bytes())
         before = {path: path.read_bytes() for path in folder.iterdir()}
         assert main(["run", str(self.bundle), str(other), "-o", str(folder)]) == 2
-        assert "v.mp4 lies beside the input and would be overwritten" in self.capsys.readouterr().err
+        assert f"{folder / 'v.mp4'}: is there already, and no results.json" in self.capsys.readouterr().err
         assert {path: path.read_bytes() for path in folder.iterdir()} == before
         (folder / "v.mp4").rename(self.tmp_path / "v.mp4")
         for _ in range(2):  # a second time over its own results

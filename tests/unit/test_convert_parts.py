@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -18,6 +18,8 @@ from edgepose.artifact import BoxHead, KeypointSet, ModelSpec, Preprocess, Simcc
 from edgepose.converters import conversion, golden, samples, steps
 from edgepose.converters.assemble import person_label, person_notes
 from edgepose.errors import ConfigurationError, ConversionError, UsageError
+from edgepose.models import LoadedModel
+from edgepose.zoo import find
 
 LETTERBOX = Preprocess("letterbox", (32, 32), "bgr", (0, 0, 0), (1, 1, 1), (114, 114, 114))
 CROP = Preprocess("affine", (32, 24), "rgb", (0, 0, 0), (1, 1, 1), (0, 0, 0), 1.25)
@@ -114,6 +116,21 @@ def test_a_cached_network_does_not_hide_an_input_size_that_it_cannot_take(
             conversion._known_or_loaded(plan, request)
 
 
+@pytest.mark.parametrize("official", [True, False])
+def test_the_licence_of_an_official_checkpoint_is_passed_on(
+    official: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / (find("rtmw-m").file if official else "mine.pth")  # upstream gives no SHA-256 of it
+    path.write_bytes(b"weights")
+    (request,) = conversion._requests([path], None, None, ())
+    loaded = LoadedModel(pose_spec(CROP), cast(Any, None), request.checkpoint_sha256, ())
+    monkeypatch.setattr("edgepose.models.load_model", lambda path, **_: loaded)
+    monkeypatch.setattr(conversion, "require", lambda tools, **_: None)
+    plan: Any = SimpleNamespace(requests=[request], cache=None, stage=lambda *_: None)
+    model: Any = conversion._known_or_loaded(plan, request)
+    assert model.spec.license.startswith("Apache-2.0 (of the upstream") == official
+
+
 def test_requests_that_differ_do_not_share_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = tmp_path / "a.png", tmp_path / "b.png"
     first.write_bytes(b"1")
@@ -131,6 +148,7 @@ def test_requests_that_differ_do_not_share_a_result(tmp_path: Path, monkeypatch:
         {"pictures": ()},
         {"pictures": (second,)},
         {"pictures": (first, second)},
+        {"license": "Apache-2.0"},
     ]
     keys = {dataclasses.replace(plain, **change).key() for change in changes}
     assert len(keys) == len(changes)
@@ -144,7 +162,7 @@ def test_requests_that_differ_do_not_share_a_result(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("step", ["make_canonical", "make_target"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_a_full_folder_for_temporary_files_is_named(
     step: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,3 +180,4 @@ def test_a_full_folder_for_temporary_files_is_named(
             steps.make_target(any_, any_, "fp32", pictures=(), cache=None, work_dir=tmp_path, children=any_)
     assert caught.value.message == f"{tmp_path}, the folder for temporary files: {os.strerror(number)}"
     assert "TMPDIR" in str(caught.value.hint)
+    assert ("ulimit -f" in str(caught.value.hint)) == (number == errno.EFBIG)

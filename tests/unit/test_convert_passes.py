@@ -133,9 +133,7 @@ def _dcc_weights() -> dict[str, Array]:
         "out_weight": (width, inner),
         "residual_scale": (width,),
         "x_weight": (width, 2 * periods),
-        "x_bias": (width,),
         "y_weight": (width, 2 * periods),
-        "y_bias": (width,),
         "frequencies": (periods,),
         "x_bins": (x_bins,),
         "y_bins": (y_bins,),
@@ -149,8 +147,7 @@ def test_the_classifiers_file_has_its_dimensions_and_arrays_in_order(tmp_path: P
     data = (tmp_path / "x.dcc").read_bytes()
     assert data[:8] == b"EPDCC001"
     assert struct.unpack("<8I", data[8:40]) == (2, 3, 4, 5, 6, 7, 8, 9)
-    kept = [weights[name] for name in weights if name not in ("x_bias", "y_bias")]
-    assert data[40:] == b"".join(a.tobytes() for a in kept)
+    assert data[40:] == b"".join(array.tobytes() for array in weights.values())
 
 
 def test_every_target_has_an_exporter_that_names_its_tools() -> None:
@@ -165,6 +162,10 @@ def test_an_unknown_target_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="unknown target 'tflite'") as caught:
         exporter("tflite")
     assert all(target in (caught.value.hint or "") for target in EXPORTERS)
+    for asked, instead in (("TensorRT", "--device TENSORRT"), ("tflite", "--to ncnn"), ("coreml", "nothing")):
+        with pytest.raises(UsageError) as caught:
+            exporter(asked)
+        assert instead in (caught.value.hint or "")
 
 
 def test_an_absent_tool_is_a_missing_dependency(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,17 +11,21 @@ from typing import Any
 import pytest
 
 from edgepose.artifact import Precision
+from edgepose.bundle.manifest import spec_from_json, spec_to_json
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.cli.main import main
 from edgepose.converters import conversion, steps
 from edgepose.converters.limits import LIMITS
 from edgepose.errors import ConversionError
+from edgepose.pipeline import PosePipeline
 
 
 @pytest.fixture
-def golden(bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def golden(
+    request: pytest.FixtureRequest, bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
     """Let the cache give a tiny pose network, converted to whatever is asked; returns its golden results."""
-    bundle = bundles_v1 / "pose"
+    bundle = bundles_v1 / getattr(request, "param", "pose")
     stated = json.loads((bundle / "bundle.json").read_text())["golden"]
     golden = {**stated, **json.loads((bundle / "golden.json").read_text())}
     stage: Any = SimpleNamespace(to_json=lambda: {"model": "tiny-pose", "mean_px": 0.0}, compared=1)
@@ -48,11 +53,36 @@ def test_the_golden_results_are_held_to_the_limit_of_the_precision(
     assert written["golden"]["tolerance_px"] == LIMITS[precision].mean_px
 
 
+def test_the_scores_of_a_network_decide_both_thresholds(
+    golden: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which keypoints are drawn, and who is lost, of a network whose scores are ten times as high."""
+    found: Any = steps.cached_target(None, None, "fp32", None)  # type: ignore[arg-type]  # the stand-in
+    spec = dataclasses.replace(found.artifact.spec, keypoint_score_threshold=3.0)
+    high = dataclasses.replace(found, artifact=dataclasses.replace(found.artifact, spec=spec))
+    for converted, score in ((found, 0.3), (high, 3.0)):
+        monkeypatch.setattr(steps, "cached_target", lambda *_, it=converted: it)
+        (made,) = conversion.convert(
+            [tmp_path / "net.pth"], ["fake"], out_dir=tmp_path / "out", name=f"of-{score}"
+        )
+        with PosePipeline(made.path) as pipeline:
+            assert pipeline.keypoint_threshold == score
+            assert pipeline.manifest["tracking"]["loss_keypoint_score"] == score
+    assert spec_from_json(json.loads(json.dumps(spec_to_json(spec)))) == spec  # as the cache keeps it
+
+
+@pytest.mark.parametrize("golden", ["pose_3d"], indirect=True)
+def test_depths_are_among_the_golden_results(golden: dict[str, Any], tmp_path: Path) -> None:
+    golden["depths"] = [[9.0] * 3] * 2
+    with pytest.raises(ConversionError, match=r"golden results: .* found, keypoints \(places or depths\) \d"):
+        conversion.convert([tmp_path / "net.pth"], ["fake"], out_dir=tmp_path / "out")
+
+
 def test_a_bundle_that_does_not_give_its_golden_results_is_not_written(
     golden: dict[str, Any], tmp_path: Path
 ) -> None:
     golden["poses"][0][0][0] += 9
-    with pytest.raises(ConversionError, match="does not reproduce its golden results") as caught:
+    with pytest.raises(ConversionError, match=r"golden results: .* found, keypoints \d") as caught:
         conversion.convert([tmp_path / "net.pth"], ["fake"], out_dir=tmp_path / "out")
     assert caught.value.exit_code == 5
     assert not (tmp_path / "out").exists()

@@ -36,6 +36,12 @@ def test_shipped_profiles_are_valid(name: str) -> None:
     assert not set(profile.big) & set(profile.little)
 
 
+def test_a_board_whose_cores_lack_half_precision_promises_none() -> None:
+    """The Cortex-A72 and A53 are of ARMv8.0: fp16 and dot products came with 8.2."""
+    profile = load_profile("rk3576")
+    assert (profile.big, profile.little, profile.features) == ((4, 5, 6, 7), (0, 1, 2, 3), ())
+
+
 def test_a_profile_is_read() -> None:
     profile = parse_profile(GOOD, name="b", where="b.yaml")
     assert (profile.transport, profile.big, profile.threads) == ("ssh", (4, 5), (1, 4))

@@ -166,6 +166,8 @@ def test_an_experiment_that_helps_little_explains_nothing() -> None:
 def test_constants_count_as_far_as_they_were_used() -> None:
     names = ("detector.head.score_threshold", "pipeline.box_score_threshold", "pose.head.split_ratio")
     pair = tuple(dict(zip(names, values, strict=True)) for values in ((0.05, 0.3, 2), (0.5, 0.6, 4)))
+    for constants, score in zip(pair, (0.3, 3.0), strict=True):
+        constants["pipeline.keypoint_score_threshold"] = score  # nobody is tracked in pictures
     for boxes, count in (("labelled", 1), ("detected", 3)):
         found = [text for _, text in causes(drift_of(noise(4)), constants=pair, boxes=boxes)]
         assert len(found) == count and found[-1].startswith("pose.head.split_ratio is 4")
@@ -203,3 +205,5 @@ def test_what_rounding_leaves_is_described_by_the_joints_that_drift_most() -> No
 
     ((cause, text),) = causes(drift_of(worst), precision="mixed")
     assert cause == "low_precision" and text.startswith("95 % of the keypoints drift, most of all j7, ")
+    advice = "Calibrate on pictures like these (--precision auto), or use fp16"
+    assert text.endswith(f"rounding to mixed. {advice}")

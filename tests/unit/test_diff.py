@@ -91,7 +91,7 @@ def test_figures_tools_and_licence(tmp_path: Path, capsys: pytest.CaptureFixture
 
     text = diff(V1 / "top_down", changed(tmp_path, change), capsys)
     words = [line.split() for line in text.splitlines()]
-    assert ["tiny-pose", "mean_px", "0", "0.5"] in words
+    assert ["tiny-pose", "mean_px", "0", "0.5"] in words and "figures against the float network:" in text
     assert ["weights", "Apache-2.0", "MIT"] in words
     assert any(w[-4:] == ["(make_bundles.py)", "version", "1", "2"] for w in words)
 

@@ -96,9 +96,7 @@ def test_lines_get_thicker_with_the_person() -> None:
     widths = []
     for side in (60.0, 400.0, 900.0):
         boxes = np.array([[0, 0, side, side, 1]], np.float32)
-        drawn = draw_poses(
-            canvas(800, 1000), keypoints, COCO, keypoint_threshold=0.3, boxes=boxes, draw_boxes=False
-        )
+        drawn = draw_poses(canvas(800, 1000), keypoints, COCO, keypoint_threshold=0.3, boxes=boxes)
         widths.append(int((drawn[400, 480:520] != 60).any(axis=1).sum()))
     assert widths == sorted(widths) and widths[0] < widths[1] < widths[2]
 
@@ -109,9 +107,7 @@ def test_faces_and_hands_of_a_whole_body_are_thin() -> None:
     keypoints[0, 0] = (300, 100, 1)  # nose
     keypoints[0, 40] = (600, 100, 1)  # a point of the face
     boxes = np.array([[0, 0, 800, 800, 1]], np.float32)
-    drawn = draw_poses(
-        canvas(800, 1000), keypoints, points, keypoint_threshold=0.3, boxes=boxes, draw_boxes=False
-    )
+    drawn = draw_poses(canvas(800, 1000), keypoints, points, keypoint_threshold=0.3, boxes=boxes)
     body = int((drawn[80:120, 280:320] != 60).any(axis=2).sum())
     face = int((drawn[80:120, 580:620] != 60).any(axis=2).sum())
     assert 0 < face < body / 4

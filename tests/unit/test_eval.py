@@ -72,8 +72,8 @@ def test_figures_and_document(
 ) -> None:
     bundle, out = fake_bundle("pose"), labelled.parent / "eval.json"
     assert evaluate(bundle, labelled, "--reference", str(bundle), "--json", str(out)) == 0
-    text = capsys.readouterr().out
-    assert "3 persons (labelled boxes)" in text and "left_wrist" in text
+    text, err = capsys.readouterr()
+    assert "3 persons (labelled boxes)" in text and "left_wrist" in text and "one person" not in err
     document = json.loads(out.read_text())
     assert document["format"] == "edgepose-eval"
     assert document["data"]["images"] == 3 and document["data"]["labelled_keypoints"] == 51
@@ -414,5 +414,7 @@ def test_without_labels_only_a_reference_helps(
     assert main(["eval", bundle, "--images", images]) == 2
     assert "nothing to measure" in capsys.readouterr().err
     assert main(["eval", bundle, "--images", images, "--reference", bundle, "--json", "-"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    text, err = capsys.readouterr()
+    assert "each picture is taken as one person" in err
+    document = json.loads(text)
     assert document["accuracy"] is None and document["drift"]["persons"] == 3

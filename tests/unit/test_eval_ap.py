@@ -224,7 +224,7 @@ def test_percentiles_and_means_of_weights() -> None:
     picture_of = np.sort(random.integers(0, pictures, 900))
     values = random.exponential(size=900)
     weights = bootstrap.resample(pictures, 50, seed=2)
-    got = bootstrap.percentiles(weights, values, picture_of, 95)
+    got = bootstrap.percentiles_95(weights, values, picture_of)
     sums = np.bincount(picture_of, values, minlength=pictures)[:, None]
     counts = np.bincount(picture_of, minlength=pictures)[:, None].astype(float)
     means = bootstrap.ratios(weights, sums, counts)[:, 0]

@@ -256,8 +256,9 @@ def test_the_boxes_are_those_that_the_baseline_was_recorded_with(
 ) -> None:
     bundle, recorded = fake_bundle("pose"), labelled.parent / "detected.json"
     assert command(labelled, "baseline", "record", bundle, "-o", recorded, "--boxes", "detected") == 0
-    assert decided(labelled, bundle, "--reference", recorded)["settings"]["boxes"] == "detected"
     capsys.readouterr()
+    assert decided(labelled, bundle, "--reference", recorded)["settings"]["boxes"] == "detected"
+    assert "each picture is taken as one person" in capsys.readouterr().err
     assert command(labelled, "gate", bundle, "--reference", recorded, "--boxes", "labelled") == 7
     assert "detected boxes" in capsys.readouterr().err
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgepose.bundle.manifest import MANIFEST_NAME, encode
+from edgepose.bundle.tracking import tracking_member
 from edgepose.errors import UsageError
+from edgepose.verify.gate import GateRequest, gate
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.predictions import Predictions
 from edgepose.verify.text import video_line, what_decides
 from edgepose.verify.video import Motion, Tracks, compare, track, video_checks, video_member
+from edgepose.writers import open_video, write_picture
 
 Floats = NDArray[np.float64]
 FPS, SECONDS, PERSONS = 10.0, 12, 3
@@ -255,3 +261,36 @@ def test_a_picture_is_no_video(tmp_path: Path) -> None:
     picture.write_bytes(b"\x89PNG")
     with pytest.raises(UsageError, match=r"a\.png: not a video"):
         track(tmp_path, picture, device="CPU")
+
+
+def test_of_the_constants_that_differ_those_are_named_that_the_tracker_used(
+    bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person is lost by its keypoints in frames without a detection only, and the gate has none."""
+    monkeypatch.setenv("EDGEPOSE_CACHE", str(tmp_path / "cache"))
+    noise = np.random.default_rng(1).integers(0, 256, (80, 48, 64, 3), np.uint8)
+    with open_video(tmp_path / "v.mp4", fps=FPS) as out:
+        for frame in noise:
+            out.write(noise[0] // 4 * 3 + frame // 4)
+    (tmp_path / "images").mkdir()
+    for number in range(10):
+        write_picture(tmp_path / "images" / f"{number}.png", noise[number])
+
+    def bundle(score: float, **tracking: float) -> Path:
+        folder = tmp_path / f"of-{score}"
+        shutil.copytree(bundles_v1 / "top_down", folder)
+        manifest = json.loads((folder / MANIFEST_NAME).read_text())
+        del manifest["manifest_sha256"]
+        manifest["pipeline"]["keypoint_score_threshold"] = score
+        # Ids that depend on little else than which keypoints count.
+        loose = {"match_similarity": 0.0, "nms_oks": 1.0, "birth_box_score": 0.0}
+        manifest["tracking"] = {**tracking_member(score), **loose, **tracking}
+        (folder / MANIFEST_NAME).write_bytes(encode(manifest))
+        return folder
+
+    reference, candidate = bundle(0.3), bundle(3.0, pose_box_padding=1.5, pose_box_pull=0.2)
+    images, video = tmp_path / "images", tmp_path / "v.mp4"
+    found = gate(GateRequest(candidate, reference, images, video=video, samples=200, processes=1))
+    assert [check["name"] for check in found["checks"] if check["verdict"] == "FAIL"] == ["id_switches"]
+    said = "pipeline.keypoint_score_threshold is 3.0 in the candidate, 0.3 in the reference"
+    assert found["diagnosis"] == [{"cause": "constants", "message": said}]

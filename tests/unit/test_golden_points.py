@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from edgepose.artifact import KeypointSet, ModelSpec, Preprocess, SimccHead
@@ -9,6 +11,17 @@ from edgepose.converters.golden import clear_keypoints, expected
 from edgepose.converters.samples import GoldenPicture
 
 BINS = 64
+SPEC = ModelSpec(
+    name="toy",
+    family="rtmpose",
+    task="pose",
+    preprocess=Preprocess("affine", (32, 32), "rgb", (1, 2, 3), (4, 5, 6), (0, 0, 0), 1.25),
+    head=SimccHead(2.0, KeypointSet("two", ("a", "b"), (), (), (0.05, 0.05))),
+    input_names=("input",),
+    output_names=("simcc_x", "simcc_y"),
+    license="Apache-2.0",
+    parameters=1,
+)
 
 
 def _row(*peaks: tuple[int, float], width: float = 4.0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -57,18 +70,6 @@ def test_where_none_is_decided_the_best_are_kept() -> None:
 
 def test_the_boxes_with_the_most_clear_points_are_taken() -> None:
     """The others prove little: what they give is not compared."""
-    points = KeypointSet("two", ("a", "b"), (), (), (0.05, 0.05))
-    spec = ModelSpec(
-        name="toy",
-        family="rtmpose",
-        task="pose",
-        preprocess=Preprocess("affine", (32, 32), "rgb", (1, 2, 3), (4, 5, 6), (0, 0, 0), 1.25),
-        head=SimccHead(2.0, points),
-        input_names=("input",),
-        output_names=("simcc_x", "simcc_y"),
-        license="Apache-2.0",
-        parameters=1,
-    )
     one, two = _row((20, 1.0)), _row((20, 1.0), (50, 0.99))
     rows = iter([(one, two), (one, one), (one, two), (one, one), (one, two), (one, one)])
     boxes = tuple((0.0, 0.0, 10.0 + n, 40.0) for n in range(6))
@@ -76,6 +77,21 @@ def test_the_boxes_with_the_most_clear_points_are_taken() -> None:
     def run(tensor: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         return [np.stack(next(rows))[None].astype(np.float32), np.stack([one, one])[None].astype(np.float32)]
 
-    found = expected(spec, GoldenPicture(np.zeros((40, 40, 3), np.uint8), boxes), run)
+    found = expected(SPEC, GoldenPicture(np.zeros((40, 40, 3), np.uint8), boxes), run)
     assert found["boxes_xyxy"] == [list(boxes[n]) for n in (1, 3, 5)]
     assert len(found["poses"]) == 3 and all(point[2] > 0 for pose in found["poses"] for point in pose)
+    assert "depths" not in found
+
+
+def test_depths_are_in_metres_and_decide_too() -> None:
+    spec = dataclasses.replace(
+        SPEC, head=dataclasses.replace(SPEC.head, z_range=2.0), output_names=("simcc_x", "simcc_y", "simcc_z")
+    )
+    one, two = _row((48, 1.0)), _row((48, 1.0), (10, 0.99))
+
+    def run(tensor: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        return [np.stack(rows)[None].astype(np.float32) for rows in ((one, one), (one, one), (one, two))]
+
+    found = expected(spec, GoldenPicture(np.zeros((40, 40, 3), np.uint8), ((0.0, 0.0, 10.0, 40.0),)), run)
+    assert found["depths"] == [[1.0, 1.0]]  # bin 48 of 64: half way from the middle to z_range
+    assert [point[2] > 0 for point in found["poses"][0]] == [True, False]

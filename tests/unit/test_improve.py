@@ -14,7 +14,7 @@ from edgepose.artifact import Artifact, KeypointSet, ModelSpec, Preprocess, Simc
 from edgepose.calibration import improve, ncnn_activations
 from edgepose.calibration.improve import IntegerLayer, quantise_layer
 from edgepose.calibration.ncnn_activations import ActivationStatistics, WheelNetwork, collect
-from edgepose.calibration.ncnn_int8 import layers_of, quantise
+from edgepose.calibration.ncnn_int8 import Quantiser, layers_of
 from edgepose.calibration.ncnn_model import parse_model, raw, tagged, write_model
 from edgepose.calibration.plan import Plan, load_plan
 
@@ -114,7 +114,7 @@ def test_ncnn_computes_the_integer_layer(
     samples = [-x if skewed_down else x for x in swish_samples(12)]
     statistics = collect(artifact, samples)
     plan = dataclasses.replace(PLAIN, **dict.fromkeys(steps, True))
-    made = quantise(artifact, statistics, {"conv": "int8"}, plan, tmp_path / "int8")
+    made = Quantiser(artifact, statistics, plan).write({"conv": "int8"}, tmp_path / "int8")
     layer = quantise_layer(
         layers_of(artifact)[0], statistics.blobs["mid"], plan, patches=statistics.patches["conv"]
     )
@@ -138,7 +138,7 @@ def test_sums_that_ncnn_cannot_hold_are_avoided(tmp_path: Path, stride: int) -> 
     samples = swish_samples(6, channels=512)
     statistics = collect(artifact, samples)
     plan = dataclasses.replace(PLAIN, zero_points=True)
-    made = quantise(artifact, statistics, {"conv": "int8"}, plan, tmp_path / "int8")
+    made = Quantiser(artifact, statistics, plan).write({"conv": "int8"}, tmp_path / "int8")
     patches = statistics.patches["conv"]
     layer = quantise_layer(layers_of(artifact)[0], statistics.blobs["mid"], plan, patches=patches)
     assert (layer.zero_point == 0) == (stride == 1)
@@ -228,7 +228,7 @@ def test_an_input_of_zeros_is_quantised(tmp_path: Path) -> None:
     artifact = network(tmp_path / "float", 3, 1, 1)
     zeros = [np.zeros((1, CHANNELS, HEIGHT, WIDTH), np.float32)] * 3
     statistics = collect(artifact, zeros)
-    made = quantise(artifact, statistics, {"conv": "int8"}, load_plan("accurate"), tmp_path / "int8")
+    made = Quantiser(artifact, statistics, load_plan("accurate")).write({"conv": "int8"}, tmp_path / "int8")
     wheel = WheelNetwork(made.files["param"], made.files["bin"], keep_blobs=False, int8=True)
     bias = layers_of(artifact)[0].bias
     assert bias is not None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import os
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,6 +69,39 @@ def test_the_hint_fits_what_the_runtime_lacks(
     with pytest.raises(MissingDependencyError) as refused:
         core.load_core()
     assert refused.value.hint is not None and hint in refused.value.hint
+
+
+@pytest.mark.parametrize("gpu", [None, "1.8.0", "1.20.1"])
+def test_onnx_runtimes_for_cpus_and_gpus_in_one_folder(
+    gpu: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one for GPUs is taken, as its file may be whole; what to do is said, for parts are overwritten."""
+    capi = tmp_path / "onnxruntime" / "capi"
+    capi.mkdir(parents=True)
+    versions = {"onnxruntime": "1.9.0"} | ({"onnxruntime-gpu": gpu} if gpu else {})
+    for name, version in versions.items():
+        (capi / f"libonnxruntime.so.{version}").touch()
+        information = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        information.mkdir()
+        (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = SimpleNamespace(origin=str(capi.parent / "__init__.py"))
+    environment: dict[str, str] = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(core.importlib.util, "find_spec", lambda name: found)
+        patch.setattr(os, "environ", environment)
+        core.offer_onnxruntime.__wrapped__()
+    chosen = str(capi / f"libonnxruntime.so.{gpu or '1.9.0'}")
+    assert environment == {"EDGEPOSE_ONNXRUNTIME_LIBRARY": chosen}
+    assert main(["doctor"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "onnxruntime-gpu  " in line)
+    cure = "pip uninstall onnxruntime, then pip install --force-reinstall onnxruntime-gpu"
+    assert (f"{gpu}, beside onnxruntime: {cure}" if gpu else "not installed: pip install onn") in line
+    error = type("CoreError", (Exception,), {"code": 4, "message": "no CUDA", "hint": "onnxruntime-gpu"})
+    monkeypatch.setattr(core, "load_core", lambda: SimpleNamespace(CoreError=error))
+    with pytest.raises(MissingDependencyError) as caught, core.core_errors():
+        raise error
+    assert caught.value.hint == f"onnxruntime-gpu; here: {cure}"
 
 
 def test_an_old_python_is_told_what_converting_takes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgepose.calibration.ncnn_layouts import KNOWN_LAYERS, NcnnModelError
+from edgepose.calibration.ncnn_layouts import KNOWN_LAYERS
 from edgepose.calibration.ncnn_model import (
     TAG_FP16,
     TAG_FP32,
@@ -22,6 +22,7 @@ from edgepose.calibration.ncnn_model import (
     raw,
     tagged,
 )
+from edgepose.converters.ncnn_param import NcnnModelError
 
 PARAM = b"""7767517
 5 6

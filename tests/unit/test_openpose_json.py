@@ -48,15 +48,16 @@ class Frame:
     track_ids: Sequence[int] | None = None
 
 
-def write(frame_results: Iterable[Frame], path: Path, *, points: KeypointSet, score_threshold: float) -> int:
-    """Write the results of all frames and return the number of persons."""
-    with OpenPoseWriter(path, points=points, score_threshold=score_threshold) as writer:
+def write(
+    frame_results: Iterable[Frame], path: Path, *, points: KeypointSet, score_threshold: float, **more: Any
+) -> None:
+    """Write the results of all frames."""
+    with OpenPoseWriter(path, points=points, score_threshold=score_threshold, **more) as writer:
         for frame in frame_results:
             image_id = writer.add_image(frame.file_name, width_px=frame.width_px, height_px=frame.height_px)
             for number, keypoints in enumerate(frame.keypoints):
                 track_id = -1 if frame.track_ids is None else int(frame.track_ids[number])
                 writer.add_person(image_id, keypoints, track_id=track_id)
-    return writer.persons
 
 
 def keypoints_of(name: str, *, score: float = 0.9) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -67,12 +68,16 @@ def keypoints_of(name: str, *, score: float = 0.9) -> np.ndarray[Any, np.dtype[n
 
 
 def one_person(
-    tmp_path: Path, name: str, keypoints: np.ndarray[Any, Any] | None = None, threshold: float = 0.3
+    tmp_path: Path,
+    name: str,
+    keypoints: np.ndarray[Any, Any] | None = None,
+    threshold: float = 0.3,
+    **more: Any,
 ) -> dict[str, Any]:
     given = keypoints_of(name) if keypoints is None else keypoints
     frame = Frame("photo.jpg", 640, 480, given)
     path = tmp_path / "out.json"
-    assert write([frame], path, points=KEYPOINT_SETS[name], score_threshold=threshold) == 1
+    write([frame], path, points=KEYPOINT_SETS[name], score_threshold=threshold, **more)
     document = json.loads(path.read_text())
     assert (document["version"], document["canvas_width"], document["canvas_height"]) == (1.3, 640, 480)
     (person,) = document["people"]
@@ -148,6 +153,25 @@ def test_points_below_the_threshold_are_zeros(tmp_path: Path) -> None:
     assert nothing["pose_keypoints_2d"] == [0.0] * 54
 
 
+@pytest.mark.parametrize(("threshold", "missing"), [(3.0, [0]), (4.6, [0, 1, 5])])
+def test_a_confidence_means_the_same_whatever_scale_the_scores_have(
+    tmp_path: Path, threshold: float, missing: list[int]
+) -> None:
+    """The threshold from which points count may be another than the bundle's; the scale stays."""
+    keypoints = keypoints_of("coco17", score=6.0)
+    keypoints[0, [0, 5, 16], 2] = [2.9, 4.5, 12.0]
+    person = one_person(tmp_path, "coco17", keypoints, threshold, seen_score=3.0)
+    body = np.reshape(person["pose_keypoints_2d"], (18, 3))
+    assert np.flatnonzero(~body.any(axis=1)).tolist() == missing
+    confidences = {0: 0.0, 1: 0.45, 2: 0.6, 5: 0.45, 10: 1.0} | dict.fromkeys(missing, 0.0)
+    assert {place: body[place, 2] for place in confidences} == confidences
+
+
+def test_a_bundle_that_counts_every_point_keeps_its_scores(tmp_path: Path) -> None:
+    person = one_person(tmp_path, "coco17", keypoints_of("coco17", score=0.5), 0.0, seen_score=0.0)
+    assert person["pose_keypoints_2d"][2::3] == [0.5] * 18
+
+
 @pytest.mark.parametrize("name", ["hand21", "lapa106", "ap10k17", "crowdpose14"])
 def test_refuses_sets_without_the_body(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=name):
@@ -162,7 +186,7 @@ def frames(*names: str) -> list[Frame]:
 def test_several_frames_in_one_file_are_a_list(tmp_path: Path) -> None:
     path = tmp_path / "video.json"
     given = frames("v.avi#0", "v.avi#1", "v.avi#2")
-    assert write(given, path, points=KEYPOINT_SETS["coco17"], score_threshold=0.3) == 6
+    write(given, path, points=KEYPOINT_SETS["coco17"], score_threshold=0.3)
     document = json.loads(path.read_text())
     assert [[person["person_id"] for person in frame["people"]] for frame in document] == [[[7], [8]]] * 3
     write([], path, points=KEYPOINT_SETS["coco17"], score_threshold=0.3)

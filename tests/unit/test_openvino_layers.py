@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from edgepose.artifact import Artifact, KeypointSet, ModelSpec, Preprocess, SimccHead
-from edgepose.calibration.agreement import output_error, run_samples
-from edgepose.calibration.openvino_int8 import OpenvinoQuantiser
+from edgepose.calibration.agreement import output_error
+from edgepose.calibration.openvino_int8 import OpenvinoCalibrator, OpenvinoQuantiser
 from edgepose.calibration.plan import Plan, load_plan
+from edgepose.converters.engine import run_engine
 from edgepose.errors import CalibrationError
 
 nncf = pytest.importorskip("nncf")
@@ -82,12 +83,24 @@ def samples(count: int, seed: int) -> list[np.ndarray]:
     return list(coarse.repeat(4, axis=3).repeat(4, axis=4).astype(np.float32))
 
 
+def test_an_observer_that_has_no_effect_is_told(
+    artifact: Artifact, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = load_plan("plain")
+    OpenvinoCalibrator().observe(artifact, samples(2, 1), plain)
+    assert capsys.readouterr().err == ""
+    OpenvinoCalibrator().observe(artifact, samples(2, 1), dataclasses.replace(plain, observer="kl"))
+    assert capsys.readouterr().err == (
+        "uneven: the plan's observer kl has no effect on OpenVINO, whose ranges are nncf's\n"
+    )
+
+
 def errors(artifact: Artifact, plan: Plan, layer: str, folder: Path) -> float:
     """Return the error of the outputs with one layer in int8, on samples of their own."""
     quantiser = OpenvinoQuantiser(artifact, samples(24, 1), plan)
     other = samples(8, 2)
     made = quantiser.write({layer: "int8"}, folder)
-    return output_error(run_samples(artifact, other), run_samples(made, other))
+    return output_error(run_engine(artifact, other), run_engine(made, other))
 
 
 def test_openvino_computes_what_was_searched(artifact: Artifact, tmp_path: Path) -> None:
@@ -96,7 +109,7 @@ def test_openvino_computes_what_was_searched(artifact: Artifact, tmp_path: Path)
     better = quantiser._better["uneven"]
     assert better.factors is not None
     (sample,) = samples(1, 5)
-    (found,) = run_samples(quantiser.write({"uneven": "int8"}, tmp_path), [sample])
+    (found,) = run_engine(quantiser.write({"uneven": "int8"}, tmp_path), [sample])
     step = (better.highest - better.lowest) / 255
     divided = sample[0].astype(np.float64) * GAINS[0] / better.factors.reshape(-1, 1, 1)
     kept = np.clip(divided, better.lowest, better.highest)

@@ -68,7 +68,7 @@ def test_every_kind_of_bundle_makes_a_page(kind: str, tmp_path: Path) -> None:
     parsed = Parsed(page)
     assert parsed.open == []
     words = " ".join(parsed.words)
-    assert kind in words and "Verified against torch" in words and digest_of(V1 / kind) in words
+    assert kind in words and "Verified against the float network" in words and digest_of(V1 / kind) in words
     identities = [a["id"] for _, a in parsed.elements if "id" in a]
     assert len(identities) == len(set(identities))
     targets = {a["href"] for tag, a in parsed.elements if tag == "a"}
@@ -204,7 +204,7 @@ def test_an_emulated_measurement_shows_no_times(tmp_path: Path) -> None:
     bench = save(tmp_path / "b.json", bench_document(V1 / "pose", emulated=True))
     words = " ".join(Parsed(build_report(ReportRequest([V1 / "pose"], benches=[bench], run=False))).words)
     assert "EMULATED" in words and "INVALID measurement" in words and "throttled" in words
-    assert "20.30" not in words and "12.3 ms" not in words and "23.5 ms" not in words
+    assert "20.30" not in words and "40.60" not in words and "12.3 ms" not in words and "23.5 ms" not in words
     assert "All axes" not in words
 
 
@@ -214,6 +214,13 @@ def test_an_emulated_measurement_leaves_the_axes_of_others_alone(tmp_path: Path)
     benches = [save(tmp_path / "a.json", slow), save(tmp_path / "b.json", bench_document(V1 / "pose"))]
     page = build_report(ReportRequest([V1 / "pose"], benches=benches, run=False))
     assert "All axes go from 0 to 23.3 ms" in page
+
+
+def test_frames_that_are_beyond_the_axis_are_told_of(tmp_path: Path) -> None:
+    bench = save(tmp_path / "b.json", bench_document(V1 / "pose"))
+    words = " ".join(Parsed(build_report(ReportRequest([V1 / "pose"], benches=[bench], run=False))).words)
+    assert "go from 0 to 23.3 ms; slower frames are in the last bar" in words
+    assert "p99 ms max ms" in words and "20.30 40.60" in words
 
 
 Break = Callable[[dict[str, Any]], Any]
@@ -395,6 +402,7 @@ def test_colours_can_be_told_and_words_read() -> None:
 
 def test_sensitivity_of_a_calibrated_network(tmp_path: Path) -> None:
     page = build_report(ReportRequest([calibrated(tmp_path / "b")], run=False))
+    assert "held-out pictures and were compared with the float network" in " ".join(Parsed(page).words)
     words = " ".join(" ".join(Parsed(page).words).split())
     assert "✗ over the budget : similarity at least 0.9800 and p95 at most 0.50 px" in words
     # Worst layer first, the one that stands out marked.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepose import interrupts
+from edgepose import interrupts, log
 from edgepose.calibration.rknn_int8 import RknnCalibrator
 from edgepose.converters.base import Children
 from edgepose.converters.rknn import client, graph, preflight
@@ -280,12 +280,54 @@ def test_a_node_that_the_npu_does_not_take_stops_the_conversion(tmp_path: Path) 
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
     )
-    onnx.save(model, str(tmp_path / "net.onnx"))
-    spec = SimpleNamespace(name="net", input_names=("x",), preprocess=SimpleNamespace(input_hw=(4, 4)))
-    artifact: Any = SimpleNamespace(spec=spec, files={"onnx": tmp_path / "net.onnx"})
     with pytest.raises(ConversionError, match=r"^net cannot run on rk3588: NonMaxSuppression nms: not known"):
-        prepare(artifact, tmp_path / "prepared.onnx", SOCS["rk3588"])
+        prepared(model, "rk3588", tmp_path)
     assert not (tmp_path / "prepared.onnx").exists()
+
+
+@pytest.mark.parametrize(("turns", "told"), [(1, "1 node is"), (3, "3 nodes are")])
+def test_a_node_that_leaves_the_npu_is_told(
+    turns: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnxsim", reason="optional: the extra convert is not installed")
+    onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
+    nodes = []
+    for n in range(turns):
+        nodes.append(
+            onnx.helper.make_node(
+                "Transpose", [f"r{n}" if n else "x"], [f"t{n}"], f"turn{n}", perm=[0, 1, 3, 2]
+            )
+        )
+        nodes.append(onnx.helper.make_node("Relu", [f"t{n}"], [f"r{n + 1}"], f"relu{n}"))
+    prepared(_model(nodes, dims=(1, 3, 4, 4)), "rk3566", tmp_path)
+    assert capsys.readouterr().err == (
+        f"net: {told} known beforehand to leave the NPU of rk3566 (-v: which); the build says how many do\n"
+    )
+
+
+def test_all_nodes_that_the_npu_does_not_take_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxsim", reason="optional: the extra convert is not installed")
+    onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
+    nodes = [
+        onnx.helper.make_node("Sin", [f"s{n}" if n else "x"], [f"s{n + 1}"], f"sin{n}") for n in range(7)
+    ]
+    monkeypatch.setattr(log, "_level", log.VERBOSE)
+    with pytest.raises(ConversionError, match=r"Sin sin4: .* and 2 more \(-v lists them\)$"):
+        prepared(_model(nodes, dims=(1, 3, 4, 4)), "rk3588", tmp_path)
+    told = capsys.readouterr().err
+    assert all(f"net: Sin sin{n}: not known to run on a Rockchip NPU\n" in told for n in range(7))
+
+
+def prepared(model: Any, soc: str, folder: Path) -> None:
+    """Prepare a network of an input 4 by 4 for a chip."""
+    import onnx
+
+    onnx.save(model, str(folder / "net.onnx"))
+    spec = SimpleNamespace(name="net", input_names=("x",), preprocess=SimpleNamespace(input_hw=(4, 4)))
+    artifact: Any = SimpleNamespace(spec=spec, files={"onnx": folder / "net.onnx"})
+    prepare(artifact, folder / "prepared.onnx", SOCS[soc])
 
 
 def test_the_placement_is_read_from_the_log() -> None:

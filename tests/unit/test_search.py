@@ -26,6 +26,7 @@ from edgepose.calibration.agreement import Agreement, Outputs
 from edgepose.calibration.samples import Half, Samples
 from edgepose.calibration.search import Budget, Found, default_budget
 from edgepose.calibration.sensitivity import LayerSensitivity, SensitivityReport
+from edgepose.errors import CalibrationError, ConversionError
 
 Sample = NDArray[np.float32]
 
@@ -94,7 +95,7 @@ def _float_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
         return [outputs(sample) for sample in given]
 
     for module in (search, network, sensitivity):
-        monkeypatch.setattr(module, "run_samples", run)
+        monkeypatch.setattr(module, "run_engine", run)
 
 
 def found(
@@ -165,25 +166,6 @@ def test_nothing_in_int8_is_left_where_nothing_keeps_to_the_budget() -> None:
     assert (result.int8_layers, result.agreement, result.tried) == ((), None, 4)
 
 
-@pytest.mark.parametrize(
-    ("similarity", "p95_px", "mean_px", "limit_px", "allowed"),
-    [
-        (0.9, 1.0, 0.5, None, True),
-        (0.89, 1.0, 0.5, None, False),
-        (0.9, 1.01, 0.5, None, False),
-        (0.9, 1.0, 0.5, 0.5, True),
-        (0.9, 1.0, 0.51, 0.5, False),
-        (float("nan"), 1.0, 0.5, None, False),
-        (0.9, float("inf"), float("inf"), None, False),
-    ],
-)
-def test_a_budget_holds_to_its_limits(
-    similarity: float, p95_px: float, mean_px: float, limit_px: float | None, allowed: bool
-) -> None:
-    figures = Agreement(10, mean_px, p95_px, p95_px, similarity, 0.0)
-    assert Budget(0.9, 1.0, limit_px).allows(figures) == allowed
-
-
 @pytest.mark.parametrize(("height", "pose_px", "box_px"), [(192, 1, 0.9), (256, 1, 1.2), (384, 1.5, 1.8)])
 def test_a_larger_input_has_more_pixels_of_shift(height: int, pose_px: float, box_px: float) -> None:
     preprocess = dataclasses.replace(POSE.preprocess, input_hw=(height, 192))
@@ -218,14 +200,15 @@ def calibrated(
     monkeypatch.setattr(network, "sensitivity", lambda *_, **__: report({"a": 1}))
     monkeypatch.setattr(network, "search", lambda *_, **__: Found(("a",), None, 1))
     monkeypatch.setattr(network, "interleaved_ms", lambda *_: medians)
-    monkeypatch.setattr(network, "run_samples", compare)
+    monkeypatch.setattr(network, "run_engine", compare)
     any_: Any = None
     calibrator: Any = SimpleNamespace(
         observe=lambda *_: quantiser, max_mean_px=None, search_samples=None, simulator=None
     )
     return network.calibrate_network(
         FLOAT, calibrator, Samples(Half(), Half(samples(2), []), 0, ()), any_, mode=mode,
-        with_sensitivity=False, work_dir=tmp_path, stage=lambda *_: None, advance=lambda: None,
+        budget_changes={}, with_sensitivity=False, work_dir=tmp_path,
+        stage=lambda *_: None, advance=lambda: None,
     )  # fmt: skip
 
 
@@ -238,9 +221,14 @@ def calibrated(
     ],
 )
 def test_a_network_that_int8_does_not_speed_up_stays_float(
-    monkeypatch: pytest.MonkeyPatch, medians: list[float], reason: str, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
+    medians: list[float],
+    reason: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     left = calibrated(monkeypatch, "auto", medians, tmp_path)
+    assert f"toy-pose stays float and computes at float32: {reason}\n" in capsys.readouterr().err
     assert (left.left_float, left.artifact, left.int8_layers) == (reason, FLOAT, ())
     assert left.stage_member() is None
     assert left.median_ms == dict(zip(("fp32", "fp16", "int8"), medians, strict=True))
@@ -284,7 +272,11 @@ def values_of(given: Sequence[Sample]) -> list[int]:
 
 
 def calibrated_on_halves(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, simulator: str | None, chosen: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    simulator: str | None,
+    chosen: tuple[str, ...],
+    budget: Mapping[str, float] | None = None,
 ) -> tuple[network.CalibratedNetwork, dict[str, list[Any]]]:
     """Calibrate with samples 0 to 2, of which 3 to 6 are held out; return what was used for what, too."""
     seen: dict[str, list[Any]] = {}
@@ -307,21 +299,22 @@ def calibrated_on_halves(
 
     def measured(artifacts: Any, sample: Sample) -> list[float]:
         seen["timed"] = values_of([sample])
-        return [3.0, 2.0, 1.0]
+        return [3.0, 2.0, 1.0][: len(artifacts)]
 
     monkeypatch.setattr(network, "sensitivity", measure)
     monkeypatch.setattr(network, "search", choose)
-    monkeypatch.setattr(network, "run_samples", run)
+    monkeypatch.setattr(network, "run_engine", run)
     monkeypatch.setattr(network, "interleaved_ms", measured)
     calibrator: Any = SimpleNamespace(
-        observe=observe, max_mean_px=0.75, search_samples=None, simulator=simulator
+        observe=observe, max_mean_px=0.75, search_samples=None, simulator=simulator, has_half=True
     )
     any_: Any = None
     every = samples(7)
     halves = Half(every[:3], [("seen", None)] * 3), Half(every[3:], [("held out", None)] * 4)
     made = network.calibrate_network(
-        FLOAT, calibrator, Samples(*halves, 0, ()), any_, mode="auto", with_sensitivity=False,
-        work_dir=folder, stage=lambda *_: None, advance=lambda: None,
+        FLOAT, calibrator, Samples(*halves, 0, ()), any_, mode="auto",
+        budget_changes=budget or {}, with_sensitivity=False, work_dir=folder,
+        stage=lambda *_: None, advance=lambda: None,
     )  # fmt: skip
     return made, seen
 
@@ -355,6 +348,30 @@ def test_a_network_for_a_chip_is_half_precision_where_no_layer_keeps_to_the_budg
     assert made.agreement is not None and made.agreement.max_px == 0 and made.stage_member() is not None
     made, _ = calibrated_on_halves(monkeypatch, tmp_path, None, ())
     assert (made.artifact, made.stage_member()) == (FLOAT, None)
+    assert made.median_ms == {"fp32": 3.0, "fp16": 2.0}  # what it costs beside a network in int8
+
+
+def test_a_changed_budget_is_kept_to_and_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The limit of a chip's calibrator stays, unless it is what is changed."""
+    for changes, budget in (
+        ({"p95_px": 3.0}, Budget(0.995, 3.0, 0.75)),
+        ({"mean_px": 2.0}, Budget(0.995, 1.0, 2.0)),
+    ):
+        made, _ = calibrated_on_halves(monkeypatch, tmp_path, "toy", ("a",), changes)
+        member = made.stage_member()
+        assert made.budget == budget and member is not None and member["budget"] == budget.to_json()
+
+
+def test_a_network_that_is_refused_leaves_its_table_of_layers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def off(*_: Any, **__: Any) -> None:
+        raise ConversionError("the network is off")
+
+    monkeypatch.setattr(network, "compare_stage", off)
+    with pytest.raises(CalibrationError, match="the network is off"):
+        calibrated_on_halves(monkeypatch, tmp_path, "toy", ("a",))
+    assert report({"a": 1, "b": 1}).table() in capsys.readouterr().err
 
 
 def test_times_are_medians_by_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from checkpoint_files import refused, save, small_state  # noqa: E402
+from checkpoint_files import refused, save, small_depth_state, small_state  # noqa: E402
 
 from edgepose.errors import UsageError  # noqa: E402
 from edgepose.models import load_model  # noqa: E402
@@ -20,8 +20,6 @@ from edgepose.nets.hybrid_encoder import HybridEncoderDims  # noqa: E402
 from edgepose.nets.pafpn import NeckDims  # noqa: E402
 from edgepose.nets.rtmdet import Rtmdet, RtmdetDims  # noqa: E402
 from edgepose.nets.rtmo import Rtmo, RtmoDims  # noqa: E402
-from edgepose.nets.rtmpose import SimccHeadDims  # noqa: E402
-from edgepose.nets.rtmw import Rtmw, RtmwDims  # noqa: E402
 
 DETECTOR = (
     "model = dict(bbox_head=dict(norm_cfg=dict(type='SyncBN'), exp_on_reg=False, "
@@ -68,13 +66,6 @@ def one_stage_state() -> dict[str, Any]:
     dcc = DccDims(5, 8, GauDims(16, 32, 8), 4, 6, 8)
     dims = RtmoDims(BackboneDims((8,), stages(), False, 1e-3), neck, 8, 8, 2, 16, 4, 8, 5, dcc)
     return dict(Rtmo(dims, box_padding=1.25).state_dict())
-
-
-def depth_state() -> dict[str, Any]:
-    torch.manual_seed(0)
-    head = SimccHeadDims(8, 5, 7, 4, GauDims(16, 32, 8), (128, 128, 64))
-    backbone = BackboneDims((4, 4, 8), stages(), False, 1e-5)
-    return dict(Rtmw(RtmwDims(backbone, NeckDims((8, 8, 8), 1, False, None, 1e-5), head)).state_dict())
 
 
 KINDS = {
@@ -175,10 +166,54 @@ def test_the_stated_padding_is_taken(tmp_path: Path) -> None:
 
 def test_the_stated_depth_is_taken(tmp_path: Path) -> None:
     text = POSE.replace("use_dark=False", "z_range=1.5")
-    model = load_model(save(tmp_path / "a.pth", {"meta": {"cfg": text}, "state_dict": depth_state()}))
+    model = load_model(save(tmp_path / "a.pth", {"meta": {"cfg": text}, "state_dict": small_depth_state()}))
     assert model.spec.head.z_range == 1.5
     assert "z_range 1.5 m as the training configuration has it" in model.notes
-    assert load_model(save(tmp_path / "a.pth", depth_state())).spec.head.z_range == 2.1744869
+    assert load_model(save(tmp_path / "a.pth", small_depth_state())).spec.head.z_range == 2.1744869
+
+
+def plane_state() -> dict[str, Any]:
+    return {key: value for key, value in small_depth_state().items() if not key.startswith("head.cls_z.")}
+
+
+@pytest.mark.parametrize(
+    ("state", "loss", "score", "noted"),
+    [
+        (small_state, "", 0.3, None),
+        (small_state, "loss=dict(type='KLDiscretLoss', beta=10., label_softmax=True), ", 0.3, None),
+        (small_state, "loss=dict(type='KLDiscretLoss', beta=1., label_beta=10.), ", 3.0, "10 times"),
+        (small_state, "loss=dict(type='mmpose.models.KLDiscretLoss'), ", 3.0, "10 times"),
+        (small_state, "loss=dict(type='KLDiscretLoss', beta=b), ", 0.3, None),
+        (small_state, "loss=dict(type='Other', beta=1), ", 0.3, None),
+        (plane_state, "", 3.0, "10 times"),
+        (plane_state, "loss=dict(type='KLDiscretLoss', beta=1.), ", 3.0, "10 times"),
+        (plane_state, "loss=dict(type='KLDiscretLoss', beta=20), ", 0.15, "0.5 times"),
+        (small_depth_state, "", 0.3, None),
+        (
+            small_depth_state,
+            "loss=[dict(type='KLDiscretLoss2', beta=10.), dict(type='BoneLoss')], ",
+            0.3,
+            None,
+        ),
+        (
+            small_depth_state,
+            "loss=[dict(type='BoneLoss'), dict(type='KLDiscretLoss2', beta=5)], ",
+            0.6,
+            "2 times",
+        ),
+    ],
+)
+def test_the_losss_beta_decides_which_keypoints_are_seen(
+    state: Any, loss: str, score: float, noted: str | None, tmp_path: Path
+) -> None:
+    """Official RTMW networks have a beta of 1, the others one of 10: their scores are on another scale."""
+    text = POSE.replace("head=dict(", f"head=dict({loss}")
+    path = save(tmp_path / "a.pth", {"meta": {"cfg": text}, "state_dict": state()})
+    model = load_model(path)
+    assert model.spec.keypoint_score_threshold == score
+    notes = [note for note in model.notes if "keypoints count as seen" in note]
+    assert len(notes) == (noted is not None) and all(f"{noted} as high as usual" in note for note in notes)
+    assert all(("as in the official networks" in note) == (not loss) for note in notes)
 
 
 def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> None:
@@ -202,6 +237,7 @@ def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> Non
         ("pose", " head=", " neck=dict(type='FeatureMapProcessor', apply_relu=True), head=", ["no tensor"]),
         ("pose", "split_ratio=2.0", "split_ratio=2.005", ["head.simcc_split_ratio", "2.005; the shapes"]),
         ("pose", "use_dark=False", "input_size=(64, 96)", ["head.decoder.input_size", "[64, 96]; the"]),
+        ("pose", "head=dict(", "head=dict(loss=dict(type='KLDiscretLoss', beta=0), ", ["loss.beta", "is 0"]),
         ("pose", "act_cfg=dict(type='SiLU')", "act_cfg=None", ["activation 'None' (backbone.act_cfg)"]),
         ("pose", "backbone=dict(", "backbone=dict(spp_kernel_sizes=(3, 5, 7), ", ["[3, 5, 7]; only [5, 9"]),
         ("pose", "backbone=dict(", "backbone=dict(arch_ovewrite=[[8, 8, 3, False, False]], ", ["ovewrite"]),

@@ -179,9 +179,19 @@ def test_the_working_folder_is_filled_and_stays(
 
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["synth", "--images", "1", "-o", str(tmp_path / "file" / "out"), *_SMALL]) in (2, 3)
-    assert capsys.readouterr().err.startswith("error: ")
+    assert main(["synth", "--images", "1", "-o", str(tmp_path / "file" / "out"), *_SMALL]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}: is no folder\nhint: -o ")
     assert _left_in(tmp_path) == ["file"]
+
+
+def test_nothing_is_rendered_into_a_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its check would not take it any more."""
+    (tmp_path / "bundle.json").write_text('{"format": "edgepose-bundle"}')
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        assert main(["synth", "--images", "1", "-o", str(tmp_path / name), *_SMALL]) == 2
+        assert f"error: {tmp_path / name}: the results would lie in the bundle" in capsys.readouterr().err
+    assert _left_in(tmp_path) == ["bundle.json", "empty"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="optional: root may write everywhere")

@@ -411,6 +411,10 @@ def test_resolve_takes_paths_and_names(
     }.items():
         with pytest.raises(UsageError, match=message):
             zoo.resolve(wrong)
+    for official in (zoo.find("rtmpose-t").url, f"downloads/{zoo.find('rtmpose-t').file}"):
+        with pytest.raises(UsageError, match="no such file") as caught:
+            zoo.resolve(official)
+        assert "this is rtmpose-t of the zoo" in (caught.value.hint or "")
 
 
 def test_exit_codes_of_the_command(

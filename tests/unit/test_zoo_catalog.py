@@ -84,12 +84,35 @@ def test_every_row_of_the_upstream_tables_is_there(shared_dir: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "close"),
-    [("rtmpose-s-256", "rtmpose-s"), ("rtmdet-nano-persons", "rtmdet-nano-person"), ("dwpos-l", "dwpose-l")],
+    [
+        ("rtmpose-s-256", "rtmpose-s"),
+        ("rtmdet-nano-persons", "rtmdet-nano-person"),
+        ("dwpos-l", "dwpose-l"),
+        # mmpose's configurations; of the sizes the right one comes first.
+        ("rtmpose-t_8xb256-420e_coco-256x192", "mean rtmpose-t-aic-coco-256x192"),
+        ("rtmpose-s_8xb1024-700e_body8-halpe26-256x192", "mean rtmpose-s-halpe26-256x192"),
+    ],
 )
 def test_unknown_names_get_close_ones(wrong: str, close: str) -> None:
     with pytest.raises(UsageError) as caught:
         zoo.find(wrong)
     assert close in str(caught.value.hint)
+
+
+def test_every_size_has_a_name_with_its_input() -> None:
+    for model in MODELS:
+        if model.task == "pose" and model.input_hw == (256, 192) and model.convertible:
+            assert zoo.find(f"{model.name}-256x192") is model
+
+
+def test_the_licence_of_official_files_is_known() -> None:
+    """By their SHA-256 whatever they are called, by the name only where upstream gives no SHA-256."""
+    rtmpose, rtmw = zoo.find("rtmpose-s"), zoo.find("rtmw-m")
+    digest = f"{rtmpose.sha256_prefix}{'0' * 56}"
+    assert str(zoo.known_license(Path("mine.pth"), digest)).startswith("Apache-2.0 (of the upstream")
+    assert zoo.known_license(Path("in") / rtmw.file, "f" * 64) == zoo.known_license(Path("a.pth"), digest)
+    assert zoo.known_license(Path(rtmpose.file), "f" * 64) is None  # another content
+    assert zoo.known_license(Path("rtmw-m"), "f" * 64) is None
 
 
 def test_hopeless_names_get_the_list() -> None:

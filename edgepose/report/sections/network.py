@@ -1,10 +1,11 @@
-"""What the networks are made of and how far each stage is from torch."""
+"""What the networks are made of and how far each stage is from the float network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from edgepose.bundle.folder import golden_keypoints
 from edgepose.report import charts
 from edgepose.report.golden import box_text, compared
 from edgepose.report.inventory import Inventory
@@ -15,7 +16,7 @@ _PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def stages(report: Report) -> Markup:
-    """Return the table of stages: each against the torch fp32 network."""
+    """Return the table of stages: each against the float network that it was made from."""
     head = [
         "", "network", "stage", "precision", "", "mean px", "limit px", "share of the limit",
         "p95 px", "max px", "depth px", "max abs", "cosine", "recall", "false boxes", "samples", "engine",
@@ -26,11 +27,12 @@ def stages(report: Report) -> Markup:
             rows.append([subject.badge(), *_stage(stage)])
     return section(
         "verification",
-        "Verified against torch",
+        "Verified against the float network",
         el(
             "p",
-            "Every stage of the conversion ran on real and random inputs and was compared with the float32 ",
-            "torch network. Shifts are in pixels of the network's input.",
+            "The stages of a conversion ran on real and random inputs and were compared with the float32 ",
+            "torch network; those of a calibration (int8, mixed) ran on held-out pictures and were compared ",
+            "with the float network that they were made from. Shifts are in pixels of the network's input.",
             class_="lead",
         ),
         table(head, rows, text_columns=5, class_="stages"),
@@ -171,7 +173,7 @@ def _golden_card(subject: Subject) -> Markup:
         outcome = join(
             verdict("pass", "reproduced") if run.outcome["passed"] else verdict("fail", "NOT reproduced"),
             " ",
-            _differences(run.outcome),
+            _differences(run.outcome, golden_keypoints(subject.bundle.path, subject.manifest)),
         )
     return el(
         "div",
@@ -182,7 +184,7 @@ def _golden_card(subject: Subject) -> Markup:
     )
 
 
-def _differences(outcome: Mapping[str, Any]) -> str:
+def _differences(outcome: Mapping[str, Any], keypoints: str) -> str:
     """Say what `edgepose verify` says: of boxes and keypoints only where there were any."""
     off = {
         what: f", off by {number(outcome[f'{what}_mean_px'])} px, max {number(outcome[f'{what}_max_px'])}"
@@ -191,6 +193,6 @@ def _differences(outcome: Mapping[str, Any]) -> str:
     boxes = box_text(outcome)
     parts = [
         *([] if boxes is None else [boxes + off.get("box", "")]),
-        *([f"{outcome['keypoints_compared']} keypoints{off['keypoint']}"] if "keypoint" in off else []),
+        *([f"{outcome['keypoints_compared']} {keypoints}{off['keypoint']}"] if "keypoint" in off else []),
     ]
     return f"{'; '.join(parts) or 'nothing to compare'}; tolerance of the mean {outcome['tolerance_px']:g} px"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgepose.bench.plan import persons_text
 from edgepose.report import charts
 from edgepose.report.documents import Document, reading
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, table
@@ -20,16 +21,16 @@ def speed(report: Report) -> Markup | None:
     high_ms = _axis_end_ms(benches)
     lead = el(
         "p",
-        f"Time of a frame; every sample counts. All axes go from 0 to {high_ms:.1f} ms. ",
-        "Lines: median, and the 95th percentile dashed.",
+        f"Time of a frame; every sample counts. All axes go from 0 to {high_ms:.1f} ms; slower frames are ",
+        "in the last bar. Lines: median, and the 95th percentile dashed.",
         class_="lead",
     )
     parts = [_bench(subject, document, (0.0, high_ms)) for subject, document in benches]
     return section("speed", "Speed", lead if high_ms else None, *parts)
 
 
-def _column(document: Document, phase: dict[str, Any], name: str = "total_ns") -> list[float]:
-    index = document.content["columns"].index(name)
+def _total_ms(document: Document, phase: dict[str, Any]) -> list[float]:
+    index = document.content["columns"].index("total_ns")
     return [float(row[index]) / 1e6 for row in phase["samples"]]
 
 
@@ -101,12 +102,13 @@ def _phases(subject: Subject, document: Document, axis: tuple[float, float]) -> 
                     el("br"),
                     el(
                         "span",
-                        f"{_persons(phase)}, {phase['frames']} frames{_energy(phase)}",
+                        f"{persons_text(phase['persons'])}, {phase['frames']} frames{_energy(phase)}",
                         class_="muted",
                     ),
                 ),
-                el("div", charts.density(_column(document, phase), axis, kind=subject.key)),
+                el("div", charts.density(_total_ms(document, phase), axis, kind=subject.key)),
                 *(number(total[p]["value"] / 1e6, 2) for p in _PERCENTILES),
+                number(total["max"] / 1e6, 2),
                 f"{number(median['low'] / 1e6, 2)} to {number(median['high'] / 1e6, 2)}",
                 ", ".join(stages),
             ]
@@ -115,15 +117,11 @@ def _phases(subject: Subject, document: Document, axis: tuple[float, float]) -> 
         "phase",
         "distribution",
         *(f"{p} ms" for p in _PERCENTILES),
+        "max ms",
         "p50 interval",
         "medians of the stages, ms",
     ]
     return table(head, rows, text_columns=2, class_="speed")
-
-
-def _persons(phase: dict[str, Any]) -> str:
-    count = phase["persons"]
-    return "persons as found" if not count else f"{count} person{'s' * (count != 1)}"
 
 
 def _energy(phase: dict[str, Any]) -> str:

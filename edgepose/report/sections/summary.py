@@ -23,7 +23,7 @@ def summary(report: Report) -> Markup:
         ("networks", lambda s: ", ".join(m["name"] for m in s.manifest["models"].values())),
         ("size of the model files", lambda s: size(_model_bytes(s))),
         ("parameters stored as", _stored),
-        ("against torch fp32", _verified),
+        ("against the float network", _verified),
         ("farthest mean shift", _worst_stage),
         ("golden picture, here", _golden),
         ("accuracy (AP)", _ap),

@@ -18,10 +18,10 @@ using edgepose::Status;
 
 struct edgepose_pipeline {
   std::unique_ptr<edgepose::Pipeline> pipeline;
-  std::string name;
-  std::string digest;
-  std::vector<std::string> keypoints;
   std::vector<int32_t> skeleton;
+
+  const edgepose::Bundle& bundle() const { return pipeline->bundle(); }
+  const std::vector<std::string>& keypoints() const { return bundle().keypoints().keypoints; }
 };
 
 struct edgepose_frame {
@@ -138,11 +138,7 @@ Result<std::unique_ptr<edgepose_pipeline>> open(const char* bundle, const edgepo
   EDGEPOSE_ASSIGN_OR_RETURN(const edgepose::PipelineOptions options, to_options(given));
   auto opened = std::make_unique<edgepose_pipeline>();
   EDGEPOSE_ASSIGN_OR_RETURN(opened->pipeline, edgepose::Pipeline::open(bundle, options));
-  const edgepose::Bundle& facts = opened->pipeline->bundle();
-  opened->name = facts.name();
-  opened->digest = facts.digest();
-  opened->keypoints = facts.keypoints().keypoints;
-  for (const auto& [from, end] : facts.keypoints().skeleton) {
+  for (const auto& [from, end] : opened->bundle().keypoints().skeleton) {
     opened->skeleton.push_back(from);
     opened->skeleton.push_back(end);
   }
@@ -218,25 +214,25 @@ edgepose_code edgepose_open(const char* bundle, const edgepose_options* options,
 void edgepose_close(edgepose_pipeline* pipeline) { delete pipeline; }
 
 const char* edgepose_bundle_name(const edgepose_pipeline* pipeline) {
-  return pipeline == nullptr ? "" : pipeline->name.c_str();
+  return pipeline == nullptr ? "" : pipeline->bundle().name().c_str();
 }
 
 const char* edgepose_bundle_digest(const edgepose_pipeline* pipeline) {
-  return pipeline == nullptr ? "" : pipeline->digest.c_str();
+  return pipeline == nullptr ? "" : pipeline->bundle().digest().c_str();
 }
 
 float edgepose_keypoint_score_threshold(const edgepose_pipeline* pipeline) {
   if (pipeline == nullptr) return 0;
-  return pipeline->pipeline->bundle().pipeline().keypoint_score_threshold;
+  return pipeline->bundle().pipeline().keypoint_score_threshold;
 }
 
 size_t edgepose_keypoint_count(const edgepose_pipeline* pipeline) {
-  return pipeline == nullptr ? 0 : pipeline->keypoints.size();
+  return pipeline == nullptr ? 0 : pipeline->keypoints().size();
 }
 
 const char* edgepose_keypoint_name(const edgepose_pipeline* pipeline, size_t index) {
-  if (pipeline == nullptr || index >= pipeline->keypoints.size()) return "";
-  return pipeline->keypoints[index].c_str();
+  if (pipeline == nullptr || index >= pipeline->keypoints().size()) return "";
+  return pipeline->keypoints()[index].c_str();
 }
 
 const int32_t* edgepose_skeleton(const edgepose_pipeline* pipeline, size_t* pair_count) {

@@ -67,11 +67,7 @@ Result<int32_t> Session::process(const ImageView& image, int64_t time_ns, void* 
         static_cast<int64_t>(upright_height_px(image))}) {
     writer.put(clamped(value));
   }
-  for (const int64_t ns :
-       {times.detector_preprocess_ns, times.detector_ns, times.detector_decode_ns,
-        times.pose_preprocess_ns, times.pose_ns, times.pose_decode_ns, times.total_ns}) {
-    writer.put(milliseconds(ns));
-  }
+  for (const StageTiming& stage : kStageTimings) writer.put(milliseconds(times.*stage.value));
   for (size_t unused = 12; unused < kHeaderWords; ++unused) writer.put(int32_t{0});
   for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
     const Pose& pose = poses_[i];

@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -42,6 +44,11 @@ ImageView image_view(const ByteArray& image);
 
 // [N, 6]: x1, y1, x2, y2, score, label.
 FloatArray detections_array(const std::vector<Detection>& detections);
+
+// (float32 [3, h, w], (scale_x, scale_y, offset_x, offset_y)): the network input of a picture or of
+// one box in it, by the JSON of a "preprocess" member.
+py::tuple preprocessed(const ImageView& view, const std::optional<std::array<float, 4>>& box,
+                       const std::string& spec_json);
 
 inline InputTransform to_transform(const TransformTuple& t) {
   return {std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t)};

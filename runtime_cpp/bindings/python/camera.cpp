@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "bindings.h"
-#include "edgepose/bundle.h"
 #include "edgepose/image.h"
 
 namespace edgepose::python {
@@ -44,24 +43,10 @@ py::tuple run_preprocess(const std::vector<ByteArray>& planes, int format, int w
                          const std::string& spec_json, ptrdiff_t chroma_row_stride_bytes,
                          ptrdiff_t chroma_pixel_stride_bytes, int colour, int rotation_deg,
                          bool mirrored) {
-  const Preprocess spec = value_or_raise(parse_preprocess(spec_json));
-  const ImageView view =
+  return preprocessed(
       camera_view(planes, format, width_px, height_px, row_stride_bytes, chroma_row_stride_bytes,
-                  chroma_pixel_stride_bytes, colour, rotation_deg, mirrored);
-  FloatArray out({py::ssize_t{3}, static_cast<py::ssize_t>(spec.input_height_px),
-                  static_cast<py::ssize_t>(spec.input_width_px)});
-  BoxXyxy box_src;
-  if (box) box_src = {(*box)[0], (*box)[1], (*box)[2], (*box)[3]};
-  float* target = out.mutable_data();
-  InputTransform transform;
-  Status status;
-  {
-    const py::gil_scoped_release unlocked;
-    status = preprocess(view, box ? &box_src : nullptr, spec, target, &transform);
-  }
-  check(status);
-  return py::make_tuple(out, py::make_tuple(transform.scale_x, transform.scale_y,
-                                            transform.offset_x, transform.offset_y));
+                  chroma_pixel_stride_bytes, colour, rotation_deg, mirrored),
+      box, spec_json);
 }
 
 }  // namespace

@@ -14,15 +14,9 @@
 namespace edgepose::python {
 namespace {
 
-py::dict timings_dict(const StageTimings& t) {
+py::dict timings_dict(const StageTimings& timings) {
   py::dict dict;
-  dict["detector_preprocess_ns"] = t.detector_preprocess_ns;
-  dict["detector_ns"] = t.detector_ns;
-  dict["detector_decode_ns"] = t.detector_decode_ns;
-  dict["pose_preprocess_ns"] = t.pose_preprocess_ns;
-  dict["pose_ns"] = t.pose_ns;
-  dict["pose_decode_ns"] = t.pose_decode_ns;
-  dict["total_ns"] = t.total_ns;
+  for (const StageTiming& stage : kStageTimings) dict[stage.name] = timings.*stage.value;
   return dict;
 }
 

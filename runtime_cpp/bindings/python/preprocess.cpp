@@ -9,23 +9,15 @@
 #include "edgepose/bundle.h"
 
 namespace edgepose::python {
-namespace {
 
-py::tuple run_preprocess(const ByteArray& image, const std::optional<std::array<float, 4>>& box,
-                         const std::string& spec_json, std::optional<FloatArray> out) {
+py::tuple preprocessed(const ImageView& view, const std::optional<std::array<float, 4>>& box,
+                       const std::string& spec_json) {
   const Preprocess spec = value_or_raise(parse_preprocess(spec_json));
-  const ImageView view = image_view(image);
-  const py::ssize_t height = spec.input_height_px;
-  const py::ssize_t width = spec.input_width_px;
-  if (!out) out = FloatArray({py::ssize_t{3}, height, width});
-  if (out->ndim() != 3 || out->shape(0) != 3 || out->shape(1) != height || out->shape(2) != width ||
-      !out->writeable()) {
-    raise_invalid("out must be a writeable float32 array [3, " + std::to_string(height) + ", " +
-                  std::to_string(width) + "]");
-  }
+  FloatArray out({py::ssize_t{3}, static_cast<py::ssize_t>(spec.input_height_px),
+                  static_cast<py::ssize_t>(spec.input_width_px)});
   BoxXyxy box_src;
   if (box) box_src = {(*box)[0], (*box)[1], (*box)[2], (*box)[3]};
-  float* target = out->mutable_data();
+  float* target = out.mutable_data();
   InputTransform transform;
   Status status;
   {
@@ -33,15 +25,22 @@ py::tuple run_preprocess(const ByteArray& image, const std::optional<std::array<
     status = preprocess(view, box ? &box_src : nullptr, spec, target, &transform);
   }
   check(status);
-  return py::make_tuple(*out, py::make_tuple(transform.scale_x, transform.scale_y,
-                                             transform.offset_x, transform.offset_y));
+  return py::make_tuple(out, py::make_tuple(transform.scale_x, transform.scale_y,
+                                            transform.offset_x, transform.offset_y));
+}
+
+namespace {
+
+py::tuple run_preprocess(const ByteArray& image, const std::optional<std::array<float, 4>>& box,
+                         const std::string& spec_json) {
+  return preprocessed(image_view(image), box, spec_json);
 }
 
 }  // namespace
 
 void bind_preprocess(py::module_& module) {
   module.def("preprocess", &run_preprocess, py::arg("image").noconvert(), py::arg("box"),
-             py::arg("spec_json"), py::arg("out").noconvert() = py::none(),
+             py::arg("spec_json"),
              "Make the network input of a picture or of one box in it.\n\n"
              "image is uint8 [H, W, 3] BGR; box is (x1, y1, x2, y2) in its pixels or None; "
              "spec_json is the JSON of a\n"

@@ -25,9 +25,6 @@ float iou(const BoxXyxy& a, const BoxXyxy& b);
 void nms_indices(Span<const Detection> detections, float iou_threshold, int max_detections,
                  std::vector<int>* kept);
 
-// The same, replacing *detections by the kept ones.
-void nms(float iou_threshold, int max_detections, std::vector<Detection>* detections);
-
 // Memory of decode_boxes, reused between calls so that a steady state allocates nothing.
 struct BoxScratch {
   std::vector<std::pair<float, int>> ranked;

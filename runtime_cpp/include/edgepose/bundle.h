@@ -28,10 +28,7 @@ struct PipelineSettings {
 };
 
 struct BundleModel {
-  enum class Task { kDetect, kPose, kOneStage };
-  std::string name;    // for example "rtmpose-t"
-  std::string family;  // for example "rtmpose"
-  Task task;
+  std::string name;  // for example "rtmpose-t"
   ModelFiles files;  // absolute paths, and the tensors in head order
   Preprocess preprocess;
   Head head;
@@ -48,6 +45,7 @@ struct GoldenSpec {
   std::vector<Detection> detections;
   bool has_poses;
   std::vector<std::vector<Keypoint>> poses;  // one per box, or per detection of a one-stage network
+  std::vector<std::vector<float>> depths;  // of the poses, in metres; older and 2-D bundles: none
 };
 
 // What bundle.json states. With Bundle::open every path is absolute; parse_manifest leaves them
@@ -59,7 +57,6 @@ struct Manifest {
   };
   std::string digest;  // manifest_sha256, in hex
   std::string name;
-  std::string created_by;
   std::string backend;    // "ncnn", "openvino", "onnx", "rknn" or, in tests, "fake"
   std::string precision;  // "fp32", "fp16", "bf16", "int8" or "mixed"
   PipelineSettings pipeline;

@@ -46,6 +46,8 @@ struct GoldenReport {
   double box_mean_px = 0;  // over the corners of matched detections
   double box_max_px = 0;
   int keypoints_compared = 0;
+  // Of their places or, where the bundle has depths and they are farther off, of their depths, in
+  // pixels of the network's input.
   double keypoint_mean_px = 0;
   double keypoint_max_px = 0;
 };

@@ -30,7 +30,9 @@ struct Pose {
   float box_score = 0;
   int64_t track_id = -1;  // -1: not tracked
   std::vector<Keypoint> keypoints;
-  std::vector<float> z;  // root-relative depth per keypoint; empty for 2-D networks
+  // Depth of each keypoint in metres, relative to the middle of the hips (points 11 and 12): larger
+  // is farther. Empty for 2-D networks.
+  std::vector<float> z;
 };
 
 // Nanoseconds spent in each stage of one frame.
@@ -42,6 +44,23 @@ struct StageTimings {
   int64_t pose_ns = 0;
   int64_t pose_decode_ns = 0;
   int64_t total_ns = 0;
+};
+
+// A stage's name in documents, and its time.
+struct StageTiming {
+  const char* name;
+  int64_t StageTimings::*value;
+};
+
+// In the order of the work, the total last.
+inline constexpr StageTiming kStageTimings[] = {
+    {"detector_preprocess_ns", &StageTimings::detector_preprocess_ns},
+    {"detector_ns", &StageTimings::detector_ns},
+    {"detector_decode_ns", &StageTimings::detector_decode_ns},
+    {"pose_preprocess_ns", &StageTimings::pose_preprocess_ns},
+    {"pose_ns", &StageTimings::pose_ns},
+    {"pose_decode_ns", &StageTimings::pose_decode_ns},
+    {"total_ns", &StageTimings::total_ns},
 };
 
 }  // namespace edgepose

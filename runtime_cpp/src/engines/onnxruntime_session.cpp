@@ -144,7 +144,7 @@ Result<Owned<Session, ReleaseSession>> make_session(const Library& library, cons
     return Status(Code::kUnsupported,
                   library.path + " is ONNX Runtime " + library.version +
                       "; on a GPU 1.16 is the oldest that moves nothing to the CPU unnoticed",
-                  "install a newer one, such as pip install onnxruntime-gpu");
+                  "install a newer one, such as pip install --upgrade onnxruntime-gpu");
   }
   SessionOptions* made = nullptr;
   EDGEPOSE_RETURN_IF_ERROR(library.check(CreateSessionOptions::of(api)(&made), library.path));

@@ -137,17 +137,11 @@ class OpenvinoEngine final : public InferenceEngine {
   // once.
   Status fix_batch() {
     std::map<std::string, ov::PartialShape> shapes;
-    for (const TensorSpec& spec : files_.inputs) {
-      ov::PartialShape shape(std::vector<ov::Dimension>(spec.dims.begin(), spec.dims.end()));
-      shape[0] = 1;
-      shapes[spec.tensor] = shape;
-    }
+    for (const TensorSpec& spec : files_.inputs) shapes[spec.tensor] = item_shape(spec);
     model_->reshape(shapes);
     for (const TensorSpec& spec : files_.outputs) {
-      ov::Shape want(spec.dims.begin(), spec.dims.end());
-      want[0] = 1;
       const ov::PartialShape& have = model_->output(spec.tensor).get_partial_shape();
-      if (have.is_dynamic() || have.to_shape() != want) {
+      if (have.is_dynamic() || have.to_shape() != item_shape(spec)) {
         return failure("output \"" + spec.tensor + "\" is " + have.to_string() +
                        " for one item, the bundle declares " + dims_text(spec.dims));
       }
@@ -181,18 +175,17 @@ class OpenvinoEngine final : public InferenceEngine {
                     files_.paths.begin()->second + ": OpenVINO does not compute it in bfloat16",
                     "convert with --precision fp16");
     }
-    EDGEPOSE_RETURN_IF_ERROR(grow(1, result.get()));
+    grow(1, result.get());
     *compiled = std::move(result);
     return {};
   }
 
-  Status grow(size_t count, Compiled* compiled) const {
+  void grow(size_t count, Compiled* compiled) const {
     while (compiled->requests.size() < count) {
       compiled->requests.push_back(compiled->model.create_infer_request());
       compiled->bound_in.resize(compiled->requests.size() * files_.inputs.size(), nullptr);
       compiled->bound_out.resize(compiled->requests.size() * files_.outputs.size(), nullptr);
     }
-    return {};
   }
 
   static ov::Shape item_shape(const TensorSpec& spec) {
@@ -231,10 +224,10 @@ class OpenvinoEngine final : public InferenceEngine {
     EDGEPOSE_RETURN_IF_ERROR(check_inputs(files_.inputs, in));
     const size_t batch = static_cast<size_t>(in[0].dim(0));
     resize_outputs(static_cast<int64_t>(batch), &out_dims_, out);
-    EDGEPOSE_RETURN_IF_ERROR(grow(batch, single_.get()));
+    grow(batch, single_.get());
     size_t in_rounds = 0;
     if (batched_ != nullptr) {
-      EDGEPOSE_RETURN_IF_ERROR(grow(batch, batched_.get()));
+      grow(batch, batched_.get());
       in_rounds = static_cast<size_t>(items_in_rounds(in[0].dim(0), options_.threads));
     }
     for (size_t item = 0; item < in_rounds; ++item) bind(batched_.get(), item, in, out);

@@ -18,6 +18,9 @@ using rknn::TensorAttr;
 
 constexpr int kOldestMajor = 2;
 constexpr int64_t kMaxFileBytes = int64_t{1} << 31;
+constexpr char kOldLibraryHint[] =
+    "librknnrt is probably older than the toolkit that compiled this: install librknnrt 2.x and "
+    "the NPU driver that belongs to it";
 
 struct Device {
   const char* name;
@@ -102,6 +105,9 @@ class RknnEngine final : public InferenceEngine {
                                       static_cast<uint32_t>(content.size()), 0, nullptr);
     if (answer == rknn::kOtherPlatform)
       return failure(rknn::answer_text(answer), "convert it with this board's chip as --soc");
+    // The bundle's checksums have shown that the file is whole.
+    if (answer == rknn::kFail || answer == rknn::kBadModel)
+      return failure("rknn_init: " + rknn::answer_text(answer), kOldLibraryHint);
     if (answer != rknn::kSuccess) return failure("rknn_init: " + rknn::answer_text(answer));
     open_ = true;
     return {};

@@ -73,7 +73,7 @@ std::string answer_text(int answer) {
     case kBadParameter:
       return "a parameter is invalid";
     case kBadModel:
-      return "the file is no RKNN network";
+      return "the library cannot read the network";
     case kBadContext:
       return "the context is invalid";
     case kBadInput:

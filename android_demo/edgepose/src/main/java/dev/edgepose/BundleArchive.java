@@ -38,7 +38,7 @@ public final class BundleArchive {
     @NonNull
     public static synchronized File unpack(@NonNull InputStream archive, @NonNull File target) {
         if (archive == null || target == null) {
-            throw failure(EdgePoseException.Code.INVALID_ARGUMENT,
+            throw new EdgePoseException(EdgePoseException.Code.INVALID_ARGUMENT,
                     (archive == null ? "the archive" : "the target folder") + " is null", "", null);
         }
         Native.require();
@@ -48,7 +48,8 @@ public final class BundleArchive {
         File old = new File(whole.getParentFile(), "." + whole.getName() + ".old");
         putBack(old, whole); // of a process that was killed between the two renames below
         if (whole.exists() && !new File(whole, "bundle.json").isFile()) {
-            throw failure(EdgePoseException.Code.INVALID_ARGUMENT, target + " exists and is no bundle",
+            throw new EdgePoseException(EdgePoseException.Code.INVALID_ARGUMENT,
+                    target + " exists and is no bundle",
                     "name a folder that does not exist yet", null);
         }
         try {
@@ -65,7 +66,8 @@ public final class BundleArchive {
         } catch (ClosedByInterruptException error) {
             throw interrupted(target, error);
         } catch (IOException error) {
-            throw failure(EdgePoseException.Code.IO, "the bundle cannot be unpacked to " + target + ": "
+            throw new EdgePoseException(EdgePoseException.Code.IO,
+                    "the bundle cannot be unpacked to " + target + ": "
                     + error.getMessage(), "check the free space of the device", error);
         } finally {
             Folders.deleteQuietly(part);
@@ -95,13 +97,14 @@ public final class BundleArchive {
         } catch (ClosedByInterruptException error) {
             throw interrupted(target, error);
         } catch (IOException error) {
-            throw failure(EdgePoseException.Code.IO, "the file descriptor cannot be read: " + error.getMessage(),
+            throw new EdgePoseException(EdgePoseException.Code.IO,
+                    "the file descriptor cannot be read: " + error.getMessage(),
                     "open it for reading", error);
         }
     }
 
     private static EdgePoseException interrupted(File target, ClosedByInterruptException error) {
-        return failure(EdgePoseException.Code.IO,
+        return new EdgePoseException(EdgePoseException.Code.IO,
                 "the thread that unpacks the bundle to " + target + " was interrupted", "unpack it again", error);
     }
 
@@ -165,11 +168,6 @@ public final class BundleArchive {
     }
 
     private static EdgePoseException wrong(String message, Throwable cause) {
-        return failure(EdgePoseException.Code.INVALID_BUNDLE, message, PACK_HINT, cause);
-    }
-
-    private static EdgePoseException failure(
-            EdgePoseException.Code code, String message, String hint, Throwable cause) {
-        return new EdgePoseException(code, message, hint, cause);
+        return new EdgePoseException(EdgePoseException.Code.INVALID_BUNDLE, message, PACK_HINT, cause);
     }
 }

@@ -90,7 +90,8 @@ public final class BundleInstaller {
             }
         }
         if (entries.isEmpty()) {
-            throw failure(EdgePoseException.Code.INVALID_ARGUMENT, "the app holds no bundle \"" + bundle + "\"",
+            throw new EdgePoseException(EdgePoseException.Code.INVALID_ARGUMENT,
+                    "the app holds no bundle \"" + bundle + "\"",
                     "put it there with: edgepose android install", null);
         }
         File target = new File(folder, bundle);
@@ -113,7 +114,8 @@ public final class BundleInstaller {
             }
         } catch (IOException error) {
             Folders.deleteQuietly(part);
-            throw failure(EdgePoseException.Code.IO, "the bundle \"" + bundle + "\" cannot be installed: "
+            throw new EdgePoseException(EdgePoseException.Code.IO,
+                    "the bundle \"" + bundle + "\" cannot be installed: "
                     + error.getMessage(), "check the free space of the device", error);
         } catch (EdgePoseException error) {
             Folders.deleteQuietly(part);
@@ -143,7 +145,8 @@ public final class BundleInstaller {
                 }
             }
         } catch (IOException error) {
-            throw failure(EdgePoseException.Code.IO, "the app's list of bundles cannot be read: "
+            throw new EdgePoseException(EdgePoseException.Code.IO,
+                    "the app's list of bundles cannot be read: "
                     + error.getMessage(), "put bundles into the app with: edgepose android install", error);
         }
         return entries;
@@ -160,7 +163,8 @@ public final class BundleInstaller {
         } catch (NumberFormatException ignored) {
             // The line is reported below.
         }
-        throw failure(EdgePoseException.Code.INVALID_BUNDLE, "the app's list of bundles has a wrong line: " + line,
+        throw new EdgePoseException(EdgePoseException.Code.INVALID_BUNDLE,
+                "the app's list of bundles has a wrong line: " + line,
                 "write it with: edgepose android install", null);
     }
 
@@ -181,7 +185,8 @@ public final class BundleInstaller {
             hex.append(Character.forDigit(b >> 4 & 15, 16)).append(Character.forDigit(b & 15, 16));
         }
         if (bytes != entry.bytes || !entry.sha256.contentEquals(hex)) {
-            throw failure(EdgePoseException.Code.CHECKSUM_MISMATCH, "the file " + name + " in the app is damaged: "
+            throw new EdgePoseException(EdgePoseException.Code.CHECKSUM_MISMATCH,
+                    "the file " + name + " in the app is damaged: "
                     + bytes + " bytes, SHA-256 " + hex, "build and install the app again", null);
         }
     }
@@ -206,10 +211,5 @@ public final class BundleInstaller {
         } catch (IOException absent) {
             return "";
         }
-    }
-
-    private static EdgePoseException failure(
-            EdgePoseException.Code code, String message, String hint, Throwable cause) {
-        return new EdgePoseException(code, message, hint, cause);
     }
 }

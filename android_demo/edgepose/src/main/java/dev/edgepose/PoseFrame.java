@@ -118,7 +118,10 @@ public final class PoseFrame {
         return floatAt(start(person, keypoint) + 2);
     }
 
-    /** Depth relative to the root in metres; 0 for networks without depth. */
+    /**
+     * Depth in metres relative to the middle of the two hips (points 11 and 12), larger is farther; 0 for networks
+     * without depth.
+     */
     public float z(int person, int keypoint) {
         return hasZ() ? floatAt(start(person, keypoint) + 3) : 0;
     }

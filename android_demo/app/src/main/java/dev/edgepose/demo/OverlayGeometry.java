@@ -26,9 +26,4 @@ public final class OverlayGeometry {
     public float y(float pictureY) {
         return offsetY + scale * pictureY;
     }
-
-    /** View pixels per picture pixel. */
-    public float scale() {
-        return scale;
-    }
 }

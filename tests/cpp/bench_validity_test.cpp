@@ -1,0 +1,69 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "../../runtime_cpp/tools/bench_record.h"
+
+namespace edgepose::tools {
+namespace {
+
+// A valid run in which the clock of its one processor had these values, in GHz.
+BenchRecord record_of(const std::vector<double>& clocks_ghz) {
+  BenchRecord record;
+  record.start = {{"facts",
+                   {{"emulated", false},
+                    {"abi", "x86_64-linux"},
+                    {"features", Json::array()},
+                    {"governors", Json::array()}}},
+                  {"affinity", {0}},
+                  {"backend", "ncnn"},
+                  {"precision", "fp32"}};
+  record.columns = {"at_ns", "total_ns"};
+  record.phases.emplace_back();
+  record.phases.back().name = "burst";
+  record.phases.back().rows.assign(1024, {0, 1000000});
+  record.golden = {{"passed", true}};
+  record.warmup = {{"stable", true}};
+  record.end = {{"complete", true}};
+  for (const double ghz : clocks_ghz) {
+    record.states.push_back({{"khz", {1e6 * ghz}}});
+    record.state_phases.emplace_back("burst");
+  }
+  return record;
+}
+
+std::vector<double> series(const std::vector<std::vector<double>>& parts) {
+  std::vector<double> all;
+  for (const auto& part : parts) all.insert(all.end(), part.begin(), part.end());
+  return all;
+}
+
+std::vector<double> at(size_t samples, double ghz) { return std::vector<double>(samples, ghz); }
+
+Json throttled(const std::string& message) {
+  return Json::array({{{"rule", "throttled"}, {"message", message}}});
+}
+
+// As in tests/unit/test_bench_parts.py.
+TEST(BenchValidityTest, AClockThatWasLowForAQuarterOfTheTime) {
+  const auto invalid = [](const std::vector<std::vector<double>>& parts) {
+    return check(record_of(series(parts))).invalid;
+  };
+  const auto up = at(10, 2.8);
+  const auto down = at(10, 1.8);
+  EXPECT_EQ(invalid({at(15, 2.8), at(30, 1.4), at(15, 2.8)}),
+            throttled("the clock fell from 2.80 to 1.40 GHz for 30 of 60 samples"));
+  EXPECT_EQ(invalid({up, down, up, down, up, down, {2.8}}),
+            throttled("the clock fell from 2.80 to 1.80 GHz for 30 of 61 samples"));
+  EXPECT_EQ(invalid({at(9, 0.6), at(6, 2.8), at(3, 1.4), {2.8}}),
+            throttled("the clock fell from 2.80 to 1.40 GHz for 3 of 10 samples"));
+  EXPECT_EQ(invalid({at(9, 2.8), {1.4}}), throttled("the clock fell from 2.80 to 1.40 GHz"));
+  EXPECT_EQ(invalid({at(9, 0.6), {2.8}}), Json::array()) << "a governor's start";
+  EXPECT_EQ(invalid({{2.8, 1.4, 2.8}}), Json::array()) << "a single dip";
+  EXPECT_EQ(invalid({at(9, 0.6), at(3, 2.8), at(2, 1.4), at(3, 2.8)}), Json::array());
+  EXPECT_EQ(invalid({}), Json::array()) << "a system that does not tell its clock";
+}
+
+}  // namespace
+}  // namespace edgepose::tools
