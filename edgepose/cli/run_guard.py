@@ -98,7 +98,8 @@ def _is_same(before: dict[str, Any], own: dict[str, str]) -> bool:
 
 
 def _drew(before: dict[str, Any] | None, video: Path) -> bool:
-    return before is not None and before.get("video") == video.name
+    # Earlier versions did not say it.
+    return before is not None and before.get("video", video.name) == video.name
 
 
 def _input_before(results: Path) -> dict[str, Any] | None:
