@@ -1,8 +1,8 @@
 // EdgePose for C and for every language that calls C: a bundle in use, pictures in, persons out.
 //
 // Functions that can fail return EDGEPOSE_OK or another edgepose_code. A failed one leaves its
-// outputs as they were, but for a frame, which is empty then; edgepose_last_error() and
-// edgepose_last_hint() tell the calling thread why.
+// outputs as they were, but for a frame, which is empty then, and the pipeline of edgepose_open,
+// which is NULL then; edgepose_last_error() and edgepose_last_hint() tell the calling thread why.
 //
 // Threads: a pipeline and a frame serve one call at a time; a second thread that enters gets
 // EDGEPOSE_INVALID_ARGUMENT. Different pipelines with different frames are independent. Nothing may
