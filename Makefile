@@ -3,7 +3,6 @@
 # make lint   formatting, types, layers
 PYTHON ?= python3
 VENV := .venv
-PY := $(VENV)/bin/python
 .DEFAULT_GOAL := help
 
 # The stages of a test share their builds: one after the other, also with -j.
@@ -12,14 +11,9 @@ PY := $(VENV)/bin/python
 help:
 	@sed -n 's/^# //p' Makefile
 
-# The stamp changes with what is installed, not with the sources: the editable install follows those.
-# CI installs more packages, so it has a stamp of its own.
-STAMP := $(VENV)/.setup-stamp$(if $(filter true,$(CI)),-ci)
-$(STAMP): pyproject.toml packages.txt scripts/setup.sh scripts/requirements.py
-	PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
-	@touch $@
-
-setup: $(STAMP)
+# Both are quick where nothing changed.
+setup:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/setup.sh
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" bash scripts/build.sh
 
 demo: setup

@@ -102,7 +102,7 @@ def draw_box(image: Image, box: Floats, *, color: Color, label: str = "", thickn
     font, font_scale = cv2.FONT_HERSHEY_SIMPLEX, min(0.9, 0.27 + 0.08 * thickness)
     (width, height), _ = cv2.getTextSize(label, font, font_scale, 1)
     left = max(0, min(x1, image.shape[1] - width - 4))
-    bottom = y1 if y1 >= height + 6 else min(image.shape[0], y1 + height + 6)
+    bottom = y1 if y1 >= height + 6 else min(image.shape[0], max(y1, 0) + height + 6)
     cv2.rectangle(image, (left, bottom - height - 6), (left + width + 4, bottom), color, -1)
     cv2.putText(image, label, (left + 2, bottom - 3), font, font_scale, (20, 20, 20), 1, cv2.LINE_AA)
 

@@ -10,6 +10,7 @@ if (($#)); then
   # Before minutes of work, whose output takes the place of what lies there.
   .venv/bin/python - "$1" "$out" <<'CHECK' || exit 2
 """Refuse a picture that cannot be used."""
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from edgepose.errors import EdgePoseError
 from edgepose.media import PICTURE_SUFFIXES, read_picture
 
 picture, out = Path(sys.argv[1]), Path(sys.argv[2])
-if not picture.is_file():
+if not os.path.isfile(picture):  # false, too, for a name that is too long and where no look is allowed
     sys.exit(f"demo: {picture}: no such picture")
 if out.resolve() in picture.resolve().parents:
     sys.exit(f"demo: {picture}: lies in {out}, which is made anew; move it elsewhere")

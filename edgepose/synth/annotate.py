@@ -46,6 +46,7 @@ def _cover_tables() -> tuple[NDArray[np.bool_], FloatArray]:
 
 
 _ALLOWED, _MARGINS = _cover_tables()
+_MOST_OF_A_PIXEL = 0.02  # m; eyes are 0.064 apart
 # A pixel, then its neighbours: rows, columns.
 _AROUND = ((0, 0), *((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j))
 
@@ -96,8 +97,9 @@ def _keypoints(rendering: Rendering, actor: PosedActor, number: int, camera: Cam
     xi = np.where(inside, x, 0).astype(np.int64)
     yi = np.where(inside, y, 0).astype(np.int64)
     # A joint at the rim of a small figure may fall beside its pixels by rounding: the margin covers a pixel,
-    # too.
-    margin = _MARGINS * actor.figure.skeleton.scale + depth / camera.focal_px
+    # too, but not the width of a head.
+    pixel = np.minimum(depth / camera.focal_px, _MOST_OF_A_PIXEL)
+    margin = _MARGINS * actor.figure.skeleton.scale + pixel
     shows = np.zeros((len(_AROUND), len(KEYPOINTS)), dtype=bool)
     for place, (down, right) in enumerate(_AROUND):
         at = np.clip(yi + down, 0, height - 1), np.clip(xi + right, 0, width - 1)

@@ -158,7 +158,7 @@ def _staged(out: Path) -> Iterator[Path]:
 
     An empty folder `out` is kept and filled: it may be the one somebody works in, or a mounted disk.
     """
-    if out.is_symlink() or (out.exists() and not out.is_dir()):
+    if out.exists() and not out.is_dir():
         raise UsageError(f"{out} exists and is not a folder", hint="give another -o")
     if out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty", hint="give another -o, or remove it first")

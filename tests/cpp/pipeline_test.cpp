@@ -340,5 +340,20 @@ TEST(RealBundleTest, ReproduceTheirGoldenResults) {
   }
 }
 
+TEST(StageTimingsTest, EveryNameIsThatOfItsTime) {
+  StageTimings t;
+  int64_t next = 0;
+  for (int64_t* time : {&t.detector_preprocess_ns, &t.detector_ns, &t.detector_decode_ns,
+                        &t.pose_preprocess_ns, &t.pose_ns, &t.pose_decode_ns, &t.total_ns})
+    *time = next++;
+  std::vector<std::string> names(7);
+  for (const StageTiming& stage : kStageTimings)
+    names[static_cast<size_t>(t.*stage.value)] = stage.name;
+  const std::vector<std::string> wanted{
+      "detector_preprocess_ns", "detector_ns",    "detector_decode_ns", "pose_preprocess_ns",
+      "pose_ns",                "pose_decode_ns", "total_ns"};
+  EXPECT_EQ(names, wanted);
+}
+
 }  // namespace
 }  // namespace edgepose

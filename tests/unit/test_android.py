@@ -237,3 +237,13 @@ def test_a_phone_without_the_app_gets_nothing(
     assert _install(BUNDLES / "pose", "--push") == 8
     assert f"emulator-5554: the app {android.PACKAGE} is not installed there" in capsys.readouterr().err
     assert sorted(p.name for p in phone.iterdir()) == ["calls"]
+
+
+def test_a_phone_that_is_ready_is_taken_before_a_locked_one(
+    assets: Path, phone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    states = 'case $s in locked) echo "$s unauthorized";; *) echo "$s device";; esac'
+    (phone.parent / "tools" / "adb").write_text(_ADB.replace('echo "$s ${STATE:-device}"', states))
+    monkeypatch.setenv("SERIALS", "locked emulator-5554")
+    assert _install(BUNDLES / "pose", "--push") == 0
+    assert "emulator-5554:" in capsys.readouterr().out

@@ -107,7 +107,7 @@ def test_an_index_that_names_a_file_elsewhere_is_refused(cache: Cache, source: P
 def test_a_missing_file_makes_an_entry_absent(cache: Cache, source: Path) -> None:
     cache.put(KEY, {"model.bin": source}, {})
     (_entry_folder(cache) / "model.bin").unlink()
-    assert cache.get(KEY) is None
+    assert cache.get(KEY) is None and not _entry_folder(cache).exists()
 
 
 @pytest.mark.parametrize("asked_first", [True, False])

@@ -122,3 +122,29 @@ def test_a_calibration_that_is_refused_leaves_its_tables_of_layers(
         calibrate.calibrate(bundle, CalibrationRequest(tmp_path), out_dir=tmp_path / "out", maker=MAKER)
     told = capsys.readouterr().err
     assert all(each.report.table() in told for each in made.values())
+
+
+def test_the_asked_budget_reaches_the_networks(
+    bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take(*_: Any, budget_changes: Any, **__: Any) -> None:
+        assert budget_changes == {"p95_px": 2.0}
+        raise InterruptedError
+
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(calibrate, "make_samples", lambda *_, **__: Samples(Half(), Half(), 0, ()))
+    monkeypatch.setattr(calibrate, "calibrate_network", take)
+    request = CalibrationRequest(tmp_path, budgets=("p95_px=2",))
+    with pytest.raises(InterruptedError):
+        calibrate.calibrate(bundles_v1 / "pose", request, out_dir=tmp_path / "out", maker=MAKER)
+
+
+def test_who_asks_for_integers_gets_them_and_a_chip_is_not_timed(bundles_v1: Path, tmp_path: Path) -> None:
+    slow = {"fp32": 9.0, "fp16": 8.0, "int8": 99.0}
+    chip: Any = SimpleNamespace(**{**vars(MAKER), "simulator": "toy"})
+    nothing: dict[str, float] = {}
+    for detector, maker, times in (("int8", MAKER, slow), ("fp32", chip, nothing)):
+        made = networks(bundles_v1 / "top_down", tmp_path, detector, "int8")
+        for each in made.values():
+            each.median_ms = times
+        calibrate._refuse_without_gain(made, maker)

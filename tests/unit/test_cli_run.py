@@ -301,3 +301,23 @@ def test_what_fails_after_a_camera_was_stopped_is_named(
     assert main(["run", str(fake_bundle()), "0", "-o", str(out), "--no-draw"]) == 3
     err = capsys.readouterr().err
     assert "camera stopped" in err and "No space left on device" in err and "interrupted" not in err
+
+
+def test_a_camera_does_not_replace_somebody_else_s_video(
+    fake_bundle: MakeBundle,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "o").mkdir()
+    video = tmp_path / "o" / "camera0.mp4"
+    video.write_bytes(b"mine")
+    monkeypatch.setattr(run_job, "open_source", lambda target: FakeCamera())
+    assert main(["run", str(fake_bundle()), "0", "-o", str(video.parent)]) == 2
+    assert f"{video}: is there already" in capsys.readouterr().err
+    assert [path.read_bytes() for path in video.parent.iterdir()] == [b"mine"]
+
+
+def test_results_of_pictures_name_no_video(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:
+    assert main(["run", str(fake_bundle()), str(picture(tmp_path / "a.jpg")), "-o", str(out)]) == 0
+    assert results(out)["info"]["video"] is None

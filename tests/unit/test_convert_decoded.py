@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from edgepose.artifact import KeypointSet, ModelSpec, Preprocess, SimccHead
+from edgepose.calibration.from_bundle import artifact_of
 from edgepose.converters.decoded import compare_decoded, match_boxes
+from edgepose.converters.engine import run_engine
 from edgepose.converters.limits import LIMITS
 
 POSE = ModelSpec(
@@ -37,3 +41,16 @@ def test_a_box_of_another_label_is_another_box() -> None:
     assert match_boxes(box, other) == []
     moved = box + np.array([1, 0, 0, 0, 0, 0], np.float32)
     assert match_boxes(box, np.concatenate([other, moved])) == [(0, 1)]
+
+
+def test_a_person_whom_the_reference_has_not_is_false(bundles_v1: Path) -> None:
+    artifact = artifact_of(bundles_v1 / "one_stage", "one_stage")
+    shape = (1, 3, *artifact.spec.preprocess.input_hw)
+    noise = np.random.default_rng(1).uniform(-2, 2, shape).astype(np.float32)
+    (found,) = run_engine(artifact, [noise])
+    nobody = [np.full_like(a, -20) if i < 2 else a for i, a in enumerate(found)]
+    for reference, figures in ((nobody, (None, 1)), (found, (1, 0))):
+        result = compare_decoded(
+            artifact.spec, [reference], [found], LIMITS["fp32"], dcc_file=artifact.files["dcc"]
+        )
+        assert (result.recall, result.false_boxes) == figures

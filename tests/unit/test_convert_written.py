@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -14,7 +14,7 @@ from edgepose.artifact import Precision
 from edgepose.bundle.manifest import spec_from_json, spec_to_json
 from edgepose.calibration.from_bundle import artifact_of
 from edgepose.cli.main import main
-from edgepose.converters import conversion, steps
+from edgepose.converters import assemble, conversion, steps
 from edgepose.converters.limits import LIMITS
 from edgepose.errors import ConversionError
 from edgepose.pipeline import PosePipeline
@@ -97,3 +97,19 @@ def test_no_target_is_written_where_the_last_is_refused(
     assert not out.exists()
     assert main(["convert", checkpoint, "--to", "fake", "-o", str(out), "--json"]) == 0
     assert [path.name for path in out.iterdir()] == ["tiny-pose.fake.fp32"]
+
+
+def test_of_a_pair_the_pose_network_s_scores_decide(bundles_v1: Path, tmp_path: Path) -> None:
+    bundle, stage = bundles_v1 / "top_down", cast(Any, SimpleNamespace(to_json=dict))
+    parts: list[steps.Converted] = []
+    golden = json.loads((bundle / "bundle.json").read_text())["golden"]
+    golden |= json.loads((bundle / "golden.json").read_text())
+    for role, score in (("pose", 3.0), ("detector", 0.3)):
+        artifact = artifact_of(bundle, role)
+        spec = dataclasses.replace(artifact.spec, keypoint_score_threshold=score)
+        artifact = dataclasses.replace(artifact, spec=spec)
+        canonical = steps.Canonical("", artifact, stage, tmp_path, tmp_path, golden, notes=(), cached=True)
+        parts.append(steps.Converted(canonical, artifact, stage, cached=True))
+    members, _ = assemble.manifest("pair", "fake", "fp32", parts)
+    assert members["pipeline"]["keypoint_score_threshold"] == 3.0
+    assert members["tracking"]["loss_keypoint_score"] == 3.0

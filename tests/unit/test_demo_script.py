@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
     ("name", "content", "said"),
     [
         ("absent.jpg", None, "no such picture"),
+        (f"{'long' * 75}.jpg", None, "no such picture"),
         ("folder.jpg", "folder", "no such picture"),
         ("phone.heic", b"\0\0\0\x18ftypheic", "is none of .jpg"),
         ("broken.jpg", np.arange(100, dtype=np.uint8).tobytes(), "not a picture that can be decoded"),

@@ -120,6 +120,9 @@ def test_boxes_and_labels_are_drawn() -> None:
     color = person_color(0)
     assert has_color(drawn, color, 150, 200) and has_color(drawn, color, 50, 150)
     assert (drawn[45:59, 52:60] != 60).any(), "the label stands above the box"
+    boxes[0, 1] = -60
+    drawn = draw_poses(canvas(), np.zeros((1, 17, 3), np.float32), COCO, keypoint_threshold=0.3, boxes=boxes)
+    assert (drawn[2:12, 52:60] != 60).any(), "or in it, where that begins above the picture"
 
 
 def test_what_lies_outside_or_is_not_finite_is_survived() -> None:

@@ -418,3 +418,10 @@ def test_without_labels_only_a_reference_helps(
     assert "each picture is taken as one person" in err
     document = json.loads(text)
     assert document["accuracy"] is None and document["drift"]["persons"] == 3
+
+
+def test_a_bundle_with_a_detector_is_not_said_to_have_none(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(fake_bundle(), labelled, "--boxes", "detected") == 0
+    assert "one person" not in capsys.readouterr().err

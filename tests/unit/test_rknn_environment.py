@@ -154,3 +154,19 @@ def test_the_shipped_lock_file_is_exact() -> None:
     assert len(lines) >= 10
     assert all("==" in line for line in lines)
     assert environment.toolkit_version() == "2.5.0"
+
+
+def test_only_what_a_killed_run_left_is_removed(
+    toolkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise InterruptedError
+
+    for name, more_s in (("dead", 60), ("busy", -60)):
+        folder = tmp_path / "cache" / "rknn" / f".tmp-{name}"
+        folder.mkdir(parents=True)
+        os.utime(folder, (time.time() - environment._INSTALL_TIMEOUT_S - more_s,) * 2)
+    monkeypatch.setattr(environment, "_fill", stop)
+    with pytest.raises(InterruptedError):
+        environment.set_up()
+    assert _entries(tmp_path) == [".tmp-busy"]

@@ -177,6 +177,13 @@ def test_the_working_folder_is_filled_and_stays(
     assert main(["synth", "--images", "1", "-o", "none/..", *_SMALL]) == 2
 
 
+def test_a_link_to_an_empty_folder_is_filled(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    assert main(["synth", "--images", "1", "-o", str(tmp_path / "link"), *_SMALL]) == 0
+    assert _left_in(tmp_path / "disk") == ["annotations.json", "images", "images/000000.png"]
+
+
 def test_a_file_in_the_way_of_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["synth", "--images", "1", "-o", str(tmp_path / "file" / "out"), *_SMALL]) == 2

@@ -168,6 +168,12 @@ def test_seen_from_the_side_the_far_shoulder_and_eye_are_hidden() -> None:
     flags = dict(zip(KEYPOINTS, person.keypoints[:, 2], strict=True))
     assert flags["right_shoulder"] == flags["right_ear"] == flags["right_eye"] == 2
     assert flags["left_shoulder"] == flags["left_ear"] == 1
+    # Nor are they seen through a head of four pixels: the person is 27 to 32 pixels tall.
+    for depth_m in (-22.0, -26.0):
+        actor = _actor(Pose(turn=np.pi / 2), (0.0, 0.0, depth_m))
+        (person,) = label(_render([actor]), [actor], _CAMERA)
+        flags = dict(zip(KEYPOINTS, person.keypoints[:, 2], strict=True))
+        assert flags["left_eye"] == flags["left_ear"] == 1
 
 
 @pytest.mark.parametrize("degrees", range(-95, 100, 10))
