@@ -98,6 +98,10 @@ class OneStageHead:
 Head = SimccHead | BoxHead | OneStageHead
 
 
+# The score from which a keypoint counts as seen, in networks trained with the usual loss; mmpose's threshold.
+USUAL_KEYPOINT_SCORE = 0.3
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """Everything about a network but its weights. name: for example "rtmpose-t"; family: "rtmpose", ...
@@ -114,7 +118,7 @@ class ModelSpec:
     output_names: tuple[str, ...]
     license: str
     parameters: int
-    keypoint_score_threshold: float = 0.3
+    keypoint_score_threshold: float = USUAL_KEYPOINT_SCORE
 
 
 @dataclass(frozen=True, slots=True)

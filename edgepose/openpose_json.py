@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from edgepose.artifact import KeypointSet
+from edgepose.artifact import USUAL_KEYPOINT_SCORE, KeypointSet
 from edgepose.errors import UsageError
 from edgepose.paths import usual_mode
 from edgepose.writers import atomic_path
@@ -39,8 +39,6 @@ BODY_25 = ("nose", "neck", *_RIGHT_ARM, *_LEFT_ARM, "hip", *_RIGHT_LEG, *_LEFT_L
 _FACE_70 = (*(f"face-{n}" for n in range(68)), "right_eye", "left_eye")
 _FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
 _MISSING = (0.0, 0.0, 0.0)
-# The confidence of a point whose score is just the threshold of its network.
-_SEEN = 0.3
 
 
 class OpenPoseLayout:
@@ -111,12 +109,17 @@ class OpenPoseWriter:
     """
 
     def __init__(
-        self, path: Path, *, points: KeypointSet, score_threshold: float, seen_score: float = _SEEN
+        self,
+        path: Path,
+        *,
+        points: KeypointSet,
+        score_threshold: float,
+        seen_score: float = USUAL_KEYPOINT_SCORE,
     ) -> None:
         self.path = path
         self._layout = OpenPoseLayout(points)
         self._threshold = score_threshold
-        self._scale = _SEEN / seen_score if seen_score else 1.0
+        self._scale = USUAL_KEYPOINT_SCORE / seen_score if seen_score else 1.0
         self._frames = 0
         self._frame: dict[str, Any] | None = None
         self._name = ""

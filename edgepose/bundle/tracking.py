@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from edgepose.artifact import USUAL_KEYPOINT_SCORE
 
-def tracking_member(loss_keypoint_score: float = 0.3) -> dict[str, Any]:
+
+def tracking_member(loss_keypoint_score: float = USUAL_KEYPOINT_SCORE) -> dict[str, Any]:
     """Return the "tracking" member of a new bundle.
 
     loss_keypoint_score: the score from which a keypoint of its network counts as seen.

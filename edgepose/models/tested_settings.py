@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from edgepose.artifact import BoxHead, OneStageHead, Preprocess
+from edgepose.artifact import USUAL_KEYPOINT_SCORE, BoxHead, OneStageHead, Preprocess
 from edgepose.errors import CheckpointError
 from edgepose.models.training_config import UNKNOWN, model_settings, pipeline_step
 
@@ -25,9 +25,8 @@ _BETA = (0.1, 1000)
 _BOX_PADDING = 1.25
 # What KLDiscretLoss takes: mmpose 1.3.2, models/losses/classification_loss.py.
 _LOSS_BETA = 1.0
-# Of beta * score: 0.3, mmpose's threshold, in networks trained with the usual beta.
+# Of the networks whose scores the usual threshold is for.
 _USUAL_BETA = 10.0
-_SEEN = 3.0
 _HINT = (
     "correct it where the network was trained, or save the weights alone: "
     "torch.save(model.state_dict(), FILE)"
@@ -216,7 +215,8 @@ def stated_keypoint_score(meta: Mapping[str, Any], usual_beta: float) -> tuple[f
     beta, source = usual_beta, ", as in the official networks"
     if stated is not None:
         beta, source = _number({"beta": _LOSS_BETA, **stated}, "beta", beta, _BETA, "head.loss.beta"), ""
-    score, factor = _SEEN / beta, _USUAL_BETA / beta
+    factor = _USUAL_BETA / beta
+    score = USUAL_KEYPOINT_SCORE * factor
     if factor == 1:
         return score, ()
     return score, (

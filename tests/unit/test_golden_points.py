@@ -5,23 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from toy_pose import TOY_POSE
 
-from edgepose.artifact import KeypointSet, ModelSpec, Preprocess, SimccHead
 from edgepose.converters.golden import clear_keypoints, expected
 from edgepose.converters.samples import GoldenPicture
 
 BINS = 64
-SPEC = ModelSpec(
-    name="toy",
-    family="rtmpose",
-    task="pose",
-    preprocess=Preprocess("affine", (32, 32), "rgb", (1, 2, 3), (4, 5, 6), (0, 0, 0), 1.25),
-    head=SimccHead(2.0, KeypointSet("two", ("a", "b"), (), (), (0.05, 0.05))),
-    input_names=("input",),
-    output_names=("simcc_x", "simcc_y"),
-    license="Apache-2.0",
-    parameters=1,
-)
 
 
 def _row(*peaks: tuple[int, float], width: float = 4.0) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
@@ -77,7 +66,7 @@ def test_the_boxes_with_the_most_clear_points_are_taken() -> None:
     def run(tensor: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
         return [np.stack(next(rows))[None].astype(np.float32), np.stack([one, one])[None].astype(np.float32)]
 
-    found = expected(SPEC, GoldenPicture(np.zeros((40, 40, 3), np.uint8), boxes), run)
+    found = expected(TOY_POSE, GoldenPicture(np.zeros((40, 40, 3), np.uint8), boxes), run)
     assert found["boxes_xyxy"] == [list(boxes[n]) for n in (1, 3, 5)]
     assert len(found["poses"]) == 3 and all(point[2] > 0 for pose in found["poses"] for point in pose)
     assert "depths" not in found
@@ -85,7 +74,9 @@ def test_the_boxes_with_the_most_clear_points_are_taken() -> None:
 
 def test_depths_are_in_metres_and_decide_too() -> None:
     spec = dataclasses.replace(
-        SPEC, head=dataclasses.replace(SPEC.head, z_range=2.0), output_names=("simcc_x", "simcc_y", "simcc_z")
+        TOY_POSE,
+        head=dataclasses.replace(TOY_POSE.head, z_range=2.0),
+        output_names=("simcc_x", "simcc_y", "simcc_z"),
     )
     one, two = _row((48, 1.0)), _row((48, 1.0), (10, 0.99))
 
