@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgepose.bench.plan import PACED
 from edgepose.errors import DeviceError, UsageError
 
 FORMAT = "edgepose-bench-1"
@@ -94,11 +93,10 @@ class Journal:
         """Samples of all phases but the warm-up."""
         return sum(len(phase.rows) for name, phase in self.phases.items() if name != "warmup")
 
-    def closed_states(self) -> list[dict[str, Any]]:
-        """Return the states taken while the device worked without a pause: not those of the paced phase."""
+    def states_by_phase(self) -> list[tuple[str, dict[str, Any]]]:
+        """Return every state with the phase in which it was taken."""
         rest = [self._sampled] * (len(self.states) - len(self.state_phases))
-        phases = [*self.state_phases, *rest]
-        return [state for state, phase in zip(self.states, phases, strict=True) if phase != PACED]
+        return list(zip([*self.state_phases, *rest], self.states, strict=True))
 
     def finish(self, names: Iterable[str]) -> None:
         """Make phases complete that have all their samples: the line that says so can be lost after them."""

@@ -15,6 +15,7 @@ BURST_SECONDS = 60.0
 CAMERA_FPS = 30.0
 PERSONS = (1, 2, 4, 8)
 PACED = "paced"  # the phase at the rate of a camera
+SOAK = "soak"  # the one that shows what the device keeps up
 
 WARMUP_WINDOW = 20
 _WARMUP_TOLERANCE = 0.02
@@ -148,7 +149,7 @@ def plan_phases(
     if paced_fps is not None:
         phases.append(Phase(PACED, "paced", first, max(1, round(paced_fps * short[1])), short[1], paced_fps))
     if soak_s > 0:
-        phases.append(Phase("soak", "closed", first, 1 << 40, soak_s))
+        phases.append(Phase(SOAK, "closed", first, 1 << 40, soak_s))
     return tuple(phases)
 
 

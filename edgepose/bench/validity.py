@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import dropwhile
 
 from edgepose.bench.journal import Journal, PhaseSamples
-from edgepose.bench.plan import BURST_FRAMES, BURST_SECONDS, WARMUP_WINDOW
+from edgepose.bench.plan import BURST_FRAMES, BURST_SECONDS, PACED, SOAK, WARMUP_WINDOW
 
 # Processors' worth of work by other programs, in the median over the burst.
 MAX_OTHERS_CPU = 0.25
@@ -34,11 +34,13 @@ def check(
         *_correctness(journal),
         *_steadiness(journal, burst),
         *_load(journal),
-        *_clock(journal),
-        *_heat(journal, max_temperature_c),
+        *_clock(journal, soak=False),
+        *_heat(journal, max_temperature_c, soak=False),
         *_fallback(journal, features),
     ]
-    return invalid, _warnings(journal)
+    # What a soak is there to show takes nothing from what was measured before it.
+    sustained = [*_clock(journal, soak=True), *_heat(journal, max_temperature_c, soak=True)]
+    return invalid, [*sustained, *_warnings(journal)]
 
 
 def _finding(rule: str, message: str) -> list[Finding]:
@@ -111,38 +113,43 @@ def _load(journal: Journal) -> list[Finding]:
     return _finding("busy", f"other programs used {others[len(others) // 2]:.2f} processors meanwhile")
 
 
-def _clock(journal: Journal) -> list[Finding]:
+def _clock(journal: Journal, *, soak: bool) -> list[Finding]:
     used = journal.start["affinity"]
     clocks = [
-        max(state["khz"][cpu] for cpu in used if cpu < len(state["khz"]))
-        for state in journal.closed_states()
-        if any(cpu < len(state.get("khz", [])) for cpu in used)
+        (phase == SOAK, max(state["khz"][cpu] for cpu in used if cpu < len(state["khz"])))
+        for phase, state in journal.states_by_phase()
+        # Between paced frames the processor sleeps, and a governor lowers its clock: that is no throttling.
+        if phase != PACED and any(cpu < len(state.get("khz", [])) for cpu in used)
     ]
-    # Between paced frames the processor sleeps, and a governor lowers its clock: that is no throttling.
     # The clock rises when the work begins, so the fastest is the reference, and what was before is left out.
-    best = max(clocks, default=0.0)
-    worked = list(dropwhile(lambda clock: clock < best * MIN_CLOCK_SHARE, clocks))
+    best = max((clock for _, clock in clocks), default=0.0)
+    risen = dropwhile(lambda sample: sample[1] < best * MIN_CLOCK_SHARE, clocks)
+    worked = [clock for in_soak, clock in risen if in_soak == soak]
     low = [clock for clock in worked if clock < best * MIN_CLOCK_SHARE]
     if not low:
         return []
+    when = "during the soak " if soak else ""
     if worked[-1] < best * MIN_CLOCK_SHARE:
-        return _finding("throttled", f"the clock fell from {best / 1e6:.2f} to {worked[-1] / 1e6:.2f} GHz")
+        return _finding(
+            "throttled", f"{when}the clock fell from {best / 1e6:.2f} to {worked[-1] / 1e6:.2f} GHz"
+        )
     if len(low) > max(1, len(worked) * MAX_LOW_SAMPLES):
         return _finding(
             "throttled",
-            f"the clock fell from {best / 1e6:.2f} to {min(low) / 1e6:.2f} GHz "
+            f"{when}the clock fell from {best / 1e6:.2f} to {min(low) / 1e6:.2f} GHz "
             f"for {len(low)} of {len(worked)} samples",
         )
     return []
 
 
-def _heat(journal: Journal, limit_c: float | None) -> list[Finding]:
-    hottest = max(
-        (value for state in journal.states for value in state.get("temperature_c", {}).values()), default=None
-    )
+def _heat(journal: Journal, limit_c: float | None, *, soak: bool) -> list[Finding]:
+    states = [state for phase, state in journal.states_by_phase() if (phase == SOAK) == soak]
+    hottest = max((c for state in states for c in state.get("temperature_c", {}).values()), default=None)
     if limit_c is None or hottest is None or hottest <= limit_c:
         return []
-    return _finding("hot", f"the device reached {hottest:.0f} degrees C, its profile allows {limit_c:.0f}")
+    when = "during the soak " if soak else ""
+    message = f"{when}the device reached {hottest:.0f} degrees C, its profile allows {limit_c:.0f}"
+    return _finding("hot", message)
 
 
 def _fallback(journal: Journal, features: tuple[str, ...]) -> list[Finding]:

@@ -93,37 +93,49 @@ void check_load(const BenchRecord& record, Json* invalid) {
   add(invalid, "busy", text("other programs used %.2f processors meanwhile", middle(others)));
 }
 
-void check_clock(const BenchRecord& record, Json* invalid) {
-  std::vector<double> clocks;
+// Of the soak, or of all but it: what that is there to show takes nothing from what was measured
+// before it.
+void check_clock(const BenchRecord& record, bool soak, Json* list) {
+  struct Sample {
+    bool in_soak;
+    double khz;
+  };
+  std::vector<Sample> clocks;
   for (size_t i = 0; i < record.states.size(); ++i) {
     const Json& state = record.states[i];
+    const std::string phase = i < record.state_phases.size() ? record.state_phases[i] : "";
     // Between paced frames the processor sleeps, and a governor lowers its clock: no throttling.
-    if (!state.contains("khz") ||
-        (i < record.state_phases.size() && record.state_phases[i] == "paced"))
-      continue;
+    if (!state.contains("khz") || phase == "paced") continue;
     const auto khz = state["khz"].get<std::vector<double>>();
     double best = -1;
     for (const Json& cpu : record.start.at("affinity")) {
       const auto index = cpu.get<size_t>();
       if (index < khz.size()) best = std::max(best, khz[index]);
     }
-    if (best >= 0) clocks.push_back(best);
+    if (best >= 0) clocks.push_back({phase == "soak", best});
   }
-  if (clocks.empty()) return;
   // The clock rises when the work begins, so the fastest is the reference, and what was before is
   // left out.
-  const double best = *std::max_element(clocks.begin(), clocks.end());
-  const auto is_low = [best](double clock) { return clock < best * kMinClockShare; };
-  const auto worked = std::find_if_not(clocks.begin(), clocks.end(), is_low);
-  const auto samples = static_cast<double>(clocks.end() - worked);
-  const auto low = static_cast<double>(std::count_if(worked, clocks.end(), is_low));
-  if (is_low(clocks.back())) {
-    add(invalid, "throttled",
-        text("the clock fell from %.2f to %.2f GHz", best / 1e6, clocks.back() / 1e6));
-  } else if (low > std::max(1.0, samples * kMaxLowSamples)) {
-    add(invalid, "throttled",
-        text("the clock fell from %.2f to %.2f GHz for %.0f of %.0f samples", best / 1e6,
-             *std::min_element(worked, clocks.end()) / 1e6, low, samples));
+  double best = 0;
+  for (const Sample& sample : clocks) best = std::max(best, sample.khz);
+  const auto is_low = [best](double khz) { return khz < best * kMinClockShare; };
+  bool risen = false;
+  std::vector<double> worked;
+  for (const Sample& sample : clocks) {
+    risen = risen || !is_low(sample.khz);
+    if (risen && sample.in_soak == soak) worked.push_back(sample.khz);
+  }
+  if (worked.empty()) return;
+  const auto low = static_cast<size_t>(std::count_if(worked.begin(), worked.end(), is_low));
+  const char* when = soak ? "during the soak " : "";
+  if (is_low(worked.back())) {
+    add(list, "throttled",
+        text("%sthe clock fell from %.2f to %.2f GHz", when, best / 1e6, worked.back() / 1e6));
+  } else if (static_cast<double>(low) >
+             std::max(1.0, static_cast<double>(worked.size()) * kMaxLowSamples)) {
+    add(list, "throttled",
+        text("%sthe clock fell from %.2f to %.2f GHz for %zu of %zu samples", when, best / 1e6,
+             *std::min_element(worked.begin(), worked.end()) / 1e6, low, worked.size()));
   }
 }
 
@@ -169,8 +181,9 @@ Findings check(const BenchRecord& record) {
   }
   check_burst(record, &found.invalid);
   check_load(record, &found.invalid);
-  check_clock(record, &found.invalid);
+  check_clock(record, /*soak=*/false, &found.invalid);
   check_fallback(record, &found.invalid);
+  check_clock(record, /*soak=*/true, &found.warnings);
   warn(record, &found.warnings);
   return found;
 }

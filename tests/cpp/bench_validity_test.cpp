@@ -65,5 +65,19 @@ TEST(BenchValidityTest, AClockThatWasLowForAQuarterOfTheTime) {
   EXPECT_EQ(invalid({}), Json::array()) << "a system that does not tell its clock";
 }
 
+TEST(BenchValidityTest, ASoakMayShowWhatTheDeviceDoesNotKeepUp) {
+  const auto findings = [](size_t first_of_soak) {
+    BenchRecord record = record_of(series({at(4, 2.8), {1.4, 2.8}, at(30, 1.4)}));
+    for (size_t i = first_of_soak; i < record.state_phases.size(); ++i)
+      record.state_phases[i] = "soak";
+    return check(record);
+  };
+  EXPECT_EQ(findings(6).invalid, Json::array());
+  EXPECT_EQ(findings(6).warnings,
+            throttled("during the soak the clock fell from 2.80 to 1.40 GHz"));
+  EXPECT_EQ(findings(5).invalid, throttled("the clock fell from 2.80 to 1.40 GHz"))
+      << "before the soak already";
+}
+
 }  // namespace
 }  // namespace edgepose::tools

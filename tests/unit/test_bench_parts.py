@@ -202,9 +202,6 @@ def test_what_does_not_count() -> None:
     paced = [_samples("paced", 0, [1_000_000]), *slow, _ended("paced", 1)]
     assert _rules(*_good()[:-1], *paced, END) == []
     assert _rules(*_good()[:-1], *paced[:-1]) == ["incomplete"]  # the end of the paced phase was cut off
-    assert _rules(*_good()[:-1], *paced, _samples("soak", 0, [5]), *slow, _ended("soak", 1), END) == [
-        "throttled"
-    ]
     hot = {"event": "state", "at_ns": 1, "temperature_c": {"soc": 91.0}}
     assert _rules(*_good(), hot, max_temperature_c=90.0) == ["hot"]
     assert _rules(*_good(), hot, max_temperature_c=95.0) == []
@@ -233,6 +230,23 @@ def _clocks(*ghz: float) -> list[dict[str, Any]]:
 def test_a_clock_that_was_low_for_a_quarter_of_the_time(clocks: list[float], message: str | None) -> None:
     invalid, _ = check(_journal(*_good()[:-1], *_clocks(*clocks), END))
     assert invalid == ([] if message is None else [{"rule": "throttled", "message": message}])
+
+
+# As in tests/cpp/bench_validity_test.cpp.
+def test_a_soak_may_show_what_the_device_does_not_keep_up() -> None:
+    hot = {"event": "state", "at_ns": 2, "temperature_c": {"soc": 91.0}}
+    reached = "during the soak the device reached 91 degrees C, its profile allows 90"
+    fell = "the clock fell from 2.80 to 1.40 GHz"
+
+    def findings(before: list[float], during: list[float]) -> list[list[str]]:
+        *head, burst_ended, end = _good()
+        soak = [_samples("soak", 0, [5]), *_clocks(*during), hot, _ended("soak", 1)]
+        found = check(_journal(*head, *_clocks(*before), burst_ended, *soak, end), max_temperature_c=90.0)
+        return [[finding["message"] for finding in findings] for findings in found]
+
+    assert findings([2.8] * 4 + [1.4, 2.8], [1.4] * 30) == [[], [f"during the soak {fell}", reached]]
+    assert findings([2.8] * 4 + [1.4], [2.8] * 30) == [[fell], [reached]]
+    assert findings([2.8] * 4, [2.8] * 30) == [[], [reached]]
 
 
 def test_only_the_processors_that_a_run_used_have_to_keep_their_clock() -> None:
