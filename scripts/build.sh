@@ -10,7 +10,10 @@ inputs=$({ pwd && find CMakeLists.txt CMakePresets.json pyproject.toml runtime_c
   xargs -0 sha256sum; } | sha256sum | cut -d' ' -f1)
 stamp="$VENV/.build-$inputs"
 # A pip install by hand may have put a copy in the place of the editable one.
-editable() { "$VENV/bin/python" -c 'import _editable_skbc_edgepose' 2>/dev/null; }
+editable() {
+  "$VENV/bin/python" -I -c 'import importlib.util as util, os, sys
+sys.exit(not os.path.samefile(util.find_spec("edgepose").origin, "edgepose/__init__.py"))' 2>/dev/null
+}
 [[ -e "$stamp" ]] && editable && exit 0
 echo "build: compiling the C++ core (minutes the first time; log: $log)"
 if ! "$VENV/bin/python" -m pip install --no-build-isolation --no-deps --verbose -e . >"$log" 2>&1; then

@@ -8,8 +8,9 @@ exec 9<. && flock 9  # another make may be setting up, too
 inputs=$({ pwd -P && echo "${CI:-}" && cat pyproject.toml packages.txt scripts/setup.sh scripts/requirements.py; } |
   sha256sum | cut -d' ' -f1)
 stamp="$VENV/.setup-$inputs"
-usable() {  # not after an interrupted attempt, without python3-venv, or with its Python gone
-  "$VENV/bin/python" -m pip --version >/dev/null 2>&1 && grep -qsF "$(pwd -P)/$VENV" "$VENV/bin/activate"
+usable() {  # not after an interrupted attempt, without python3-venv, with its Python gone, or moved
+  "$VENV/bin/python" -m pip --version >/dev/null 2>&1 && bash -c '[[ ! -e $1/bin/activate ]] ||
+    { source "$1/bin/activate"; [[ $VIRTUAL_ENV -ef $1 ]]; }' - "$VENV"
 }
 [[ -e "$stamp" ]] && usable && exit 0
 
@@ -52,9 +53,16 @@ usable && python=$VENV/bin/python
   exit 1
 }
 
-usable || "$PYTHON" -m venv --clear "$VENV"
+if ! usable; then
+  if [[ -L $VENV || (-e $VENV && ! -e $VENV/pyvenv.cfg && $(ls -A "$VENV")) ]]; then
+    echo "setup: $VENV is there, but is no environment that works here: move it away, or name another: make setup VENV=..." >&2
+    exit 1
+  fi
+  "$PYTHON" -m venv --clear "$VENV"
+fi
 echo "setup: installing Python packages into $VENV (a few minutes the first time)"
 "$VENV/bin/python" scripts/requirements.py > "$VENV/requirements.txt"
 "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -r "$VENV/requirements.txt"
 rm -f "$VENV"/.setup-*
-touch "$stamp"
+# After a mirror that was down the next make tries again.
+[[ "${reason:-}" == "apt-get failed" ]] || touch "$stamp"

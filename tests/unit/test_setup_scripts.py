@@ -15,10 +15,10 @@ _PYTHON = """#!/usr/bin/env bash
 echo "$*" >> "{calls}"
 case "$*" in
   "-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; cp "{python}" .venv/bin/python
-    echo "VIRTUAL_ENV=$PWD/.venv" > .venv/bin/activate; touch .venv/pip;;
+    echo "VIRTUAL_ENV=\\"$PWD/.venv\\"" > .venv/bin/activate; touch .venv/pip .venv/pyvenv.cfg;;
   "-m pip --version") [[ -e .venv/pip ]];;
   *" -e .") touch .venv/editable;;
-  *_editable_skbc_edgepose*) [[ -e .venv/editable ]];;
+  *find_spec*) [[ -e .venv/editable ]];;
 esac
 """
 
@@ -45,19 +45,25 @@ def clone(tmp_path: Path) -> Path:
     return folder
 
 
+def _run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script; programs beside the clone, in `stubs`, are found first."""
+    path = f"{folder.parent / 'stubs'}:/usr/bin:/bin"
+    return subprocess.run(
+        ["bash", f"scripts/{script}"],
+        cwd=folder,
+        env={"PATH": path, "PYTHON": str(folder.parent / "python"), "VENV": ".venv"},
+        text=True,
+        capture_output=True,
+    )
+
+
 def _calls(folder: Path) -> list[str]:
     """Run both scripts and return what they had Python do, but for questions."""
     calls = folder.parent / "calls"
     calls.write_text("")
     for name in ("setup.sh", "build.sh"):
-        subprocess.run(
-            ["bash", f"scripts/{name}"],
-            cwd=folder,
-            env={"PATH": "/usr/bin:/bin", "PYTHON": str(folder.parent / "python"), "VENV": ".venv"},
-            check=True,
-            capture_output=True,
-        )
-    asked = ("-c ", "-m pip --version", "scripts/")
+        _run(folder, name).check_returncode()
+    asked = ("-c ", "-I -c ", "sys.exit", "-m pip --version", "scripts/")
     return [line.split(" -")[1] for line in calls.read_text().splitlines() if not line.startswith(asked)]
 
 
@@ -87,3 +93,54 @@ def test_a_copy_in_the_place_of_the_editable_install_is_replaced(clone: Path) ->
     first = _calls(clone)
     (clone / ".venv/editable").unlink()  # as after pip install . by hand
     assert _calls(clone) == first[2:]
+
+
+def test_a_clone_whose_path_has_an_apostrophe_is_set_up_once(clone: Path) -> None:
+    named = clone.rename(clone.with_name("one's clone"))
+    assert len(_calls(named)) == 3 and _calls(named) == []
+
+
+def test_an_environment_made_elsewhere_is_used(clone: Path) -> None:
+    """A link to one, or one of another maker, which has no program `activate`."""
+    _calls(clone)
+    elsewhere = (clone / ".venv").rename(clone.parent / "elsewhere")
+    (elsewhere / "bin/activate").write_text(f'VIRTUAL_ENV="{elsewhere}"')
+    (clone / ".venv").symlink_to(elsewhere)
+    assert _calls(clone) == []
+    (elsewhere / "bin/activate").unlink()
+    assert _calls(clone) == []
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_is_no_environment_is_not_emptied(clone: Path, linked: bool) -> None:
+    folder = clone.parent / "mine" if linked else clone / ".venv"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    if linked:
+        (clone / ".venv").symlink_to(folder)
+    found = _run(clone, "setup.sh")
+    assert found.returncode == 1 and found.stderr.startswith("setup: .venv is there, but is no environment")
+    assert (folder / "mine.txt").read_text() == "mine"
+
+
+def test_packages_of_a_mirror_that_was_down_are_asked_for_again(clone: Path) -> None:
+    (clone / "packages.txt").write_text("libnope-dev\n")
+    stubs = clone.parent / "stubs"
+    stubs.mkdir()
+    for name, lines in {
+        "dpkg-query": "exit 1",
+        "sudo": 'shift; exec "$@"',
+        "apt-get": f'echo apt >> "{clone.parent}/apt"; exit "$(cat "{clone.parent}/code")"',
+    }.items():
+        (stubs / name).write_text(f"#!/bin/bash\n{lines}\n")
+        (stubs / name).chmod(0o755)
+    asked = clone.parent / "apt"
+    (clone.parent / "code").write_text("100")
+    for _ in range(2):
+        asked.write_text("")
+        assert "not installed (apt-get failed): libnope-dev" in _run(clone, "setup.sh").stderr
+        assert asked.read_text() == "apt\n"
+    (clone.parent / "code").write_text("0")
+    assert _run(clone, "setup.sh").stderr == ""
+    asked.write_text("")
+    assert _run(clone, "setup.sh").stderr == "" and asked.read_text() == ""
