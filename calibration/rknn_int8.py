@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgepose import __version__
+from edgepose import __version__, log
 from edgepose.artifact import Artifact, LineageEntry, Precision
 from edgepose.bundle.manifest import ROLE_OF_TASK
 from edgepose.calibration.agreement import Outputs
@@ -139,6 +139,7 @@ class RknnQuantiser(NetworkQuantiser):
         chosen = [name for name in self._choice if precision_map.get(name) == "int8"]
         precision: Precision = "int8" if len(chosen) == len(self._blocks) else "mixed" if chosen else "fp16"
         layers = placement(answer, spec.name, self._soc)
+        log.notice(f"note: {spec.name}: {layers.summary()}")
         entry = LineageEntry(
             step="quantise",
             tool="rknn-toolkit2",

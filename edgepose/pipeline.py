@@ -57,9 +57,10 @@ class PosePipeline:
     track: the pictures are the frames of one video, each with its time_s; persons keep their ids.
     smooth: One Euro filtered keypoints. detect_every: the detector runs on every n-th frame, and where a
     person was lost or the scene changed. detect_delay: above 0 the detector works on a thread of its own,
-    beside the poses, and what it finds in a frame counts that many frames later, at most detect_every. These
-    three track unless told otherwise. tracking: a "tracking" member in place of the bundle's; needed where
-    the bundle has none.
+    beside the poses, and what it finds in a frame counts that many frames later, at most detect_every. Both
+    are for bundles of a detector and a pose network: not for RTMO.
+    smooth and these two track unless told otherwise. tracking: a "tracking" member in place of the bundle's;
+    needed where the bundle has none.
 
     Errors: BundleError, ConfigurationError (a file that cannot be read), EngineError, MissingDependencyError
     (an engine that this build lacks), UsageError.

@@ -67,11 +67,13 @@ typedef struct edgepose_options {
   int32_t threads;       // 1 to 256
   int32_t track;         // not 0: pictures are the frames of one video, and persons keep their ids
   int32_t smooth;        // not 0: One Euro filtered keypoints; needs track
-  int32_t detect_every;  // the detector runs on every n-th frame; above 1 it needs track
+  // The detector runs on every n-th frame; above 1 it needs track, and a bundle of a detector and a
+  // pose network: not RTMO.
+  int32_t detect_every;
   const char* device;    // NULL: "CPU"
   const char* tracking_json;  // a "tracking" member in place of the bundle's; NULL: the bundle's
   // Above 0 the detector works on a thread of its own, beside the poses: what it finds in a frame
-  // counts this many frames later, at most detect_every. It needs track.
+  // counts this many frames later, at most detect_every. It needs what detect_every above 1 needs.
   int32_t detect_delay;
 } edgepose_options;
 

@@ -72,7 +72,13 @@ def quantiser(folder: Path, soc: str) -> RknnQuantiser:
     ],
 )
 def test_heads_are_integers_where_the_npu_has_nothing_else(
-    jobs: list[dict[str, Any]], tmp_path: Path, soc: str, blocks: list[str], precision: str, floats: list[str]
+    jobs: list[dict[str, Any]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    soc: str,
+    blocks: list[str],
+    precision: str,
+    floats: list[str],
 ) -> None:
     made = quantiser(tmp_path, soc)
     assert made.names() == made.worthwhile() == blocks
@@ -82,6 +88,7 @@ def test_heads_are_integers_where_the_npu_has_nothing_else(
         "rknn", precision, {"rknn": tmp_path / "pose.rknn"},
     )  # fmt: skip
     arguments = written.lineage[-1].arguments
+    assert capsys.readouterr().err == f"note: {SPEC.name}: {arguments['layers']}\n"
     assert list(arguments["int8_layers"]) == blocks
     assert arguments["fp16_layers"] == [name for name in (BODY, HEAD) if name not in blocks]
 

@@ -48,7 +48,10 @@ public final class SessionOptions {
         return this;
     }
 
-    /** The detector runs on every n-th frame, and where a person was lost; above 1 it needs track. */
+    /**
+     * The detector runs on every n-th frame, and where a person was lost. Above 1 it needs track, and a bundle of a
+     * detector and a pose network: not RTMO.
+     */
     @NonNull
     public SessionOptions detectEvery(int frames) {
         detectEvery = frames;
@@ -57,7 +60,7 @@ public final class SessionOptions {
 
     /**
      * Above 0 the detector works on a thread of its own, beside the poses: what it finds in a frame counts this many
-     * frames later, at most detectEvery. Needs track.
+     * frames later, at most detectEvery. Needs what detectEvery above 1 needs.
      */
     @NonNull
     public SessionOptions detectDelay(int frames) {
