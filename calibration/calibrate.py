@@ -134,43 +134,43 @@ def calibrate(
             progress.advance()
 
     with tempfile.TemporaryDirectory(prefix="edgepose-calibrate-", ignore_cleanup_errors=True) as work:
+        for role in manifest["models"]:
+            artifact = artifact_of(bundle_dir, role)
+            stage(f"{artifact.spec.name}: samples", 2 * request.samples)
+            samples[role] = make_samples(
+                pictures,
+                artifact.spec.preprocess,
+                count=request.samples,
+                seed=request.seed,
+                # Not kept: its networks would stay loaded.
+                find_persons=_finder(bundle_dir, manifest) if _needs_detector(role, pictures) else None,
+                evaluation=evaluation,
+                advance=advance,
+                synthetic=synthetic,
+            )
+            folder = Path(work) / role
+            folder.mkdir()
+            networks[role] = calibrate_network(
+                artifact,
+                maker,
+                samples[role],
+                plan,
+                mode=request.mode,
+                budget_changes=budget_changes(request.budgets),
+                with_sensitivity=request.sensitivity,
+                work_dir=folder,
+                stage=stage,
+                advance=advance,
+            )
+            samples[role].forget_tensors()
+        stage("write the bundle", None)
         try:
-            for role in manifest["models"]:
-                artifact = artifact_of(bundle_dir, role)
-                stage(f"{artifact.spec.name}: samples", 2 * request.samples)
-                samples[role] = make_samples(
-                    pictures,
-                    artifact.spec.preprocess,
-                    count=request.samples,
-                    seed=request.seed,
-                    # Not kept: its networks would stay loaded.
-                    find_persons=_finder(bundle_dir, manifest) if _needs_detector(role, pictures) else None,
-                    evaluation=evaluation,
-                    advance=advance,
-                    synthetic=synthetic,
-                )
-                folder = Path(work) / role
-                folder.mkdir()
-                networks[role] = calibrate_network(
-                    artifact,
-                    maker,
-                    samples[role],
-                    plan,
-                    mode=request.mode,
-                    budget_changes=budget_changes(request.budgets),
-                    with_sensitivity=request.sensitivity,
-                    work_dir=folder,
-                    stage=stage,
-                    advance=advance,
-                )
-                samples[role].forget_tensors()
-            stage("write the bundle", None)
             precision, digest = _write(
                 bundle_dir, manifest, networks, target, maker, request.mode, force=force
             )
         except CalibrationError:
             for network in networks.values():
-                tell_layers(network.report)
+                tell_layers(network.artifact.spec.name, network.report)
             raise
     return CalibratedBundle(target, precision, digest, networks, samples)
 

@@ -128,7 +128,7 @@ def calibrate_network(
     try:
         result = _checked(made, references, candidates, mode, calibrator)
     except CalibrationError:
-        tell_layers(report)
+        tell_layers(name, report)
         raise
     agreement = compare(artifact.spec, references, candidates)
     entry = made.lineage[-1]
@@ -183,10 +183,10 @@ def _checked(
         raise CalibrationError(error.message, hint=hint + other_way(mode, calibrator)) from error
 
 
-def tell_layers(report: SensitivityReport | None) -> None:
+def tell_layers(name: str, report: SensitivityReport | None) -> None:
     """Print the table of layers where a calibration is refused: it says why, and is written nowhere."""
     if report is not None:
-        log.notice(report.table())
+        log.notice(f"layers of {name}:\n{report.table()}")
 
 
 def other_way(mode: Mode, calibrator: Calibrator) -> str:

@@ -110,7 +110,7 @@ def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, 
     if source and any(_is_another(path.parent / name, source / name) for name in boxes):
         raise UsageError(
             f"{path}: are results of edgepose run on {source}, and the pictures beside them are others",
-            hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
+            hint=f"remove {path.name}, and run again with --no-draw -o FOLDER, the pictures' own folder",
         )
     return boxes
 

@@ -7,7 +7,7 @@ from itertools import dropwhile
 from edgepose.bench.journal import Journal, PhaseSamples
 from edgepose.bench.plan import BURST_FRAMES, BURST_SECONDS, PACED, SOAK, WARMUP_WINDOW
 
-# Processors' worth of work by other programs, in the median over the burst.
+# Processors' worth of work by other programs, in the median over the burst, and over what came after it.
 MAX_OTHERS_CPU = 0.25
 # Of the burst's last quarter against its first, in the median; and of the clock.
 MAX_SLOWDOWN = 1.10
@@ -107,10 +107,17 @@ def _steadiness(journal: Journal, burst: PhaseSamples) -> list[Finding]:
 
 
 def _load(journal: Journal) -> list[Finding]:
-    others = sorted(state["others_cpu"] for state in journal.states if "others_cpu" in state)
-    if not others or others[len(others) // 2] <= MAX_OTHERS_CPU:
-        return []
-    return _finding("busy", f"other programs used {others[len(others) // 2]:.2f} processors meanwhile")
+    for when, in_burst in (("during", True), ("after", False)):
+        others = sorted(
+            state["others_cpu"]
+            for phase, state in journal.states_by_phase()
+            if "others_cpu" in state and (phase == "burst") == in_burst
+        )
+        if others and others[len(others) // 2] > MAX_OTHERS_CPU:
+            return _finding(
+                "busy", f"other programs used {others[len(others) // 2]:.2f} processors {when} the burst"
+            )
+    return []
 
 
 def _clock(journal: Journal, *, soak: bool) -> list[Finding]:

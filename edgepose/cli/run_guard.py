@@ -74,7 +74,7 @@ def refuse_overwriting(folder: Path, source: Source, target: str, *, boxes: Path
     if before is not None and not _is_same(before, input_of(source, target)):
         raise UsageError(
             f"{folder}: holds the results of another input, {before.get('input_path', before['input'])}",
-            hint=f"{_ELSEWHERE}, one for each input",
+            hint=f"{_ELSEWHERE}, one for each input, or remove its {RESULTS_NAME}",
         )
     if not draws:
         return

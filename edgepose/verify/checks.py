@@ -136,12 +136,14 @@ def accuracy_check(
 ) -> Check:
     """Check the loss of AP; the first entry of each is that of the data itself, the others resamplings.
 
-    images: how many pictures have labels.
+    images: how many pictures have labels. Where the reference has no AP either, there is none to lose: the
+    labels are of other pictures, or in other pixels.
     """
     loss = reference_ap - candidate_ap
     low, high = bootstrap.interval(loss[1:], confidence)
+    estimate = float(loss[0]) if reference_ap[0] > 0 else math.nan
     return Check(
-        "ap_loss", "AP lost", "points", float(loss[0]), low, high, limits.ap_loss, shown=images,
+        "ap_loss", "AP lost", "points", estimate, low, high, limits.ap_loss, shown=images,
         least=units_to_see(UNSEEN_SHARE, confidence),
     )  # fmt: skip
 

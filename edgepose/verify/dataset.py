@@ -306,7 +306,7 @@ def _box(path: Path, item: Mapping[str, Any]) -> list[float]:
 
 def _area(path: Path, item: Mapping[str, Any]) -> float:
     area = item.get("area")
-    if area is None:
+    if area is None or area == 0:  # tools that know none write 0, which nothing could match
         return float(item["bbox"][2] * item["bbox"][3] * _AREA_OF_BOX)
     if not is_number(area) or area < 0:
         raise UsageError(f"{path}: annotation {item['id']} has the area {area!r}", hint=_HINT)

@@ -48,6 +48,11 @@ def summary_of(
         )
     # What could not be compared explains the rest.
     worst = next((check for check in bad if not math.isfinite(check.estimate)), worst)
+    if worst.name == "ap_loss" and not math.isfinite(worst.estimate):
+        return (
+            f"the reference's own AP is 0, so nothing can be lost{rest}; are the labels of these pictures, "
+            "and in their pixels?"
+        )
     if not math.isfinite(worst.estimate):
         return (
             f"{_what_was_seen(worst, pictures)} do not decide: of {worst.title} there is nothing to "

@@ -105,6 +105,10 @@ double RecordedPhase::seconds() const {
   return static_cast<double>(duration_ns + open_ns) / 1e9;
 }
 
+std::string BenchRecord::phase_of_state(size_t state) const {
+  return state < state_phases.size() ? state_phases[state] : "";
+}
+
 const RecordedPhase* BenchRecord::phase(const std::string& name) const {
   const auto found =
       std::find_if(phases.begin(), phases.end(),

@@ -40,6 +40,8 @@ struct BenchRecord {
 
   // Null where the journal has no phase of this name.
   const RecordedPhase* phase(const std::string& name) const;
+  // The name of the phase during which a state was taken; empty where no phase had begun.
+  std::string phase_of_state(size_t state) const;
 };
 
 // Error: kInvalidArgument for lines that no runner writes.

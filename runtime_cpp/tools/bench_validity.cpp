@@ -86,11 +86,19 @@ void check_burst(const BenchRecord& record, Json* invalid) {
 }
 
 void check_load(const BenchRecord& record, Json* invalid) {
-  std::vector<double> others;
-  for (const Json& state : record.states)
-    if (state.contains("others_cpu")) others.push_back(state["others_cpu"].get<double>());
-  if (others.empty() || middle(others) <= kMaxOthersCpu) return;
-  add(invalid, "busy", text("other programs used %.2f processors meanwhile", middle(others)));
+  for (const bool in_burst : {true, false}) {
+    std::vector<double> others;
+    for (size_t i = 0; i < record.states.size(); ++i) {
+      const Json& state = record.states[i];
+      if (state.contains("others_cpu") && (record.phase_of_state(i) == "burst") == in_burst)
+        others.push_back(state["others_cpu"].get<double>());
+    }
+    if (others.empty() || middle(others) <= kMaxOthersCpu) continue;
+    add(invalid, "busy",
+        text("other programs used %.2f processors %s the burst", middle(others),
+             in_burst ? "during" : "after"));
+    return;
+  }
 }
 
 // Of the soak, or of all but it: what that is there to show takes nothing from what was measured
@@ -103,7 +111,7 @@ void check_clock(const BenchRecord& record, bool soak, Json* list) {
   std::vector<Sample> clocks;
   for (size_t i = 0; i < record.states.size(); ++i) {
     const Json& state = record.states[i];
-    const std::string phase = i < record.state_phases.size() ? record.state_phases[i] : "";
+    const std::string phase = record.phase_of_state(i);
     // Between paced frames the processor sleeps, and a governor lowers its clock: no throttling.
     if (!state.contains("khz") || phase == "paced") continue;
     const auto khz = state["khz"].get<std::vector<double>>();

@@ -65,6 +65,24 @@ TEST(BenchValidityTest, AClockThatWasLowForAQuarterOfTheTime) {
   EXPECT_EQ(invalid({}), Json::array()) << "a system that does not tell its clock";
 }
 
+TEST(BenchValidityTest, ABusyBurstDoesNotHideBehindQuietPhases) {
+  const auto invalid = [](double during, double after) {
+    BenchRecord record = record_of({});
+    for (int i = 0; i < 48; ++i) {
+      record.states.push_back({{"others_cpu", i < 8 ? during : after}});
+      record.state_phases.emplace_back(i < 8 ? "burst" : "paced");
+    }
+    return check(record).invalid;
+  };
+  const auto busy = [](const char* when) {
+    const std::string message = std::string("other programs used 1.50 processors ") + when;
+    return Json::array({{{"rule", "busy"}, {"message", message}}});
+  };
+  EXPECT_EQ(invalid(0.2, 0.2), Json::array());
+  EXPECT_EQ(invalid(1.5, 0.0), busy("during the burst"));
+  EXPECT_EQ(invalid(0.0, 1.5), busy("after the burst"));
+}
+
 TEST(BenchValidityTest, ASoakMayShowWhatTheDeviceDoesNotKeepUp) {
   const auto findings = [](size_t first_of_soak) {
     BenchRecord record = record_of(series({at(4, 2.8), {1.4, 2.8}, at(30, 1.4)}));

@@ -260,6 +260,23 @@ def test_a_spike_of_other_programs_does_not_count() -> None:
     assert _rules(*_good(), *spike) == []
 
 
+# As in tests/cpp/bench_validity_test.cpp.
+def test_a_busy_burst_does_not_hide_behind_quiet_phases() -> None:
+    *head, burst_ended, end = _good()
+
+    def found(during: float, after: float) -> list[str]:
+        states = [
+            [{"event": "state", "at_ns": n, "others_cpu": value} for n in range(count)]
+            for count, value in ((8, during), (40, after))
+        ]
+        rest = [_samples("paced", 0, [5]), *states[1], _ended("paced", 1)]
+        return [f["message"] for f in check(_journal(*head, *states[0], burst_ended, *rest, end))[0]]
+
+    assert found(0.2, 0.2) == []
+    assert found(1.5, 0.0) == ["other programs used 1.50 processors during the burst"]
+    assert found(0.0, 1.5) == ["other programs used 1.50 processors after the burst"]
+
+
 def test_a_wrong_result_says_what_is_wrong() -> None:
     def message(*events: dict[str, Any]) -> str:
         return check(_journal(*events))[0][0]["message"]

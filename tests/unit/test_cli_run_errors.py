@@ -217,7 +217,7 @@ class TestBadInput:
         self.capsys.readouterr()
         assert main(["run", str(self.bundle), two, "-o", str(out)]) == 2
         err = self.capsys.readouterr().err
-        hint = "hint: choose another folder with -o, one for each input\n"
+        hint = "hint: choose another folder with -o, one for each input, or remove its results.json\n"
         assert err.endswith(f"error: {out}: holds the results of another input, {one}\n{hint}")
         assert {path: path.read_bytes() for path in out.iterdir()} == before
         (self.tmp_path / "one").rename(self.tmp_path / "moved")

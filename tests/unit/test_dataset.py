@@ -54,8 +54,11 @@ def test_a_crowd_may_have_an_empty_box_and_is_no_person(tmp_path: Path) -> None:
     crowd = {"id": 2, "category_id": 1, "iscrowd": 1, "bbox": [3, 3, 0, 0]}
     data = read(tmp_path, [{"id": 1, "category_id": 1}, crowd], [], BODY)
     assert data.crowd.tolist() == [False, True] and data.boxed.tolist() == [0]
-    # An outline fills about half of a box, where the file does not say how much.
+    # An outline fills about half of a box, where the file does not say how much; some tools say 0 then.
     assert data.areas.tolist() == [pytest.approx(0.53 * 20), 0]
+    assert read(tmp_path, [{"id": 1, "category_id": 1, "area": 0}], [], BODY).areas.tolist() == [
+        pytest.approx(0.53 * 20)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,18 @@ def test_a_loss_of_accuracy_fails() -> None:
     assert check.name == "ap_loss" and check.verdict == "FAIL" and check.low > 0.3
 
 
+def test_labels_that_nothing_matches_lose_nothing_and_decide_nothing() -> None:
+    data, run = persons(pictures=120)
+    elsewhere = data.keypoints.copy()
+    elsewhere[..., 0] += 5000
+    data = dataclasses.replace(data, keypoints=elsewhere)
+    found = decision(data, run, run)
+    check = found.checks[0]
+    assert (check.name, check.verdict, found.verdict) == ("ap_loss", "INCONCLUSIVE", "INCONCLUSIVE")
+    summary = summary_of(found, data, POINTS.keypoints, [])
+    assert summary.startswith("the reference's own AP is 0") and "None" not in summary
+
+
 def test_nothing_to_compare_is_inconclusive() -> None:
     data, run = persons(pictures=4)
 
