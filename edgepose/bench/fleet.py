@@ -41,11 +41,12 @@ def attached_devices() -> dict[str, str | EdgePoseError]:
 def fitting_profile(facts: Mapping[str, str], profiles: list[DeviceProfile]) -> str | None:
     """Return the name of the profile for a chip that Android names in its properties.
 
-    A profile with an address is one device's, whatever its chip.
+    A profile with an address is one device's, whatever its chip. Chips of one generation share a platform's
+    name, which counts where Android does not name the chip, before version 12.
     """
-    chips = {facts.get(name, "").casefold() for name in ("soc", "platform")} - {""}
+    chip = (facts.get("soc") or facts.get("platform") or "").casefold()
     kinds = (p for p in profiles if not p.address)
-    return next((p.name for p in kinds if chips & {soc.casefold() for soc in p.socs}), None)
+    return next((p.name for p in kinds if chip in {soc.casefold() for soc in p.socs}), None)
 
 
 def _profile_of(phone: AdbDevice, profiles: list[DeviceProfile]) -> str | EdgePoseError:

@@ -370,12 +370,12 @@ class Session:
         try:
             if self._journal.pid is not None and not self._journal.end:
                 workspace.end_process(self._journal.pid, PROGRAM)
+            if self._fixed:
+                self._fix_performance(False)
             if self._options.keep_files:
                 self._transport.run(["rm", "-rf", "--", workspace.path(self._run)])
             else:
                 workspace.remove(self._run)
-            if self._fixed:
-                self._fix_performance(False)
         except EdgePoseError as error:
             log.warning(f"{self._transport.address}: {workspace.root} may be left there: {error.message}")
 

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 namespace edgepose::tools {
@@ -209,6 +211,8 @@ Json DeviceState::sample() {
     state["battery"] = line_of(power_folder_ + "status");
     if (number_of(power_folder_ + "current_now", &microamperes) &&
         number_of(power_folder_ + "voltage_now", &value)) {
+      // Some vendors' kernels give milliamperes. At work no phone draws as little as 20 mA, nor 20 A.
+      if (std::fabs(microamperes) < 20'000) microamperes *= 1000;
       state["power_w"] = std::fabs(microamperes * value * 1e-12);
     }
   }
@@ -225,8 +229,25 @@ Json DeviceState::sample() {
   return state;
 }
 
-std::vector<int> affinity() {
+std::vector<int> processors_of(const std::string& list) {
   std::vector<int> cpus;
+  std::stringstream parts(list);
+  for (std::string part; std::getline(parts, part, ',');) {
+    int first = 0;
+    int last = 0;
+    const int found = std::sscanf(part.c_str(), "%d-%d", &first, &last);
+    if (found < 1) continue;
+    for (int cpu = first; cpu <= (found == 2 ? last : first); ++cpu) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+std::vector<int> affinity() {
+  // Android kernels leave out of sched_getaffinity what core control has parked for the moment; these
+  // processors wake up under load.
+  std::vector<int> cpus =
+      processors_of(entry_of("/proc/thread-self/status", "Cpus_allowed_list"));
+  if (!cpus.empty()) return cpus;
   cpu_set_t set;
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) != 0) return cpus;
@@ -237,6 +258,7 @@ std::vector<int> affinity() {
 }
 
 bool set_affinity(const std::vector<int>& cpus) {
+  if (cpus.empty()) return false;
   cpu_set_t set;
   CPU_ZERO(&set);
   for (const int cpu : cpus) {
@@ -244,9 +266,10 @@ bool set_affinity(const std::vector<int>& cpus) {
     CPU_SET(static_cast<size_t>(cpu), &set);
   }
   // What is asked for and not there is left out without an error, unless nothing is there.
-  cpu_set_t given;
-  return sched_setaffinity(0, sizeof set, &set) == 0 &&
-         sched_getaffinity(0, sizeof given, &given) == 0 && CPU_EQUAL(&set, &given);
+  const std::set<int> wanted(cpus.begin(), cpus.end());
+  if (sched_setaffinity(0, sizeof set, &set) != 0) return false;
+  const std::vector<int> given = affinity();
+  return std::set<int>(given.begin(), given.end()) == wanted;
 }
 
 int64_t rss_peak_bytes() {

@@ -38,10 +38,13 @@ class DeviceState {
   CpuTimes before_;
 };
 
-// Processors that this process may use.
+// The numbers of a list as Linux writes it: "0-3,6".
+std::vector<int> processors_of(const std::string& list);
+
+// Processors that this thread may use.
 std::vector<int> affinity();
 
-// Restricts it to these. False where the system refuses.
+// Restricts it to these. False where the system refuses, or has not all of them.
 bool set_affinity(const std::vector<int>& cpus);
 
 // The most memory that this process has held, in bytes.

@@ -1,6 +1,7 @@
 #include "../../runtime_cpp/tools/device_state.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <ctime>
@@ -85,6 +86,21 @@ TEST_F(DeviceStateTest, ABatteryTellsThePower) {
   const Json state = sample();
   EXPECT_EQ(state.at("battery"), "Discharging");
   EXPECT_NEAR(state.at("power_w").get<double>(), 2, 1e-9);
+  write("sys/class/power_supply/BAT0/current_now", "900");  // milliamperes: Samsung
+  EXPECT_NEAR(sample().at("power_w").get<double>(), 3.6, 1e-9);
+}
+
+TEST(ProcessorsTest, AreTheOnesThatTheSystemLists) {
+  EXPECT_EQ(processors_of("0-2,6"), (std::vector<int>{0, 1, 2, 6}));
+  EXPECT_EQ(processors_of("5"), std::vector<int>{5});
+  EXPECT_EQ(processors_of(""), std::vector<int>{});
+  const std::vector<int> before = affinity();
+  ASSERT_FALSE(before.empty());
+  EXPECT_TRUE(set_affinity({before.back()}));
+  EXPECT_EQ(affinity(), std::vector<int>{before.back()});
+  EXPECT_FALSE(set_affinity({before.back(), CPU_SETSIZE - 1})) << "a processor that is not there";
+  EXPECT_FALSE(set_affinity({}));
+  EXPECT_TRUE(set_affinity(before));
 }
 
 TEST_F(DeviceStateTest, WhatOthersUseIsAllButIdleTimeAndOurOwn) {

@@ -193,6 +193,14 @@ def test_a_profile_with_an_address_is_for_that_phone_alone(
     assert "use --device my-phone\n" in said and "use --device sd865=two\n" in said
 
 
+def test_chips_that_share_a_platform_are_told_apart() -> None:
+    profiles = [load_profile(name) for name in ("sd865", "sd888")]
+    assert fleet.fitting_profile({"soc": "SM8350", "platform": "lahaina"}, profiles) == "sd888"
+    assert fleet.fitting_profile({"soc": "", "platform": "lahaina"}, profiles) == "sd888"
+    assert fleet.fitting_profile({"soc": "SM7325", "platform": "lahaina"}, profiles) is None
+    assert fleet.fitting_profile({}, profiles) is None
+
+
 def test_a_phone_that_says_nothing_hides_no_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
