@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose import __version__
-from edgepose.artifact import BoxHead, Head, Precision
+from edgepose.artifact import BoxHead, KeypointSet, Precision, SimccHead
 from edgepose.bundle.folder import golden_keypoints
 from edgepose.bundle.manifest import (
     FORMAT,
@@ -23,7 +23,7 @@ from edgepose.converters.engine import tensors
 from edgepose.converters.limits import LIMITS
 from edgepose.converters.steps import Converted
 from edgepose.core import core_errors, load_core
-from edgepose.errors import ConversionError, EdgePoseError
+from edgepose.errors import ConversionError, EdgePoseError, UsageError
 
 BOX_SCORE_THRESHOLD = 0.3
 
@@ -32,6 +32,12 @@ SIMULATED_BACKENDS = ("rknn",)
 
 # What classes of persons are called, in any case; the first that a detector has is taken.
 _PERSON_WORDS = ("person", "people", "human", "pedestrian")
+# Of a person's points some name has the first, of an animal's some name the second.
+_PERSON_POINTS = ("shoulder", "elbow", "hip", "knee", "ankle")
+_ANIMAL_POINTS = ("paw", "hoof", "tail", "wing", "beak", "snout", "withers")
+_NUMBERED_POINT = "point_"  # as skeletons.numbered_points names what is not known
+
+_NAMED_CLASSES = 100
 
 _ROLES = ("detector", "pose", "one_stage")
 
@@ -42,9 +48,17 @@ def in_order(parts: Sequence[Converted]) -> list[Converted]:
 
 
 def manifest(
-    name: str, target: str, precision: Precision, parts: Sequence[Converted]
+    name: str,
+    target: str,
+    precision: Precision,
+    parts: Sequence[Converted],
+    *,
+    box_class: str | None = None,
 ) -> tuple[dict[str, Any], dict[str, Path | bytes]]:
-    """Compose bundle.json (without checksums) and list the files of the bundle."""
+    """Compose bundle.json (without checksums) and list the files of the bundle.
+
+    box_class: the detector's class to look for, in place of persons. Errors: UsageError (there is none).
+    """
     parts = in_order(parts)
     heads = [part.artifact.spec.head for part in parts]
     # The last has the keypoints, where there are any.
@@ -64,7 +78,7 @@ def manifest(
         "precision": precision,
         "pipeline": {
             "type": pipeline_type([part.canonical.role for part in parts]),
-            "person_label": next((person_label(h) for h in heads if isinstance(h, BoxHead)), 0),
+            "person_label": next((person_label(h, box_class) for h in heads if isinstance(h, BoxHead)), 0),
             "box_score_threshold": BOX_SCORE_THRESHOLD,
             "keypoint_score_threshold": keypoint_score,
         },
@@ -81,7 +95,7 @@ def manifest(
             "notes": [
                 f"{part.artifact.spec.name}: {note}"
                 for part in parts
-                for note in (*part.canonical.notes, *person_notes(part.artifact.spec.head))
+                for note in (*part.canonical.notes, *person_notes(part, parts, box_class))
             ],
         },
     }
@@ -154,23 +168,55 @@ def _golden(parts: Sequence[Converted], precision: Precision) -> tuple[dict[str,
     return golden, expected
 
 
-def person_label(head: BoxHead) -> int:
-    """Return the detector's class to look for: the one that is called a person, else the first."""
+def person_label(head: BoxHead, box_class: str | None = None) -> int:
+    """Return the detector's class to look for: the named one, else the one called a person, else the first.
+
+    Errors: UsageError (no class has the name).
+    """
     names = [name.strip().casefold() for name in head.classes]
-    return next((names.index(word) for word in _PERSON_WORDS if word in names), 0)
+    if box_class is None:
+        return next((names.index(word) for word in _PERSON_WORDS if word in names), 0)
+    asked = box_class.strip().casefold()
+    if asked not in names:
+        more = len(names) - _NAMED_CLASSES
+        raise UsageError(
+            f"the detector has no class {box_class[:60]!r}",
+            hint=f"its classes: {', '.join(head.classes[:_NAMED_CLASSES])}"
+            + (f" and {more} more" if more > 0 else ""),
+        )
+    return names.index(asked)
 
 
-def person_notes(head: Head) -> list[str]:
-    """Say so where the class to look for is a guess among several."""
-    if not isinstance(head, BoxHead) or len(head.classes) == 1:
+def person_notes(part: Converted, parts: Sequence[Converted], box_class: str | None) -> list[str]:
+    """Say so where a detector's class to look for is a guess among several. parts: of the whole bundle."""
+    head = part.artifact.spec.head
+    if not isinstance(head, BoxHead) or len(head.classes) == 1 or box_class is not None:
         return []
+    heads = (other.artifact.spec.head for other in parts)
+    points = next((other.points for other in heads if isinstance(other, SimccHead)), None)
     chosen = head.classes[person_label(head)]
-    if chosen.strip().casefold() in _PERSON_WORDS:
-        return []
-    return [
-        f"none of its {len(head.classes)} classes is called {', '.join(_PERSON_WORDS[:-1])} or "
-        f"{_PERSON_WORDS[-1]}: the first, {chosen[:60]!r}, is taken for persons"
-    ]
+    if chosen.strip().casefold() not in _PERSON_WORDS:
+        return [
+            f"none of its {len(head.classes)} classes is called {', '.join(_PERSON_WORDS[:-1])} or "
+            f"{_PERSON_WORDS[-1]}: the first, {chosen[:60]!r}, is taken for persons"
+            + ("; --box-class names another" if points else "")
+        ]
+    if points is not None and _of_no_person(points):
+        return [
+            f"the pose network, whose keypoints ({points.name[:60]}) are not a person's, gets the boxes of "
+            f"{chosen[:60]!r}: --box-class names another class"
+        ]
+    return []
+
+
+def _of_no_person(points: KeypointSet) -> bool:
+    """Tell by their names whether keypoints are those of an animal, a hand, a face or a thing."""
+    names = [name.casefold() for name in points.keypoints]
+    if all(name.startswith(_NUMBERED_POINT) for name in names):
+        return False
+    if any(word in name for name in names for word in _ANIMAL_POINTS):
+        return True
+    return not any(word in name for name in names for word in _PERSON_POINTS)
 
 
 def _license(parts: Sequence[Converted]) -> str:

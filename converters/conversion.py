@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgepose.artifact import KeypointSet, LineageEntry, Precision
+from edgepose.artifact import BoxHead, Head, KeypointSet, LineageEntry, Precision
 from edgepose.bundle.manifest import ROLE_OF_TASK, is_valid_name
 from edgepose.bundle.pack import StagedBundle, refuse_existing, stage_bundle
 from edgepose.cache import Cache
@@ -67,6 +67,7 @@ class _Plan:
     work_dir: Path
     children: Children
     progress: Progress | None
+    box_class: str | None
 
     def stage(self, name: str, total: int | None = None) -> None:
         if self.progress:
@@ -91,6 +92,7 @@ def convert(
     name: str | None = None,
     input_hw: tuple[int, int] | None = None,
     keypoints: KeypointSet | None = None,
+    box_class: str | None = None,
     pictures: Path | None = None,
     use_cache: bool = True,
     force: bool = False,
@@ -101,7 +103,8 @@ def convert(
     A bundle is out_dir/NAME.TARGET.PRECISION, the target with the chip `soc` where it has one; all of them
     appear at the end, or none. pictures: a folder whose pictures are used in the comparisons beside the
     package's own. input_hw and keypoints say what a
-    checkpoint cannot; in a pipeline, input_hw is the detector's. Errors: UsageError, CheckpointError,
+    checkpoint cannot; in a pipeline, input_hw is the detector's. box_class: the detector's class whose boxes
+    the pose network gets, in place of persons. Errors: UsageError, CheckpointError,
     ParityError and other ConversionErrors, MissingDependencyError, ConfigurationError, OSError.
     """
     exporters = [exporter(target, soc) for target in dict.fromkeys(targets)]
@@ -123,6 +126,7 @@ def convert(
             Path(work),
             children,
             progress,
+            box_class,
         )
         done: list[StageResult] = []
         try:
@@ -187,6 +191,7 @@ def _convert(
     specs = [item.artifact.spec if isinstance(item, steps.Canonical) else item.spec for item in loaded]
     roles = [ROLE_OF_TASK[spec.task] for spec in specs]
     _check_combination(plan.requests, roles)
+    _check_box_class(plan.box_class, [spec.head for spec in specs])
     ordered = sorted(zip(roles, specs, strict=True), key=lambda pair: pair[0])
     bundle_name = name or _default_name([spec.name for _, spec in ordered])
     paths = {e.target: out_dir / f"{bundle_name}.{bundle_label(e)}.{plan.precision}" for e in plan.exporters}
@@ -248,6 +253,18 @@ def _check_combination(requests: Sequence[steps.Request], roles: Sequence[str]) 
         )
 
 
+def _check_box_class(box_class: str | None, heads: Sequence[Head]) -> None:
+    if box_class is None:
+        return
+    detector = next((head for head in heads if isinstance(head, BoxHead)), None)
+    if detector is None or len(heads) == 1:
+        raise UsageError(
+            "--box-class is for a detector with a pose network",
+            hint="give both checkpoints, or leave --box-class out",
+        )
+    assemble.person_label(detector, box_class)
+
+
 def _convert_targets(
     plan: _Plan, canonicals: Sequence[steps.Canonical], done: list[StageResult]
 ) -> dict[str, list[steps.Converted]]:
@@ -305,10 +322,12 @@ def _write(
         staged: list[StagedBundle] = []
         for e in plan.exporters:
             parts = assemble.in_order(converted[e.target])
-            members, files = assemble.manifest(name, e.target, plan.precision, parts)
+            members, files = assemble.manifest(
+                name, e.target, plan.precision, parts, box_class=plan.box_class
+            )
             bundle = stage_bundle(paths[e.target], members, files, force=force, check=assemble.check_bundle)
             staged.append(stack.enter_context(bundle))
-            bundles.append(_described(paths[e.target], name, e.target, plan.precision, bundle.digest, parts))
+            bundles.append(_described(plan, paths[e.target], name, e.target, bundle.digest, parts))
             plan.advance()
         for bundle in staged:  # before the first is published: all targets or none
             refuse_existing(bundle.target, force=force)
@@ -318,22 +337,23 @@ def _write(
 
 
 def _described(
-    path: Path, name: str, target: str, precision: Precision, digest: str, parts: Sequence[steps.Converted]
+    plan: _Plan, path: Path, name: str, target: str, digest: str, parts: Sequence[steps.Converted]
 ) -> ConvertedBundle:
+    notes = ((part, note) for part in parts for note in _notes(part, parts, plan.box_class))
     return ConvertedBundle(
         path=path,
         name=name,
         backend=target,
-        precision=precision,
+        precision=plan.precision,
         digest=digest,
         stages=tuple(stage for part in parts for stage in (part.canonical.stage, part.stage)),
         lineage=tuple(entry for part in parts for entry in part.artifact.lineage),
-        notes=tuple(f"{part.artifact.spec.name}: {note}" for part in parts for note in _notes(part)),
+        notes=tuple(f"{part.artifact.spec.name}: {note}" for part, note in notes),
         cached=all(part.cached and part.canonical.cached for part in parts),
     )
 
 
-def _notes(part: steps.Converted) -> list[str]:
+def _notes(part: steps.Converted, parts: Sequence[steps.Converted], box_class: str | None) -> list[str]:
     """List what a user should know: what was assumed or not compared, which layers left the accelerator."""
     placed = [entry.arguments["layers"] for entry in part.artifact.lineage if "layers" in entry.arguments]
     if not part.stage.compared:
@@ -341,7 +361,7 @@ def _notes(part: steps.Converted) -> list[str]:
             "even the torch network finds nobody in the pictures compared, so only "
             "raw outputs were: name a folder of fitting pictures with --pictures"
         )
-    return [*part.canonical.notes, *assemble.person_notes(part.artifact.spec.head), *placed]
+    return [*part.canonical.notes, *assemble.person_notes(part, parts, box_class), *placed]
 
 
 def _default_name(names: Sequence[str]) -> str:

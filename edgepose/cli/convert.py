@@ -63,6 +63,11 @@ CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
 )
 @click.option("--keypoints", metavar="NAME|FILE", help="Names, skeleton and flip pairs of the keypoints.")
 @click.option(
+    "--box-class",
+    metavar="NAME",
+    help="The detector's class whose boxes the pose network gets, such as dog (default: persons).",
+)
+@click.option(
     "--pictures",
     metavar="DIR",
     type=PATH,
@@ -89,6 +94,7 @@ def convert(
     name: str | None,
     input_size: str | None,
     keypoints: str | None,
+    box_class: str | None,
     pictures: Path | None,
     no_cache: bool,
     force: bool,
@@ -126,6 +132,7 @@ def convert(
         "name": name,
         "input_hw": parse_input_size(input_size) if input_size else None,
         "keypoints": keypoints_argument(keypoints) if keypoints else None,
+        "box_class": box_class,
         "pictures": pictures,
         "use_cache": not no_cache,
         "force": force,

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose.errors import CheckpointError, UsageError
 from edgepose.hashing import sha256_file
+from edgepose.models.checkpoint_archive import RESAVE_HINT, check_archive
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,6 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGICS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 # The counters of averaged models: mmengine 0.10.7, model/averaged_model.py; torch's optim/swa_utils.py.
 _AVERAGE_COUNTERS = frozenset({"steps", "n_averaged"})
-_RESAVE_HINT = "load it where it was trained and save the weights alone: torch.save(model.state_dict(), FILE)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     raw = _unwrapped(path, weights)
     tensors, notes = _official_names(path, raw, meta)
     if not tensors:
-        raise CheckpointError(f"{path.name}: the state_dict is empty", hint=_RESAVE_HINT)
+        raise CheckpointError(f"{path.name}: the state_dict is empty", hint=RESAVE_HINT)
     return Checkpoint(
         tensors={key: _plain_tensor(path, key, value) for key, value in tensors.items()},
         normalisation={
@@ -91,45 +90,7 @@ def _check_file(path: Path) -> None:
             hint="give the .pth file that training wrote or that the model zoo offers",
         )
     if head.startswith(_ZIP_MAGIC):
-        _check_archive(path)
-
-
-def _check_archive(path: Path) -> None:
-    """Compare the checksums of a zip checkpoint, which torch itself does not. Errors: CheckpointError."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            program = _program(archive.namelist())
-            if program:
-                raise CheckpointError(
-                    f"{path.name} is a program ({program}), not a checkpoint with named weights",
-                    hint=_RESAVE_HINT,
-                )
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise CheckpointError(
-                    f"{path.name} is a compressed archive, not a PyTorch checkpoint", hint="unpack it first"
-                )
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: an offset out of the file
-            raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
-        raise CheckpointError(
-            f"{path.name} is truncated or damaged: {error}", hint="copy or download the checkpoint again"
-        ) from error
-    if broken is not None:
-        raise CheckpointError(
-            f"{path.name} is damaged: wrong checksum of {broken}",
-            hint="copy or download the checkpoint again",
-        )
-
-
-def _program(entries: Sequence[str]) -> str:
-    """Return what wrote an archive that holds code beside the weights; nothing for a checkpoint."""
-    names = {entry.partition("/")[2] for entry in entries}
-    if "constants.pkl" in names:
-        return "TorchScript of torch.jit.save"
-    if "data.pkl" not in names and ("archive_format" in names or "models/model.json" in names):
-        return "torch.export"
-    return ""
+        check_archive(path)
 
 
 def _unpickle(path: Path) -> Any:
@@ -149,12 +110,12 @@ def _unpickle(path: Path) -> Any:
                 raise CheckpointError(
                     f"{path.name} is written with pickle protocol {protocol}, "
                     "of which torch's safe reader knows a part",
-                    hint=_RESAVE_HINT,
+                    hint=RESAVE_HINT,
                 ) from error
             raise _damaged(path, error) from error
         wanted = repr(asked.group(1)) if asked.group(1) else "a call"
         raise CheckpointError(
-            f"{path.name} refused: it asks for {wanted}, which is not plain data", hint=_RESAVE_HINT
+            f"{path.name} refused: it asks for {wanted}, which is not plain data", hint=RESAVE_HINT
         ) from error
     except Exception as error:  # torch's readers meet hostile bytes with any exception type
         raise _damaged(path, error) from error
@@ -241,7 +202,7 @@ def _state_dict(path: Path, document: Any) -> tuple[Mapping[str, Any], Mapping[s
         found = f"a dictionary of {keys}" if keys else "an empty dictionary"
     else:
         found = f"a {type(document).__name__}"
-    raise CheckpointError(f"{path.name} holds no state_dict but {found}", hint=_RESAVE_HINT)
+    raise CheckpointError(f"{path.name} holds no state_dict but {found}", hint=RESAVE_HINT)
 
 
 def _unwrapped(path: Path, weights: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,12 +215,14 @@ def _unwrapped(path: Path, weights: Mapping[str, Any]) -> dict[str, Any]:
         name = re.sub(r"(^|\.)(?:_orig_mod\.)+", r"\1", key)
         if name in tensors:
             raise CheckpointError(
-                f"{path.name} holds {name} twice, once as compiled by torch", hint=_RESAVE_HINT
+                f"{path.name} holds {name} twice, once as compiled by torch", hint=RESAVE_HINT
             )
         tensors[name] = value
     for wrapper in ("module.", "model."):  # a Lightning module calls what it trains "model" by custom
-        inner = {key for key in tensors if key.startswith(wrapper)}
-        if inner and tensors.keys() - inner <= _AVERAGE_COUNTERS:
+        # More than once where a distributed network is averaged.
+        while inner := {key for key in tensors if key.startswith(wrapper)}:
+            if not tensors.keys() - inner <= _AVERAGE_COUNTERS:
+                break
             tensors = {key.removeprefix(wrapper): tensors[key] for key in tensors if key in inner}
     return {key: value for key, value in tensors.items() if not is_batch_counter(key)}
 
@@ -338,7 +301,7 @@ def _plain_tensor(path: Path, key: str, value: Any) -> Tensor:
 
     if not isinstance(value, torch.Tensor):
         raise CheckpointError(
-            f"{path.name}: {key} is a {type(value).__name__}, not a tensor", hint=_RESAVE_HINT
+            f"{path.name}: {key} is a {type(value).__name__}, not a tensor", hint=RESAVE_HINT
         )
     if (
         value.layout is not torch.strided
@@ -349,14 +312,12 @@ def _plain_tensor(path: Path, key: str, value: Any) -> Tensor:
         or (value.is_floating_point() and value.element_size() < 2)
     ):
         raise CheckpointError(
-            f"{path.name}: {key} is not a plain dense tensor of real numbers", hint=_RESAVE_HINT
+            f"{path.name}: {key} is not a plain dense tensor of real numbers", hint=RESAVE_HINT
         )
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise CheckpointError(
-            f"{path.name}: {key} claims more numbers than the file holds", hint=_RESAVE_HINT
-        )
+        raise CheckpointError(f"{path.name}: {key} claims more numbers than the file holds", hint=RESAVE_HINT)
     if not value.numel():  # its other sides would be believed, however long
-        raise CheckpointError(f"{path.name}: {key} holds no numbers {list(value.shape)}", hint=_RESAVE_HINT)
+        raise CheckpointError(f"{path.name}: {key} holds no numbers {list(value.shape)}", hint=RESAVE_HINT)
     if not value.is_floating_point():
         return value.detach()
     value = value.detach().to(torch.float32)  # before the check: not every float64 is finite as one

@@ -91,8 +91,9 @@ def build(source: Source) -> tuple[ModelSpec, nn.Module, tuple[str, ...]]:
     expected = network.state_dict()
     counters = {key: torch.zeros((), dtype=torch.long) for key in expected if is_batch_counter(key)}
     weights = {key: value for key, value in expected.items() if key not in counters}
-    _check_tensors(family.title, weights, source.tensors)
-    network.load_state_dict({**source.tensors, **plan.restored, **counters}, strict=True, assign=True)
+    tensors = {**source.tensors, **plan.restored}
+    _check_tensors(family.title, weights, tensors)
+    network.load_state_dict({**tensors, **counters}, strict=True, assign=True)
     network.eval().requires_grad_(False)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     spec = dataclasses.replace(plan.spec, parameters=parameters, preprocess=preprocess)

@@ -153,7 +153,9 @@ def _class_names(count: int, meta: Mapping[str, Any]) -> tuple[tuple[str, ...], 
         names = stated.get(key)
         if isinstance(names, str):
             names = (names,)
-        if isinstance(names, (list, tuple)) and len(names) == count and all(is_text(n) for n in names):
+        if isinstance(names, (list, tuple)):  # mmpose's data sets give COCO's categories: name, id and others
+            names = [n.get("name") if isinstance(n, Mapping) else n for n in names]
+        if isinstance(names, list) and len(names) == count and all(is_text(n) for n in names):
             return tuple(names), ()
     if count == 1:
         return ("person",), ("class name assumed: person",)

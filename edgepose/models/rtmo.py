@@ -47,6 +47,8 @@ def matches(shapes: Shapes) -> bool:
 
 def plan(source: Source) -> Plan:
     """Read the dimensions. Errors: CheckpointError, UsageError (an input size that 32 does not divide)."""
+    import torch
+
     from edgepose.nets.dcc import DccDims
     from edgepose.nets.hybrid_encoder import HybridEncoderDims
     from edgepose.nets.rtmo import STRIDES, Rtmo, RtmoDims
@@ -55,7 +57,8 @@ def plan(source: Source) -> Plan:
     eps, eps_notes = norm_eps(source.meta, _EPS)
     backbone = backbone_dims(shapes, ["backbone.stem.conv"], eps=eps["backbone"])
     module = "head.head_module"
-    keypoints = shapes.agreed(*_outputs("out_kpt_vis"), ("head.dcc.pos_enc", 0), ("head.loss_oks.sigmas", 0))
+    sigmas = "head.loss_oks.sigmas"
+    keypoints = shapes.agreed(*_outputs("out_kpt_vis"), ("head.dcc.pos_enc", 0), (sigmas, 0))
     pose_channels = shapes.agreed(*_outputs("out_pose"), ("head.dcc.pose_to_kpts.0.weight", 1))
     feedforward = "neck.encoder.0.layers.0.ffn.layers.0.0"
     dcc = DccDims(
@@ -140,6 +143,8 @@ def plan(source: Source) -> Plan:
     if restored:
         names = ", ".join(key.removeprefix("head.") for key in restored)
         notes = (*notes, f"constants that half precision had rounded are exact again: {names}")
+    if sigmas not in source.tensors:  # without a metainfo in loss_oks; training alone uses them
+        restored[sigmas] = torch.zeros(keypoints)
     return Plan(make=lambda: Rtmo(dims, box_padding=box_padding), spec=spec, notes=notes, restored=restored)
 
 

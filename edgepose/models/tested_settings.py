@@ -23,10 +23,12 @@ _BETA = (0.1, 1000)
 
 # What GetBBoxCenterScale takes without a word: mmpose 1.3.2, datasets/transforms/common_transforms.py.
 _BOX_PADDING = 1.25
-# What KLDiscretLoss takes: mmpose 1.3.2, models/losses/classification_loss.py.
+# What KLDiscretLoss takes: mmpose 1.3.2, models/losses/classification_loss.py. Up to 1.2.0 the label was
+# sharpened by beta itself, and scores did not depend on it.
 _LOSS_BETA = 1.0
-# Of the networks whose scores the usual threshold is for.
-_USUAL_BETA = 10.0
+_LABEL_BETA = 10.0
+# Of label_beta as a multiple of beta: what the bundle format's limit of a score leaves.
+_LABEL_BETA_PER_BETA = 300
 _HINT = (
     "correct it where the network was trained, or save the weights alone: "
     "torch.save(model.state_dict(), FILE)"
@@ -200,8 +202,8 @@ def stated_z_range(meta: Mapping[str, Any], usual: float) -> float:
 def stated_keypoint_score(meta: Mapping[str, Any], usual_beta: float) -> tuple[float, tuple[str, ...]]:
     """Return the score from which a SimCC keypoint counts as seen, and a note where it is not the usual 0.3.
 
-    Training makes softmax(beta * row) of a row, so beta decides how high its peak is. usual_beta: where the
-    configuration does not tell. Errors: CheckpointError.
+    Training brings softmax(beta * row) to softmax(label_beta * label), so the two decide how high a peak is.
+    usual_beta: where the configuration does not tell. Errors: CheckpointError.
     """
     losses = _head(meta).get("loss")
     stated = next(
@@ -212,16 +214,26 @@ def stated_keypoint_score(meta: Mapping[str, Any], usual_beta: float) -> tuple[f
         ),
         None,
     )
-    beta, source = usual_beta, ", as in the official networks"
+    beta, label_beta, source, doubt = usual_beta, _LABEL_BETA, ", as in the official networks", ""
     if stated is not None:
         beta, source = _number({"beta": _LOSS_BETA, **stated}, "beta", beta, _BETA, "head.loss.beta"), ""
-    factor = _USUAL_BETA / beta
+        if stated.get("label_softmax") is True:
+            limits = (_BETA[0], _LABEL_BETA_PER_BETA * beta)
+            label_beta = _number(stated, "label_beta", label_beta, limits, "head.loss.label_beta")
+            if "label_beta" in stated:
+                source = f" and label_beta {label_beta:g}"
+            else:
+                doubt = (
+                    "; mmpose before 1.3 trained it to the usual scores: then draw with edgepose run "
+                    f"--keypoint-threshold {USUAL_KEYPOINT_SCORE:g}"
+                )
+    factor = label_beta / beta
     score = USUAL_KEYPOINT_SCORE * factor
     if factor == 1:
         return score, ()
     return score, (
         f"keypoints count as seen from score {score:g}: the loss has beta {beta:g}{source}, "
-        f"which makes scores {factor:g} times as high as usual",
+        f"which makes scores {factor:g} times as high as usual{doubt}",
     )
 
 

@@ -62,12 +62,37 @@ def pipeline_step(meta: Mapping[str, Any], kind: str) -> Mapping[str, Any] | Non
 
     kind: the step's class, such as "TopdownAffine".
     """
-    for name in ("test_pipeline", "val_pipeline"):  # mmdet's name, and mmpose's
-        steps = _setting(meta, name)
-        for step in steps if isinstance(steps, list) else ():
-            if isinstance(step, Mapping) and str(step.get("type")).rpartition(".")[2] == kind:
-                return step
+    for step in _test_steps(meta):
+        if isinstance(step, Mapping) and str(step.get("type")).rpartition(".")[2] == kind:
+            return step
     return None
+
+
+def _test_steps(meta: Mapping[str, Any]) -> list[Any]:
+    """List what prepares pictures for testing: a data loader's steps, which are run, else the named ones.
+
+    A configuration that replaces its base's data loader still has the base's names.
+    """
+    for name in ("test_dataloader", "val_dataloader"):
+        loader = _setting(meta, name)
+        steps = _steps_of(loader.get("dataset")) if isinstance(loader, Mapping) else []
+        if steps:
+            return steps
+    named = (_setting(meta, name) for name in ("test_pipeline", "val_pipeline"))  # mmdet's name, and mmpose's
+    return [step for steps in named if isinstance(steps, list) for step in steps]
+
+
+def _steps_of(dataset: Any) -> list[Any]:
+    """List the steps of a data set and of those that it wraps; [] where not all are written out."""
+    found: list[Any] = []
+    while isinstance(dataset, Mapping):
+        steps = dataset.get("pipeline") or []
+        if not isinstance(steps, list):
+            return []
+        found += steps
+        several = dataset.get("datasets")
+        dataset = several[0] if isinstance(several, list) and several else dataset.get("dataset")
+    return found
 
 
 def _setting(meta: Mapping[str, Any], name: str) -> Any:

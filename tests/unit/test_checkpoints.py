@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import sys
-import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +46,9 @@ LAYOUTS: dict[str, Callable[[State], Any]] = {
         "ema_state_dict": {"steps": torch.tensor(7)} | {"module." + k: v for k, v in state.items()},
     },
     "bare average": lambda state: {"steps": torch.tensor(7)} | {"module." + k: v for k, v in state.items()},
+    "distributed and averaged": lambda state: {
+        "state_dict": {"n_averaged": torch.tensor(7)} | {"module.module." + k: v for k, v in state.items()}
+    },
     "torch's average": lambda state: {
         "state_dict": {"n_averaged": torch.tensor(7)} | {"module." + k: v for k, v in state.items()}
     },
@@ -196,28 +198,6 @@ def test_not_a_checkpoint(content: bytes, part: str, tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     path.write_bytes(content)
     assert refused(path, part).hint
-
-
-def test_foreign_archives(tmp_path: Path) -> None:
-    path = tmp_path / "a.pth"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("readme.txt", "hello")
-    refused(path)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bomb", bytes(1 << 20))
-    refused(path, "compressed")
-
-
-def test_programs_are_refused(tmp_path: Path) -> None:
-    network, given = torch.nn.Linear(2, 2), torch.zeros(1, 2)
-    path = tmp_path / "a.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.save(torch.jit.trace(network, given), path)
-        torch.export.save(torch.export.export(network, (given,)), tmp_path / "b.pt2")
-    hint = refused(path, "a.pt is a program (TorchScript of torch.jit.save), not a checkpoint").hint
-    assert hint is not None and "torch.save(model.state_dict()" in hint
-    refused(tmp_path / "b.pt2", "b.pt2 is a program (torch.export), not a checkpoint")
 
 
 def test_wrong_documents(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from edgepose.converters import conversion, golden, samples, steps
 from edgepose.converters.assemble import person_label, person_notes
 from edgepose.errors import ConfigurationError, ConversionError, UsageError
 from edgepose.models import LoadedModel
+from edgepose.skeletons import KEYPOINT_SETS, numbered_points
 from edgepose.zoo import find
 
 LETTERBOX = Preprocess("letterbox", (32, 32), "bgr", (0, 0, 0), (1, 1, 1), (114, 114, 114))
@@ -48,21 +49,57 @@ def pose_spec(preprocess: Preprocess) -> ModelSpec:
 )
 def test_the_class_of_persons_is_found(classes: tuple[str, ...], label: int) -> None:
     assert person_label(boxes(*classes)) == label
-    assert person_notes(boxes(*classes)) == []
+    part = part_of(boxes(*classes))
+    assert person_notes(part, [part], None) == []
+
+
+def part_of(head: Any) -> Any:
+    return SimpleNamespace(
+        artifact=SimpleNamespace(spec=SimpleNamespace(head=head), lineage=()),
+        canonical=SimpleNamespace(notes=("first",)),
+        stage=SimpleNamespace(compared=1),
+    )
 
 
 def test_a_guessed_class_of_persons_is_said() -> None:
     head = boxes("helmet", "vest")
     assert person_label(head) == 0
-    (note,) = person_notes(head)
-    assert "'helmet'" in note and "2 classes" in note
-    assert person_notes(pose_spec(CROP).head) == []
-    part: Any = SimpleNamespace(
-        artifact=SimpleNamespace(spec=SimpleNamespace(head=head), lineage=()),
-        canonical=SimpleNamespace(notes=("first",)),
-        stage=SimpleNamespace(compared=1),
-    )
-    assert conversion._notes(part) == ["first", note]  # what the command prints
+    part, pose = part_of(head), part_of(pose_spec(CROP).head)
+    (note,) = person_notes(part, [part], None)
+    assert "'helmet'" in note and "2 classes" in note and "--box-class" not in note
+    assert conversion._notes(part, [part], None) == ["first", note]  # what the command prints
+    assert person_notes(part, [part, pose], None) == [f"{note}; --box-class names another"]
+    assert person_notes(part, [part, pose], "vest") == person_notes(pose, [part, pose], None) == []
+
+
+@pytest.mark.parametrize(
+    ("points", "noted"),
+    [
+        *((points, name in ("hand21", "lapa106", "ap10k17")) for name, points in KEYPOINT_SETS.items()),
+        (numbered_points(4), False),
+        (KeypointSet("zebra", ("Snout", "left_shoulder", "left_knee"), (), (), (0.1,) * 3), True),
+        (KeypointSet("gripper", ("base", "tip"), (), (), (0.1,) * 2), True),
+        (KeypointSet("climbers", ("Left Hip", "rope"), (), (), (0.1,) * 2), False),
+    ],
+    ids=lambda value: value.name if isinstance(value, KeypointSet) else "",
+)
+def test_boxes_of_persons_for_points_of_something_else_are_said(points: KeypointSet, noted: bool) -> None:
+    detector, pose = part_of(boxes("person", "dog")), part_of(SimccHead(2.0, points))
+    notes = person_notes(detector, [detector, pose], None)
+    assert len(notes) == noted
+    assert all("boxes of 'person'" in n and points.name in n and "--box-class" in n for n in notes)
+    assert person_notes(detector, [detector, pose], "person") == []
+    alone = part_of(boxes("person"))
+    assert person_notes(alone, [alone, pose], None) == []
+
+
+def test_a_named_class_is_looked_for() -> None:
+    head = boxes("person", "Dog ", "hot dog")
+    assert [person_label(head, name) for name in ("dog", "Person", "hot dog")] == [1, 0, 2]
+    for name in ("cat", "0", ""):
+        with pytest.raises(UsageError, match=f"the detector has no class '{name}'") as caught:
+            person_label(head, name)
+        assert caught.value.hint == "its classes: person, Dog , hot dog"
 
 
 @pytest.mark.parametrize("preprocess", [LETTERBOX, CROP], ids=["letterbox", "affine"])

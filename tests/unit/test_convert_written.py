@@ -6,7 +6,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -68,6 +68,9 @@ def test_the_scores_of_a_network_decide_both_thresholds(
         with PosePipeline(made.path) as pipeline:
             assert pipeline.keypoint_threshold == score
             assert pipeline.manifest["tracking"]["loss_keypoint_score"] == score
+        assert (
+            artifact_of(made.path, "pose").spec.keypoint_score_threshold == score
+        )  # as a calibration has it
     assert spec_from_json(json.loads(json.dumps(spec_to_json(spec)))) == spec  # as the cache keeps it
 
 
@@ -99,8 +102,10 @@ def test_no_target_is_written_where_the_last_is_refused(
     assert [path.name for path in out.iterdir()] == ["tiny-pose.fake.fp32"]
 
 
-def test_of_a_pair_the_pose_network_s_scores_decide(bundles_v1: Path, tmp_path: Path) -> None:
-    bundle, stage = bundles_v1 / "top_down", cast(Any, SimpleNamespace(to_json=dict))
+def pair(bundles_v1: Path) -> list[steps.Converted]:
+    """Give a pose network and a detector of persons and dogs, whose scores differ."""
+    bundle = bundles_v1 / "top_down"
+    stage: Any = SimpleNamespace(to_json=lambda: {"model": "tiny", "mean_px": 0.0}, compared=1)
     parts: list[steps.Converted] = []
     golden = json.loads((bundle / "bundle.json").read_text())["golden"]
     golden |= json.loads((bundle / "golden.json").read_text())
@@ -108,8 +113,48 @@ def test_of_a_pair_the_pose_network_s_scores_decide(bundles_v1: Path, tmp_path: 
         artifact = artifact_of(bundle, role)
         spec = dataclasses.replace(artifact.spec, keypoint_score_threshold=score)
         artifact = dataclasses.replace(artifact, spec=spec)
-        canonical = steps.Canonical("", artifact, stage, tmp_path, tmp_path, golden, notes=(), cached=True)
+        canonical = steps.Canonical(
+            role, artifact, stage, bundle, bundle / "golden.bgr", golden, notes=(), cached=True
+        )
         parts.append(steps.Converted(canonical, artifact, stage, cached=True))
+    return parts
+
+
+@pytest.mark.usefixtures("golden")
+def test_the_class_whose_boxes_the_pose_network_gets_can_be_named(
+    bundles_v1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = {part.canonical.role: part for part in pair(bundles_v1)}
+    monkeypatch.setattr(
+        steps, "cached_canonical", lambda request, _: parts[request.checkpoint.stem].canonical
+    )
+    monkeypatch.setattr(steps, "cached_target", lambda canonical, *_: parts[canonical.key])
+    files = []
+    for role in parts:
+        files.append(str(tmp_path / f"{role}.pth"))
+        Path(files[-1]).write_text(role)
+
+    def convert(*arguments: str) -> tuple[int, str]:
+        rc = main(["convert", *arguments, "--to", "fake", "-o", str(tmp_path / "out"), "--force", "--json"])
+        return rc, capsys.readouterr().err
+
+    (path,) = [tmp_path / "out" / "pair.fake.fp32"]
+    for option, label in (((), 0), (("--box-class", "DOG"), 1), (("--box-class", "person"), 0)):
+        rc, err = convert(*files, "--name", "pair", *option)
+        assert rc == 0, err
+        written = json.loads((path / "bundle.json").read_text())
+        assert written["pipeline"]["person_label"] == label
+        notes = [note for note in written["license"]["notes"] if "--box-class" in note]
+        assert len(notes) == (not option)  # its points are named a, b and c
+    rc, err = convert(*files, "--box-class", "cat")
+    assert rc == 2 and "has no class 'cat'" in err and "its classes: person, dog" in err
+    for file in files:
+        rc, err = convert(file, "--box-class", "dog")
+        assert rc == 2 and "--box-class is for a detector with a pose network" in err
+
+
+def test_of_a_pair_the_pose_network_s_scores_decide(bundles_v1: Path) -> None:
+    parts = pair(bundles_v1)
     members, _ = assemble.manifest("pair", "fake", "fp32", parts)
     assert members["pipeline"]["keypoint_score_threshold"] == 3.0
     assert members["tracking"]["loss_keypoint_score"] == 3.0

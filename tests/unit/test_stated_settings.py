@@ -9,77 +9,25 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from checkpoint_files import refused, save, small_depth_state, small_state  # noqa: E402
+from checkpoint_files import (  # noqa: E402
+    DETECTOR,
+    KINDS,
+    POSE,
+    checkpoint,
+    detector_state,
+    one_stage_state,
+    refused,
+    save,
+    small_depth_state,
+    small_state,
+    stages,
+)
 
 from edgepose.errors import UsageError  # noqa: E402
 from edgepose.models import load_model  # noqa: E402
-from edgepose.nets.csp import BackboneDims, StageDims  # noqa: E402
-from edgepose.nets.dcc import DccDims  # noqa: E402
-from edgepose.nets.gau import GauDims  # noqa: E402
-from edgepose.nets.hybrid_encoder import HybridEncoderDims  # noqa: E402
+from edgepose.nets.csp import BackboneDims  # noqa: E402
 from edgepose.nets.pafpn import NeckDims  # noqa: E402
 from edgepose.nets.rtmdet import Rtmdet, RtmdetDims  # noqa: E402
-from edgepose.nets.rtmo import Rtmo, RtmoDims  # noqa: E402
-
-DETECTOR = (
-    "model = dict(bbox_head=dict(norm_cfg=dict(type='SyncBN'), exp_on_reg=False, "
-    "anchor_generator=dict(offset=0, strides=[8, 16, 32])), "
-    "test_cfg=dict(nms_pre=1000, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.6), "
-    "max_per_img=100))\n"
-    "test_pipeline = [\n    dict(type='LoadImageFromFile'),\n    dict(keep_ratio=True, scale=(640, 640), "
-    "type='Resize'),\n    dict(pad_val=dict(img=(114, 114, 114)), size=(640, 640), type='Pad'),\n]\n"
-)
-ONE_STAGE = (
-    "model = dict(head=dict(bbox_padding=1.25, "
-    "prior_generator=dict(centralize_points=True, strides=[16, 32]), "
-    "dcc_cfg=dict(gau_cfg=dict(act_fn='SiLU', pos_enc='add'))), "
-    "neck=dict(type='HybridEncoder', encoder_cfg=dict(self_attn_cfg=dict(num_heads=8), "
-    "ffn_cfg=dict(act_cfg=dict(type='GELU'))), "
-    "projector=dict(type='ChannelMapper', act_cfg=None, norm_cfg=dict(type='BN'))), "
-    "test_cfg=dict(score_thr=0.1, nms_thr=0.65, nms_pre=100000))\n"
-    "val_pipeline = [dict(type='LoadImage'), "
-    "dict(input_size=(640, 640), pad_val=(114, 114, 114), type='BottomupResize')]\n"
-)
-POSE = (
-    "model = dict(backbone=dict(act_cfg=dict(type='SiLU'), norm_cfg=dict(type='SyncBN'), type='CSPNeXt'), "
-    "head=dict(decoder=dict(use_dark=False), input_size=(64, 64), simcc_split_ratio=2.0, "
-    "gau_cfg=dict(act_fn='SiLU', pos_enc=False), type='RTMCCHead'))\n"
-    "val_pipeline = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale'), "
-    "dict(input_size=(64, 64), type='TopdownAffine')]\n"
-)
-
-
-def stages() -> tuple[StageDims, ...]:
-    return tuple(StageDims(8, 4, 1, identity=n < 4, spp=n == 4) for n in range(1, 5))
-
-
-def detector_state() -> dict[str, Any]:
-    torch.manual_seed(0)
-    backbone = BackboneDims((4, 4, 8), stages(), False, 1e-5)
-    neck = NeckDims((8, 8, 8), 1, False, 8, 1e-5)
-    return dict(Rtmdet(RtmdetDims(backbone, neck, 8, 2, 1, False, False, False, 1e-5)).state_dict())
-
-
-def one_stage_state() -> dict[str, Any]:
-    torch.manual_seed(0)
-    neck = HybridEncoderDims((8, 8, 8), 16, 16, 1, 8, 1, 16)
-    dcc = DccDims(5, 8, GauDims(16, 32, 8), 4, 6, 8)
-    dims = RtmoDims(BackboneDims((8,), stages(), False, 1e-3), neck, 8, 8, 2, 16, 4, 8, 5, dcc)
-    return dict(Rtmo(dims, box_padding=1.25).state_dict())
-
-
-KINDS = {
-    "pose": (small_state, POSE),
-    "detector": (detector_state, DETECTOR),
-    "one": (one_stage_state, ONE_STAGE),
-}
-
-
-def checkpoint(path: Path, kind: str, old: str = "", new: str = "") -> Path:
-    """Write a checkpoint with a kind's official configuration, in which `new` stands in place of `old`."""
-    state, text = KINDS[kind]
-    assert old in text
-    return save(path, {"meta": {"cfg": text.replace(old, new, 1)}, "state_dict": state()})
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -182,6 +130,19 @@ def plane_state() -> dict[str, Any]:
         (small_state, "", 0.3, None),
         (small_state, "loss=dict(type='KLDiscretLoss', beta=10., label_softmax=True), ", 0.3, None),
         (small_state, "loss=dict(type='KLDiscretLoss', beta=1., label_beta=10.), ", 3.0, "10 times"),
+        (
+            small_state,
+            "loss=dict(type='KLDiscretLoss', beta=1., label_softmax=True, label_beta=10.), ",
+            3.0,
+            "the loss has beta 1 and label_beta 10, which makes scores 10 times",
+        ),
+        (
+            small_state,
+            "loss=dict(type='KLDiscretLoss', beta=1., label_softmax=True, label_beta=1.), ",
+            0.3,
+            None,
+        ),
+        (small_state, "loss=dict(type='KLDiscretLoss', label_softmax=True, label_beta=2), ", 0.6, "2 times"),
         (small_state, "loss=dict(type='mmpose.models.KLDiscretLoss'), ", 3.0, "10 times"),
         (small_state, "loss=dict(type='KLDiscretLoss', beta=b), ", 0.3, None),
         (small_state, "loss=dict(type='Other', beta=1), ", 0.3, None),
@@ -216,6 +177,72 @@ def test_the_losss_beta_decides_which_keypoints_are_seen(
     assert all(("as in the official networks" in note) == (not loss) for note in notes)
 
 
+def test_a_loss_of_before_label_beta_is_noted(tmp_path: Path) -> None:
+    """mmpose before 1.3 sharpened the label by beta itself, and no file tells which mmpose trained it."""
+    for beta, doubted in ((1.0, True), (10.0, False)):
+        loss = f"head=dict(loss=dict(type='KLDiscretLoss', beta={beta}, label_softmax=True), "
+        model = load_model(checkpoint(tmp_path / "a.pth", "pose", "head=dict(", loss))
+        assert model.spec.keypoint_score_threshold == 3.0 / beta
+        said = "mmpose before 1.3 trained it to the usual scores: then draw with edgepose run "
+        assert any(f"{said}--keypoint-threshold 0.3" in note for note in model.notes) == doubted
+
+
+def test_a_data_loaders_pipeline_goes_before_the_named_one(tmp_path: Path) -> None:
+    """What is run: a configuration that replaces it still has its base's val_pipeline."""
+    padded = "dict(type='GetBBoxCenterScale', padding=1.1)"
+    own = f"dict(type='CocoDataset', pipeline=[dict(type='LoadImage'), {padded}])"
+    for loader in (
+        f"dict(dataset={own})",
+        f"dict(dataset=dict(type='RepeatDataset', dataset={own}))",
+        f"dict(dataset=dict(type='ConcatDataset', datasets=[{own}, dict(pipeline=[])]))",
+        "dict(dataset=dict(type='CombinedDataset', "
+        f"datasets=[dict(pipeline=[dict(type='KeypointConverter')])], pipeline=[{padded}]))",
+    ):
+        for name in ("test", "val"):
+            cfg = f"{POSE}{name}_dataloader = {loader}\n"
+            state = {"meta": {"cfg": cfg}, "state_dict": small_state()}
+            assert load_model(save(tmp_path / "a.pth", state)).spec.preprocess.box_padding == 1.1
+    cfg = POSE.replace("type='GetBBoxCenterScale'", "type='GetBBoxCenterScale', padding=1.5")
+    cfg += (
+        "test_dataloader = dict(dataset=dict(pipeline=val_pipeline, dataset=dict(pipeline=[dict(type='A')])))"
+    )
+    named = save(tmp_path / "a.pth", {"meta": {"cfg": cfg}, "state_dict": small_state()})
+    assert load_model(named).spec.preprocess.box_padding == 1.5
+    cfg = f"{POSE}test_dataloader = dict(dataset=dict(pipeline=[dict(type='TopdownAffine', use_udp=True)]))\n"
+    refused(
+        save(tmp_path / "a.pth", {"meta": {"cfg": cfg}, "state_dict": small_state()}),
+        "TopdownAffine.use_udp = True",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        ([{"id": 1, "name": "hand", "supercategory": ""}], ("hand",)),
+        (["glove"], ("glove",)),
+        ([{"id": 1}], ("person",)),
+        ([{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], ("person",)),
+    ],
+)
+def test_the_classes_of_mmposes_data_sets_are_named(
+    names: list[Any], classes: tuple[str, ...], tmp_path: Path
+) -> None:
+    for key in ("CLASSES", "classes"):
+        document = {"meta": {"dataset_meta": {key: names}}, "state_dict": detector_state()}
+        model = load_model(save(tmp_path / "a.pth", document))
+        assert model.spec.head.classes == classes
+        assert ("class name assumed: person" in model.notes) == (classes == ("person",))
+
+
+def test_a_network_that_was_trained_without_sigmas(tmp_path: Path) -> None:
+    """RTMO's loss_oks has them where it has a metainfo; inference does not use them."""
+    state = one_stage_state()
+    del state["head.loss_oks.sigmas"]
+    found = load_model(save(tmp_path / "a.pth", state))
+    assert found.spec == load_model(save(tmp_path / "b.pth", one_stage_state())).spec
+    assert all(bool(torch.isfinite(y).all()) for y in found.network(torch.zeros(1, 3, 64, 64)))
+
+
 def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> None:
     """In a wide network, where the official ones have it."""
     wide = BackboneDims((24, 24, 48), stages(), False, 1e-5)
@@ -238,6 +265,12 @@ def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> Non
         ("pose", "split_ratio=2.0", "split_ratio=2.005", ["head.simcc_split_ratio", "2.005; the shapes"]),
         ("pose", "use_dark=False", "input_size=(64, 96)", ["head.decoder.input_size", "[64, 96]; the"]),
         ("pose", "head=dict(", "head=dict(loss=dict(type='KLDiscretLoss', beta=0), ", ["loss.beta", "is 0"]),
+        (
+            "pose",
+            "head=dict(",
+            "head=dict(loss=dict(type='KLDiscretLoss', label_softmax=True, label_beta=400), ",
+            ["loss.label_beta", "is 400", "from 0.1 to 300"],
+        ),
         ("pose", "act_cfg=dict(type='SiLU')", "act_cfg=None", ["activation 'None' (backbone.act_cfg)"]),
         ("pose", "backbone=dict(", "backbone=dict(spp_kernel_sizes=(3, 5, 7), ", ["[3, 5, 7]; only [5, 9"]),
         ("pose", "backbone=dict(", "backbone=dict(arch_ovewrite=[[8, 8, 3, False, False]], ", ["ovewrite"]),
