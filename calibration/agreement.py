@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgepose.artifact import Artifact, BoxHead, ModelSpec, SimccHead
 from edgepose.converters.decoded import (
     IDENTITY,
+    confident,
     count_false_boxes,
     decode_axes,
     decode_boxes,
@@ -36,12 +37,12 @@ Outputs = list[Floats]
 class Agreement:
     """The decoded difference to a reference on the same samples, in pixels of the network's input.
 
-    Poses: shifts of the confident keypoints (reference score in the upper half of all, and positive), of 3-D
-    networks in x, y and z, and the mean over samples of the object keypoint similarity of these to the
-    reference's, the person being the input without its border. Detectors: largest corner shifts of the
-    reference's boxes to the nearest of the same label, and the mean of their IoU, 0 for a lost one and for
-    each of the false_boxes, which the reference does not have. output_error: mean square error of the raw
-    outputs relative to their mean square, which moves smoothly where decoded figures jump.
+    Poses: shifts of the keypoints that are confident() in the reference, of 3-D networks in x, y and z, and
+    the mean over samples of the object keypoint similarity of these to the reference's, the person being the
+    input without its border. Detectors: largest corner shifts of the reference's boxes to the nearest of the
+    same label, and the mean of their IoU, 0 for a lost one and for each of the false_boxes, which the
+    reference does not have. output_error: mean square error of the raw outputs relative to their mean square,
+    which moves smoothly where decoded figures jump.
     """
 
     compared: int
@@ -147,15 +148,15 @@ def _pose_differences(
     wanted = np.stack([places for places, _ in decoded]).astype(np.float64)
     got = np.stack([decode_axes(spec, head, outputs)[0] for outputs in candidates]).astype(np.float64)
     scores = np.stack([found for _, found in decoded])
-    confident = (scores >= np.median(scores)) & (scores > 0)
+    counts = confident(scores, spec.keypoint_score_threshold)
     shifts = np.linalg.norm(wanted - got, axis=2)
     height, width = spec.preprocess.input_hw
     area = height * width / spec.preprocess.box_padding**2
     # COCO's similarity: exp(-d^2 / (2 area k^2)), k = 2 sigma.
     spread = 2 * area * np.square(2 * np.asarray(head.points.sigmas))
     similarity = np.exp(-np.square(shifts) / spread)
-    per_sample = [float(similarity[i, sure].mean()) for i, sure in enumerate(confident) if sure.any()]
-    return shifts[confident].tolist(), per_sample
+    per_sample = [float(similarity[i, sure].mean()) for i, sure in enumerate(counts) if sure.any()]
+    return shifts[counts].tolist(), per_sample
 
 
 def _box_differences(

@@ -35,6 +35,7 @@ def artifact_of(bundle_dir: Path, role: str) -> Artifact:
             "output_names": [tensor["name"] for tensor in outputs],
             "license": manifest["license"]["weights"],
             "parameters": 0,
+            "keypoint_score_threshold": manifest["pipeline"]["keypoint_score_threshold"],
         }
     )
     return Artifact(

@@ -135,6 +135,23 @@ def decode_persons(
     return persons
 
 
+def confident(scores: NDArray[np.floating[Any]], seen: float) -> NDArray[np.bool_]:
+    """Tell of which points a network is sure, scores [M, K] of M persons: their score is positive, and in the
+    upper half of all, or `seen` (the keypoint score threshold) and in the upper half of its joint.
+
+    Half of all alone would leave out whole groups of a large set, such as the hands, whose scores are lower
+    than the body's. Half of each joint alone would let in joints that are out of sight in every picture,
+    whose places are noise.
+    """
+    import numpy as np
+
+    if not scores.size:
+        return np.zeros(scores.shape, bool)
+    least = np.minimum(np.median(scores), np.maximum(np.median(scores, axis=0), seen))
+    chosen: NDArray[np.bool_] = (scores >= least) & (scores > 0)
+    return chosen
+
+
 def _four(transform: Sequence[float]) -> tuple[float, float, float, float]:
     scale_x, scale_y, offset_x, offset_y = transform
     return scale_x, scale_y, offset_x, offset_y
@@ -153,11 +170,11 @@ def _compare_simcc(
     wanted = np.stack([places for places, _ in decoded])
     scores = np.stack([found for _, found in decoded])
     got = np.stack([decode_axes(spec, head, outputs)[0] for outputs in candidates])
-    confident = (scores >= np.median(scores)) & (scores > 0)
     shifts: list[float] = []
     depths: list[float] = []
     ambiguous, tied = 0, []
-    for sample, keypoint in zip(*np.nonzero(confident), strict=True):
+    sure = confident(scores, spec.keypoint_score_threshold)
+    for sample, keypoint in zip(*np.nonzero(sure), strict=True):
         difference = wanted[sample, keypoint] - got[sample, keypoint]
         shift = float(np.hypot(difference[0], difference[1]))
         depth = float(np.abs(difference[2:]).sum())
@@ -298,8 +315,8 @@ def _compare_persons(
     if not pairs:
         return Comparison([], recall=recall, false_boxes=false_boxes)
     wanted, got = (np.stack(side) for side in zip(*pairs, strict=True))
-    confident = wanted[..., 2] >= np.median(wanted[..., 2])
-    shifts = np.linalg.norm(wanted[..., :2] - got[..., :2], axis=2)[confident]
+    counts = confident(wanted[..., 2], spec.keypoint_score_threshold)
+    shifts = np.linalg.norm(wanted[..., :2] - got[..., :2], axis=2)[counts]
     return Comparison([float(shift) for shift in shifts], recall=recall, false_boxes=false_boxes)
 
 

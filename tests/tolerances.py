@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Mean shift of confident keypoints (reference score in the upper half) against torch fp32, in source pixels.
+# Mean shift of confident keypoints (docs/accuracy.md says which) against torch fp32, in source pixels.
 DRIFT_MEAN_PX = {"fp32": 0.1, "fp16": 0.3}
 
 # A port in float64: max|y - ref| / max|ref| for each output (the references are stored as float32).

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from edgepose.converters.decoded import confident
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -83,24 +85,6 @@ class Compared:
         return pictures
 
 
-def confident(reference: Floats, seen: float) -> Bools:
-    """Tell which points of (M, K, 3) the run is sure of: their score is positive, and in the upper half of
-    all, or seen (as the bundle calls it) and in the upper half of its joint.
-
-    Half of all alone would leave out whole groups of a large set, such as the hands, whose scores are lower
-    than the body's. Half of each joint alone would let in joints that are out of sight in every picture,
-    whose places are noise.
-    """
-    import numpy as np
-
-    scores = reference[..., 2]
-    if not scores.size:
-        return np.zeros(scores.shape, bool)
-    least = np.minimum(np.median(scores), np.maximum(np.median(scores, axis=0), seen))
-    chosen: Bools = (scores >= least) & (scores > 0)
-    return chosen
-
-
 def with_reference(reference: Predictions, candidate: Predictions, *, pictures: int, seen: float) -> Compared:
     """Pair the persons of two runs: by label where both ran on the labelled boxes, else by overlap.
 
@@ -119,7 +103,7 @@ def with_reference(reference: Predictions, candidate: Predictions, *, pictures: 
         against="reference",
         other=other,
         candidate=candidate.keypoints[theirs],
-        counts=confident(other, seen),
+        counts=confident(other[..., 2], seen),
         picture_of=reference.picture_of[mine],
         person_of=reference.person_of[mine],
         boxes=reference.boxes[mine, :4],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose.bundle.tracking import flat_tracking
+from edgepose.converters.decoded import confident
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
 from edgepose.media import Source, open_source
@@ -15,7 +16,7 @@ from edgepose.progress import Progress
 from edgepose.read_ahead import ReadAhead
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import MIN_SECONDS, Check, share_check
-from edgepose.verify.compared import confident, overlapping
+from edgepose.verify.compared import overlapping
 from edgepose.verify.figures import number
 from edgepose.verify.gate_limits import GateLimits
 from edgepose.verify.predictions import Predictions, input_scales
@@ -181,7 +182,7 @@ def compare(reference: Tracks, candidate: Tracks) -> Motion:
         (first_id[1:] == first_id[:-1]) & (second_id[1:] == second_id[:-1]) & (frame[1:] == frame[:-1] + 1)
     )
     middle = np.flatnonzero(steady[1:] & steady[:-1]) + 1
-    sure = confident(other, reference.seen)
+    sure = confident(other[..., 2], reference.seen)
     sure = sure[middle - 1] & sure[middle] & sure[middle + 1]
     # The middle frame's scale for all three: a box that breathes is no motion of the points.
     inner = scale[middle, None, None]

@@ -80,16 +80,37 @@ double depth_px_per_m(const BundleModel& pose) {
   return bins / static_cast<double>(head.split_ratio) / 2 / static_cast<double>(head.z_range);
 }
 
+// The upper one of two in the middle.
+float median(std::vector<float> scores) {
+  const auto middle = scores.begin() + static_cast<ptrdiff_t>(scores.size() / 2);
+  std::nth_element(scores.begin(), middle, scores.end());
+  return *middle;
+}
+
+// For each joint the score from which on a point of it is compared: the median of all or, where a
+// seen point may have less, of its joint. As confident() in converters/decoded.py.
+std::vector<float> least_scores(const std::vector<std::vector<Keypoint>>& poses, float seen) {
+  if (poses.empty()) return {};
+  std::vector<float> all;
+  std::vector<std::vector<float>> of_joint(poses[0].size());
+  for (const std::vector<Keypoint>& pose : poses) {
+    for (size_t k = 0; k < pose.size(); ++k) {
+      all.push_back(pose[k].score);
+      of_joint[k].push_back(pose[k].score);
+    }
+  }
+  std::vector<float> least;
+  for (const std::vector<float>& scores : of_joint) {
+    least.push_back(std::min(median(all), std::max(median(scores), seen)));
+  }
+  return least;
+}
+
 void compare_poses(const Bundle& bundle, const std::vector<Detection>& detections,
                    const std::vector<Pose>& poses, GoldenReport* report) {
   const GoldenSpec& golden = bundle.golden();
-  std::vector<float> scores;
-  for (const std::vector<Keypoint>& pose : golden.poses) {
-    for (const Keypoint& point : pose) scores.push_back(point.score);
-  }
-  if (scores.empty()) return;
-  const auto middle = scores.begin() + static_cast<ptrdiff_t>(scores.size() / 2);
-  std::nth_element(scores.begin(), middle, scores.end());
+  const std::vector<float> least =
+      least_scores(golden.poses, bundle.pipeline().keypoint_score_threshold);
   const bool has_depths = !golden.depths.empty();
   const double px_per_m = has_depths ? depth_px_per_m(*bundle.model("pose")) : 0;
   double sum_px = 0;
@@ -99,7 +120,7 @@ void compare_poses(const Bundle& bundle, const std::vector<Detection>& detection
     if (pose == nullptr) continue;
     for (size_t k = 0; k < golden.poses[i].size(); ++k) {
       const Keypoint& expected = golden.poses[i][k];
-      if (expected.score < *middle || expected.score <= 0) continue;
+      if (expected.score < least[k] || expected.score <= 0) continue;
       const Keypoint& found = pose->keypoints[k];
       const double distance_px = std::hypot(found.x_px - expected.x_px, found.y_px - expected.y_px);
       sum_px += distance_px;

@@ -281,6 +281,9 @@ TEST_F(WrongGoldenTest, AMovedBoxFails) {
 }
 
 TEST_F(WrongGoldenTest, UncertainPointsDoNotCount) {
+  auto manifest = nlohmann::ordered_json::parse(read(folder_ / "bundle.json"));
+  manifest["pipeline"]["keypoint_score_threshold"] = 1.9;
+  write(folder_ / "bundle.json", manifest.dump());
   for (auto& pose : golden_["poses"]) {
     for (auto& point : pose)
       if (point[2] < 1.9) point[0] = 900;  // the median of the scores is 1.96
@@ -292,6 +295,18 @@ TEST_F(WrongGoldenTest, UncertainPointsDoNotCount) {
   }
   EXPECT_TRUE(verify().passed);
   EXPECT_EQ(verify().keypoints_compared, 0);
+}
+
+TEST_F(WrongGoldenTest, ASeenPointInTheUpperHalfOfItsJointCounts) {
+  auto& hand = golden_["poses"][0][2];
+  ASSERT_LT(hand[2], 1.9);  // the median of the scores is 1.96, of this joint's it is its own
+  hand[0] = hand[0].get<double>() + 4;
+  auto& weaker = golden_["poses"][1][2];
+  weaker[0] = 900;
+  const GoldenReport report = verify();
+  EXPECT_FALSE(report.passed);
+  EXPECT_EQ(report.keypoints_compared, 4);
+  EXPECT_NEAR(report.keypoint_mean_px, 1, 1e-3);
 }
 
 TEST_F(WrongGoldenTest, ADetectionNearTheThresholdMayBeMissing) {

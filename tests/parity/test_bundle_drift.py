@@ -13,10 +13,10 @@ from tolerances import DRIFT_MEAN_PX
 
 from edgepose.artifact import Precision
 from edgepose.bundle.manifest import MANIFEST_NAME
+from edgepose.converters.decoded import confident
 from edgepose.converters.limits import LIMITS
 from edgepose.core import load_core
 from edgepose.pipeline import PosePipeline
-from edgepose.verify.compared import confident
 from edgepose.verify.flip_test import FlipTest
 
 torch = pytest.importorskip("torch", reason="optional: the extra convert is not installed")
@@ -80,7 +80,7 @@ def test_keypoints_of_labelled_persons_stay_where_torch_has_them(
     found = np.concatenate([pipeline.process(image, 0, boxes)[0] for image, boxes in pictures])
     assert found.shape == torch_keypoints.shape and len(found) >= 100
     manifest = json.loads((bundles[target, precision] / MANIFEST_NAME).read_text())
-    sure = confident(torch_keypoints, manifest["pipeline"]["keypoint_score_threshold"])
+    sure = confident(torch_keypoints[..., 2], manifest["pipeline"]["keypoint_score_threshold"])
     assert np.count_nonzero(sure) >= len(found) * 17 // 2
     shifts = np.linalg.norm(found[..., :2] - torch_keypoints[..., :2], axis=2)
     assert shifts[sure].mean() <= min(DRIFT_MEAN_PX[precision], LIMITS[precision].mean_px)

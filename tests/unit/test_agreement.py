@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from toy_pose import WHOLE_BODY, whole_bodies
 
 from edgepose.artifact import BoxHead, KeypointSet, ModelSpec, Preprocess, SimccHead
 from edgepose.calibration.agreement import Outputs, compare, figures_json, output_error
@@ -145,6 +146,15 @@ def test_the_figures_are_those_of_all_samples() -> None:
     for first, second in (([], []), (references, references[:2])):
         with pytest.raises(CalibrationError, match="samples cannot be compared with"):
             compare(POSE, first, second)
+
+
+@pytest.mark.parametrize(("seen", "allowed"), [(0.3, False), (3.0, True)])
+def test_hands_with_lower_scores_than_the_body_count_where_they_are_seen(seen: float, allowed: bool) -> None:
+    spec = dataclasses.replace(WHOLE_BODY, keypoint_score_threshold=seen)
+    found = compare(spec, whole_bodies(32), whole_bodies(32, hands_px=2.5))
+    assert default_budget(spec).allows(found) == allowed
+    assert found.p95_px == (0 if allowed else 2.5)
+    assert (found.similarity == 1) == allowed
 
 
 def test_outputs_that_overflow_are_infinitely_wrong() -> None:

@@ -68,9 +68,8 @@ def test_the_scores_of_a_network_decide_both_thresholds(
         with PosePipeline(made.path) as pipeline:
             assert pipeline.keypoint_threshold == score
             assert pipeline.manifest["tracking"]["loss_keypoint_score"] == score
-        assert (
-            artifact_of(made.path, "pose").spec.keypoint_score_threshold == score
-        )  # as a calibration has it
+        # As a calibration has it.
+        assert artifact_of(made.path, "pose").spec.keypoint_score_threshold == score
     assert spec_from_json(json.loads(json.dumps(spec_to_json(spec)))) == spec  # as the cache keeps it
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgepose.converters.decoded import confident
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, drift_checks, overall, unjudged_joints
-from edgepose.verify.compared import Compared, confident, with_reference
+from edgepose.verify.compared import Compared, with_reference
 from edgepose.verify.diagnosis import diagnose
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.predictions import Predictions
@@ -29,7 +30,7 @@ def drift_of(
     pictures = pictures or count // each
     none = np.zeros(pictures, np.int64)
     return Compared(
-        against="reference", other=other, candidate=candidate, counts=confident(other, SEEN),
+        against="reference", other=other, candidate=candidate, counts=confident(other[..., 2], SEEN),
         picture_of=np.arange(count) // each, person_of=np.full(count, -1) if found else np.arange(count),
         boxes=np.tile([0.0, 0.0, 100.0, 100.0], (count, 1)), input_scale=np.ones(count), unmatched=none,
         added=none,
@@ -165,19 +166,19 @@ def test_joints_out_of_sight_are_not_judged_by_noise() -> None:
     other = points(100, 5)
     other[:, 4, 2] = random.uniform(0.02, 0.25, 100)  # below what a bundle takes for seen
     other[:8, 4, 2] = 0.4
-    sure = confident(other, SEEN)
+    sure = confident(other[..., 2], SEEN)
     assert sure[:, :4].all() and sure[:, 4].tolist() == [True] * 8 + [False] * 92
     # A bundle's own threshold counts, where it is another.
-    assert confident(other, 0.5)[:, 4].sum() == 0
-    assert confident(other, 0.0)[:, 4].sum() == 50
+    assert confident(other[..., 2], 0.5)[:, 4].sum() == 0
+    assert confident(other[..., 2], 0.0)[:, 4].sum() == 50
 
 
 def test_scores_that_are_low_throughout_are_the_network_s_way() -> None:
     other = points(40, 4)
     other[..., 2] = np.random.default_rng(0).uniform(0.02, 0.25, (40, 4))
-    assert confident(other, SEEN).sum() == 80
+    assert confident(other[..., 2], SEEN).sum() == 80
     other[..., 2] = 0
-    assert not confident(other, SEEN).any()
+    assert not confident(other[..., 2], SEEN).any()
 
 
 @pytest.mark.parametrize(("high", "needed"), [(0.69, 4500), (0.79, None)])
