@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from edgepose import interrupts, log
 from edgepose.artifact import Artifact, Precision
-from edgepose.errors import ConfigurationError, ConversionError, UsageError
+from edgepose.errors import ConfigurationError, ConversionError, EdgePoseError, UsageError
 from edgepose.extras import PACKAGES, missing_package
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_LOW_SPACE_BYTES = 1 << 20
+# What descriptions and a disk's own blocks take beside the weights.
+_SPARE_BYTES = 4 << 20
 
 # Where a target's exporter lives. A new target is one line here.
 EXPORTERS = {
@@ -224,15 +225,27 @@ def tool_versions(tools: Sequence[str]) -> dict[str, str]:
     return versions
 
 
-def tool_failure(step: str, reason: object, *, folder: Path, output: str = "") -> Exception:
-    """Make the error for a tool that failed: a full disk where that is likely, else a ConversionError."""
+def tool_failure(
+    step: str, reason: object, *, folder: Path, writes_bytes: int, output: str = ""
+) -> EdgePoseError:
+    """Make the error for a tool that failed: a full disk where that is likely, else a ConversionError.
+
+    writes_bytes: how much it may write into the folder, which was empty before. Many a tool does not say that
+    there was no space, or removes the files that it could not finish.
+    """
     if output:
         log.info(f"{step} wrote:\n{output.rstrip()}")
-    if shutil.disk_usage(folder).free < _LOW_SPACE_BYTES:
+    text = str(reason).strip()
+    if isinstance(reason, Exception) and not isinstance(reason, EdgePoseError):
+        log.info(f"{step} raised {type(reason).__name__}: {text}")
+    first = text.splitlines()[0] if text else type(reason).__name__
+    needed = writes_bytes + _SPARE_BYTES
+    written = sum(path.lstat().st_size for path in folder.rglob("*"))
+    room = shutil.disk_usage(folder).free + written
+    if room < needed:
         return ConfigurationError(
-            f"{step}: no space left in {folder.parent}",
+            f"{step} failed, with too little space in {folder.parent}: "
+            f"room for {room / 1e6:.1f} MB, up to {needed / 1e6:.1f} MB needed ({first})",
             hint="free some space there, or set TMPDIR to a folder on another disk",
         )
-    text = str(reason).strip()
-    first = text.splitlines()[0] if text else type(reason).__name__
     return ConversionError(f"{step} failed: {first}", hint="run again with -v to see what the tool wrote")

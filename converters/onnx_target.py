@@ -36,7 +36,12 @@ class OnnxExporter:
             count = halve_weights(model) if half else 0
             onnx.save(model, str(path))
         except Exception as error:
-            raise tool_failure("writing the ONNX file", error, folder=context.work_dir) from error
+            raise tool_failure(
+                "writing the ONNX file",
+                error,
+                folder=context.work_dir,
+                writes_bytes=source.stat().st_size,
+            ) from error
         entry = LineageEntry(
             step="halve weights" if half else "write shapes out",
             tool="onnx",

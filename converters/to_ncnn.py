@@ -11,17 +11,21 @@ from edgepose.artifact import Artifact, LineageEntry, SimccHead
 from edgepose.bundle.manifest import ROLE_OF_TASK
 from edgepose.converters.base import Context, tool_failure, tool_versions
 from edgepose.converters.ncnn_float_head import keep_head_float
-from edgepose.converters.ncnn_param import MAGIC, parse_line
+from edgepose.converters.ncnn_param import MAGIC, NcnnModelError, parse_line
 from edgepose.errors import ConversionError, MissingDependencyError
 from edgepose.extras import install_command
 from edgepose.hashing import sha256_file
+
+# pnnx leaves the weights of four of its steps, and descriptions.
+_WRITTEN_COPIES = 5
 
 
 class NcnnExporter:
     """Runs pnnx on the canonical ONNX file with a static input of batch 1.
 
     pnnx fails silently: what it could not convert stays in the file under the names of torch's or its own
-    operators, and is refused here; what it converted wrongly is found by the comparison that follows.
+    operators, and is refused here, as are the files that it leaves on a full disk; what it converted wrongly
+    is found by the comparison that follows.
     """
 
     name = "ncnn"
@@ -48,12 +52,20 @@ class NcnnExporter:
         status, output = context.children.run(
             [*argv, f"ncnnparam={param.name}", f"ncnnbin={weights.name}"], cwd=context.work_dir
         )
-        if status != 0 or not param.is_file() or not weights.is_file():
-            reason = f"pnnx ended with status {status}" if status else "pnnx wrote no model"
-            raise tool_failure("pnnx", reason, folder=context.work_dir, output=output)
-        _check_param(param, artifact)
-        if fp16 and isinstance(artifact.spec.head, SimccHead):
-            arguments["float_layers"] = len(keep_head_float(param))
+        try:
+            if status != 0 or not param.is_file() or not weights.is_file():
+                raise ConversionError(f"it ended with status {status}" if status else "it wrote no model")
+            _check_param(param, artifact)
+            if fp16 and isinstance(artifact.spec.head, SimccHead):
+                arguments["float_layers"] = len(keep_head_float(param))
+        except (ConversionError, NcnnModelError) as error:
+            raise tool_failure(
+                "pnnx",
+                error,
+                folder=context.work_dir,
+                writes_bytes=_WRITTEN_COPIES * source.stat().st_size,
+                output=output,
+            ) from error
         entry = LineageEntry(
             step="convert",
             tool="pnnx",
@@ -91,18 +103,18 @@ def _check_param(param: Path, artifact: Artifact) -> None:
     """Refuse a file with operators that ncnn does not have, or with other inputs and outputs."""
     lines = param.read_text(encoding="utf-8", errors="replace").splitlines()
     if not lines or lines[0].strip() != MAGIC:
-        raise ConversionError(f"{artifact.spec.name}: pnnx wrote a file that is not an ncnn model")
+        raise ConversionError(f"{artifact.spec.name}: it wrote a file that is not an ncnn model")
     lines = [line for line in lines[2:] if line.strip()]
     kinds = {line.split()[0] for line in lines}
     foreign = {kind for kind in kinds if "." in kind or "::" in kind or "_" in kind}
     if foreign:
         raise ConversionError(
-            f"{artifact.spec.name}: pnnx left operators that ncnn does not have: {', '.join(sorted(foreign))}"
+            f"{artifact.spec.name}: it left operators that ncnn does not have: {', '.join(sorted(foreign))}"
         )
     blobs = {blob for line in lines for blob in parse_line(line, param.name).tops}
     wanted = {f"in{i}" for i in range(len(artifact.spec.input_names))}
     wanted |= {f"out{i}" for i in range(len(artifact.spec.output_names))}
     if not wanted <= blobs:
         raise ConversionError(
-            f"{artifact.spec.name}: pnnx lost the tensors {', '.join(sorted(wanted - blobs))}"
+            f"{artifact.spec.name}: it lost the tensors {', '.join(sorted(wanted - blobs))}"
         )

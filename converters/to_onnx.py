@@ -120,11 +120,9 @@ def export_canonical(
         for name, array in zip(spec.output_names, references.outputs[0], strict=True)
     }
     started = time.monotonic()
-    with _collected_chatter("torch.onnx"):
-        _export(network, spec, raw, context)
+    _export(network, spec, raw, context)
     exported = time.monotonic()
-    with _collected_chatter("onnxsim"):
-        _simplify(raw, path, {**input_shapes, **output_shapes}, context)
+    _simplify(raw, path, {**input_shapes, **output_shapes}, context)
     versions = tool_versions(["torch", "onnxsim"])
     # The unsimplified file is not hashed: its doc strings name the folder of this installation.
     lineage = (
@@ -188,7 +186,7 @@ def _export(network: torch.nn.Module, spec: ModelSpec, path: Path, context: Cont
     height, width = spec.preprocess.input_hw
     names = [*spec.input_names, *spec.output_names]
     try:
-        with interrupts.deferred():
+        with _collected_chatter("torch.onnx"), interrupts.deferred():
             torch.onnx.export(
                 network,
                 (torch.zeros(1, 3, height, width),),
@@ -200,30 +198,41 @@ def _export(network: torch.nn.Module, spec: ModelSpec, path: Path, context: Cont
                 dynamic_axes={name: {0: "batch"} for name in names},
             )
     except Exception as error:
-        raise tool_failure("the export to ONNX", error, folder=context.work_dir) from error
+        # Twice, for what tracing makes constant and for the places in the code that it notes.
+        weights = sum(tensor.numel() * tensor.element_size() for tensor in network.parameters())
+        raise tool_failure(
+            "the export to ONNX", error, folder=context.work_dir, writes_bytes=2 * weights
+        ) from error
 
 
 def _simplify(raw: Path, path: Path, dims: dict[str, tuple[int, ...]], context: Context) -> None:
     _refuse_telemetry()
-    import onnx
-    import onnxsim
+    with _collected_chatter("onnxsim"):
+        import onnx
+        import onnxsim
 
-    from edgepose.converters.onnx_passes import fix_output_dims, fold_space_to_depth, strip_origin
+        from edgepose.converters.onnx_passes import fix_output_dims, fold_space_to_depth, strip_origin
 
     try:
-        model = onnx.load(str(raw))
-        strip_origin(model)
-        fix_output_dims(model, dims)
-        model, checked = onnxsim.simplify(model)
-        if not checked:
-            raise ValueError("the simplified graph is not equal to the exported one")
-        fold_space_to_depth(model)
-        strip_origin(model)
-        fix_output_dims(model, dims)
-        onnx.checker.check_model(model)
-        onnx.save(model, str(path))
+        with _collected_chatter("onnxsim"):
+            model = onnx.load(str(raw))
+            strip_origin(model)
+            fix_output_dims(model, dims)
+            model, checked = onnxsim.simplify(model)
+            if not checked:
+                raise ValueError("the simplified graph is not equal to the exported one")
+            fold_space_to_depth(model)
+            strip_origin(model)
+            fix_output_dims(model, dims)
+            onnx.checker.check_model(model)
+            onnx.save(model, str(path))
     except Exception as error:
-        raise tool_failure("simplifying the ONNX graph", error, folder=context.work_dir) from error
+        raise tool_failure(
+            "simplifying the ONNX graph",
+            error,
+            folder=context.work_dir,
+            writes_bytes=2 * raw.stat().st_size,
+        ) from error
 
 
 def _refuse_telemetry() -> None:
@@ -239,8 +248,11 @@ def _scale_norms(network: torch.nn.Module) -> list[tuple[str, Any]]:
 
 @contextlib.contextmanager
 def _collected_chatter(tool: str) -> Iterator[None]:
-    """Keep what a tool writes, also from C++, and its warnings from the terminal; show them with -vv."""
-    text = ""
+    """Keep what a tool writes, also from C++, and its warnings from the terminal.
+
+    They are shown with -vv, where the tool fails with -v.
+    """
+    show = log.debug
     # The lock keeps messages and the progress bar out of the file for the while.
     with log.stream_lock(), tempfile.TemporaryFile() as stream:
         saved = [(os.dup(number), number) for number in (1, 2) if _is_open(number)]
@@ -250,6 +262,9 @@ def _collected_chatter(tool: str) -> Iterator[None]:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
                 yield
+        except Exception:
+            show = log.info
+            raise
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -258,8 +273,8 @@ def _collected_chatter(tool: str) -> Iterator[None]:
                 os.close(copy)
             stream.seek(0)
             text = stream.read().decode(errors="replace")
-    for line in [*(_first_line(warning.message) for warning in caught), *text.strip().splitlines()]:
-        log.debug(f"{tool}: {line}")
+            for line in [*(_first_line(warning.message) for warning in caught), *text.strip().splitlines()]:
+                show(f"{tool}: {line}")
 
 
 def _is_open(descriptor: int) -> bool:

@@ -41,7 +41,12 @@ class OpenvinoExporter:
             number_operations(model)
             openvino.save_model(model, str(xml), compress_to_fp16=compress)
         except Exception as error:
-            raise tool_failure("OpenVINO's conversion", error, folder=context.work_dir) from error
+            raise tool_failure(
+                "OpenVINO's conversion",
+                error,
+                folder=context.work_dir,
+                writes_bytes=source.stat().st_size,
+            ) from error
         entry = LineageEntry(
             step="convert",
             tool="openvino",

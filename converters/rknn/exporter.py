@@ -123,9 +123,10 @@ def prepare(artifact: Artifact, target: Path, soc: Soc) -> dict[str, int]:
     import onnx
 
     spec = artifact.spec
+    source = artifact.files["onnx"]
     dims = (1, 3, *spec.preprocess.input_hw)
     try:
-        model, changed = graph.prepare(onnx.load(str(artifact.files["onnx"])), spec.input_names[0], dims)
+        model, changed = graph.prepare(onnx.load(str(source)), spec.input_names[0], dims)
         findings = preflight.check(model, soc)
         for finding in findings:
             log.info(f"{spec.name}: {finding}")
@@ -142,7 +143,12 @@ def prepare(artifact: Artifact, target: Path, soc: Soc) -> dict[str, int]:
     except EdgePoseError:
         raise
     except Exception as error:
-        raise tool_failure("preparing the graph for RKNN", error, folder=target.parent) from error
+        raise tool_failure(
+            "preparing the graph for RKNN",
+            error,
+            folder=target.parent,
+            writes_bytes=source.stat().st_size,
+        ) from error
     return changed
 
 

@@ -241,7 +241,7 @@ def test_a_full_disk_for_temporary_files_is_one_line(
         "--no-cache",
         env={**temporary, "TMPDIR": str(small_disk)},
     )
-    refused(outcome, 3, "no space left", "TMPDIR")
+    refused(outcome, 3, "too little space", "room for", "TMPDIR")
     assert entries(small_disk) == []
     assert not (tmp_path / "out").exists()
 

@@ -14,6 +14,8 @@ import pytest
 from engine import rknn_double
 
 from edgepose import _core
+from edgepose.hashing import sha256_file
+from edgepose.paths import cache_dir
 
 UNSUPPORTED = 4
 LIBRARY = "EDGEPOSE_ONNXRUNTIME_LIBRARY"
@@ -94,7 +96,7 @@ def test_cuda_takes_a_batch_at_once_and_no_cpu(network: Any, gpu: Path) -> None:
 @both
 def test_tensorrt_comes_before_cuda_and_keeps_what_it_built(network: Any, gpu: Path) -> None:
     engine = network.open(device="TENSORRT", precision="fp16")
-    cache = Path(os.environ["EDGEPOSE_CACHE"]) / "tensorrt"
+    cache = Path(os.environ["EDGEPOSE_CACHE"]) / "tensorrt" / sha256_file(network.files["onnx"])
     assert gpu.read_text().split("\n")[:-1] == [
         "session.disable_cpu_ep_fallback=1",
         "device_id=0",
@@ -110,6 +112,52 @@ def test_tensorrt_comes_before_cuda_and_keeps_what_it_built(network: Any, gpu: P
     x = pictures(3)
     np.testing.assert_allclose(engine.run([x])[0], network.expected(x)[0], atol=1e-5)
     assert gpu.read_text().count("run\n") == 4  # one item at a time: one network to build
+
+
+def kept_in(notes: Path) -> list[Path]:
+    """List the folders that ONNX Runtime was told to keep what it built in, and forget the notes."""
+    key = "trt_engine_cache_path="
+    found = [Path(line.removeprefix(key)) for line in notes.read_text().splitlines() if line.startswith(key)]
+    notes.unlink()
+    return found
+
+
+@onnx
+def test_tensorrt_keeps_networks_of_other_weights_apart(network: Any, gpu: Path, tmp_path: Path) -> None:
+    """ONNX Runtime takes a kept one for any network of the same names."""
+    from onnx import load, numpy_helper, save
+
+    model = load(str(network.files["onnx"]))
+    for tensor in model.graph.initializer:
+        tensor.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(tensor), tensor.name))
+    path = tmp_path / "other" / network.files["onnx"].name
+    path.parent.mkdir()
+    save(model, str(path))
+    other = network.having(files={"onnx": path})
+    for opened in (network, other, network):
+        opened.open(device="TENSORRT")
+    first, second, again = kept_in(gpu)
+    assert first == again != second and first.parent == second.parent
+    assert first.is_dir() and second.is_dir()
+
+
+@onnx
+def test_tensorrt_keeps_networks_where_python_keeps_files(
+    network: Any, gpu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for own, xdg in (
+        ("~/mine", "/nowhere"),
+        ("~", ""),
+        (str(tmp_path / "own"), "/nowhere"),
+        ("", str(tmp_path / "xdg")),
+        ("", "relative"),
+        ("", ""),
+    ):
+        monkeypatch.setenv("EDGEPOSE_CACHE", own)
+        monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+        network.open(device="TENSORRT")
+        assert kept_in(gpu) == [cache_dir("tensorrt", sha256_file(network.files["onnx"]))]
 
 
 def _copied(double: str, folder: Path, version: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from edgepose.converters.to_onnx import SAFE_SUM_OF_SQUARES, choose_prescale
 torch = pytest.importorskip("torch", reason="optional: the extra convert is not installed")
 onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
 
+from edgepose import log  # noqa: E402
 from edgepose.artifact import KeypointSet, ModelSpec, Preprocess, SimccHead  # noqa: E402
 from edgepose.converters import onnx_passes, to_onnx  # noqa: E402
 from edgepose.converters.base import Context  # noqa: E402
@@ -180,6 +184,27 @@ def test_the_same_network_gives_the_same_bytes(tmp_path: Path) -> None:
     first, _, _ = _export(tmp_path / "a", _toy(1.0))
     second, _, _ = _export(tmp_path / "b", _toy(1.0))
     assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_a_tool_wrote_before_it_failed_is_shown(
+    verbose: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        os.write(1, b"from C++\n")
+        warnings.warn("doubtful", stacklevel=1)
+        raise RuntimeError("no such operator\nat line 7")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    monkeypatch.setattr(log, "_level", log.VERBOSE if verbose else log.NORMAL)
+    with pytest.raises(ConversionError, match=r"^the export to ONNX failed: no such operator$"):
+        _export(tmp_path / "x", _toy(1.0))
+    told = (
+        "torch.onnx: doubtful\n"
+        "torch.onnx: from C++\n"
+        "the export to ONNX raised RuntimeError: no such operator\nat line 7\n"
+    )
+    assert capfd.readouterr() == ("", told if verbose else "")
 
 
 def test_a_network_that_gives_nan_is_refused_by_name() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,15 +14,23 @@ from numpy.typing import NDArray
 
 onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
 
+from edgepose import log  # noqa: E402
 from edgepose.artifact import Preprocess  # noqa: E402
-from edgepose.converters import onnx_passes  # noqa: E402
+from edgepose.converters import base, onnx_passes  # noqa: E402
 from edgepose.converters.base import EXPORTERS, SOC_TARGETS, Context, absent, exporter, require, tool_versions  # noqa: E402
 from edgepose.converters.dcc_file import write_dcc_file  # noqa: E402
 from edgepose.converters.limits import LIMITS  # noqa: E402
+from edgepose.converters.onnx_target import OnnxExporter  # noqa: E402
 from edgepose.converters.samples import make_samples, picture_files  # noqa: E402
 from edgepose.converters.to_ncnn import NcnnExporter  # noqa: E402
 from edgepose.converters.to_openvino import OpenvinoExporter  # noqa: E402
-from edgepose.errors import ConversionError, MissingDependencyError, UsageError  # noqa: E402
+from edgepose.errors import (  # noqa: E402
+    ConfigurationError,
+    ConversionError,
+    EdgePoseError,
+    MissingDependencyError,
+    UsageError,
+)
 from edgepose.writers import write_picture  # noqa: E402
 
 Array = NDArray[np.float32]
@@ -208,12 +218,77 @@ def test_what_pnnx_leaves_unconverted_is_refused_by_name(tmp_path: Path) -> None
         NcnnExporter().run(_artifact(tmp_path / "x.onnx"), Context(tmp_path / "work", "fp32"))
 
 
-@pytest.mark.parametrize("kind", [NcnnExporter, OpenvinoExporter])
-def test_a_tool_that_fails_is_a_conversion_error(kind: Any, tmp_path: Path) -> None:
-    (tmp_path / "x.onnx").write_bytes(b"no graph at all")
-    (tmp_path / "work").mkdir()
-    with pytest.raises(ConversionError, match="failed: "):
-        kind().run(_artifact(tmp_path / "x.onnx"), Context(tmp_path / "work", "fp32"))
+_TOOLS = [NcnnExporter, OpenvinoExporter, OnnxExporter]
+
+
+def _failed(kind: Any, folder: Path, **context: Any) -> EdgePoseError:
+    """Convert what is no graph, of 6 MB; give the error."""
+    (folder / "x.onnx").write_bytes(b"no graph at all".ljust(6_000_000))
+    (folder / "work").mkdir()
+    with pytest.raises(EdgePoseError) as caught:
+        kind().run(_artifact(folder / "x.onnx"), Context(folder / "work", "fp32", **context))
+    return caught.value
+
+
+def _free(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let the disk have so many bytes left."""
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(base.shutil, "disk_usage", lambda path: usage._replace(free=count))
+
+
+@pytest.mark.parametrize("kind", _TOOLS)
+def test_a_tool_that_fails_is_a_conversion_error(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(log, "_level", log.VERBOSE)
+    error = _failed(kind, tmp_path)
+    assert type(error) is ConversionError and "failed: " in error.message
+    assert "-v" in (error.hint or "")
+    told = capsys.readouterr().err
+    assert "pnnx wrote:" in told if kind is NcnnExporter else " raised " in told
+
+
+@pytest.mark.parametrize("kind", _TOOLS)
+def test_a_tool_that_fails_with_too_little_space_is_no_fault_of_the_network(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it removed the file that it could not finish, as OpenVINO does."""
+    _free(monkeypatch, 5_000_000)
+    error = _failed(kind, tmp_path)
+    assert isinstance(error, ConfigurationError) and "TMPDIR" in (error.hint or "")
+    needed = "34.2" if kind is NcnnExporter else "10.2"
+    assert f"too little space in {tmp_path}: room for 5.0 MB, up to {needed} MB needed" in error.message
+
+
+# As pnnx leaves it on a full disk: cut off after some blocks.
+_CUT_SHORT = "7767517\n2 2\nInput in0 0 1 in0\nConvolutionDepthW"
+
+
+@pytest.mark.parametrize("text", [_CUT_SHORT, _CUT_SHORT[: _CUT_SHORT.rindex("\n")], ""])
+@pytest.mark.parametrize("full", [True, False])
+def test_a_model_that_pnnx_cut_short_is_refused(
+    full: bool, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(argv: list[str], *, cwd: Path) -> tuple[int, str]:
+        (cwd / "detector.param").write_text(text)
+        (cwd / "detector.bin").write_bytes(bytes(25_000_000))
+        return 0, "pnnx is content"
+
+    # With the 25 MB that were written there was room for 35 MB.
+    _free(monkeypatch, 0 if full else 10_000_000)
+    error = _failed(NcnnExporter, tmp_path, children=SimpleNamespace(run=run))
+    assert type(error) is (ConfigurationError if full else ConversionError)
+    assert error.message.startswith("pnnx failed")
+
+
+def test_all_that_a_tool_says_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for level, told in ((log.NORMAL, ""), (log.VERBOSE, "a tool raised ValueError: wrong\nin line 7\n")):
+        monkeypatch.setattr(log, "_level", level)
+        error = base.tool_failure("a tool", ValueError("wrong\nin line 7"), folder=tmp_path, writes_bytes=0)
+        assert (error.message, error.exit_code) == ("a tool failed: wrong", 5)
+        assert capsys.readouterr().err == told
 
 
 def test_pictures_to_compare_on_are_read_as_all_others(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from edgepose import interrupts, log
 from edgepose.calibration.rknn_int8 import RknnCalibrator
+from edgepose.converters import base
 from edgepose.converters.base import Children
 from edgepose.converters.rknn import client, graph, preflight
 from edgepose.converters.rknn.environment import Environment
@@ -320,14 +322,29 @@ def test_all_nodes_that_the_npu_does_not_take_are_listed(
     assert all(f"net: Sin sin{n}: not known to run on a Rockchip NPU\n" in told for n in range(7))
 
 
-def prepared(model: Any, soc: str, folder: Path) -> None:
+@pytest.mark.parametrize(("free", "kind"), [(5_000_000, ConfigurationError), (50_000_000, ConversionError)])
+def test_a_graph_that_cannot_be_prepared_is_told_from_a_full_disk(
+    free: int, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(base.shutil, "disk_usage", lambda path: usage._replace(free=free))
+    monkeypatch.setattr(
+        onnx, "save", lambda model, path: Path(path).write_bytes(b"no graph".ljust(6_000_000))
+    )
+    (tmp_path / "work").mkdir()
+    with pytest.raises(kind, match=r"^preparing the graph for RKNN failed"):
+        prepared(None, "rk3588", tmp_path, target=tmp_path / "work" / "prepared.onnx")
+
+
+def prepared(model: Any, soc: str, folder: Path, target: Path | None = None) -> None:
     """Prepare a network of an input 4 by 4 for a chip."""
     import onnx
 
     onnx.save(model, str(folder / "net.onnx"))
     spec = SimpleNamespace(name="net", input_names=("x",), preprocess=SimpleNamespace(input_hw=(4, 4)))
     artifact: Any = SimpleNamespace(spec=spec, files={"onnx": folder / "net.onnx"})
-    prepare(artifact, folder / "prepared.onnx", SOCS[soc])
+    prepare(artifact, target or folder / "prepared.onnx", SOCS[soc])
 
 
 def test_the_placement_is_read_from_the_log() -> None:

@@ -28,7 +28,7 @@ EngineResult make_tensorrt_engine(const ModelFiles& files, const EngineOptions& 
 std::optional<int> device_index(const std::string& name, const std::string& kind);
 
 // Where TensorRT's networks are kept, which take minutes to build; made where it is missing. Empty
-// where there is neither $EDGEPOSE_CACHE nor a home.
+// where none of $EDGEPOSE_CACHE, $XDG_CACHE_HOME and $HOME names a place.
 std::string tensorrt_cache_folder();
 
 // Devices of ONNX Runtime that no other engine has: ORT, CUDA, CUDA.1, TENSORRT, TENSORRT.1, ...

@@ -1,8 +1,12 @@
 #include "engines/onnxruntime_session.h"
 
+#include <filesystem>
+#include <fstream>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include "edgepose/sha256.h"
 #include "engines/engines.h"
 
 namespace edgepose::ort {
@@ -42,14 +46,33 @@ Status append_cuda(const Library& library, SessionOptions* session, const Device
       library, session, "CUDA", wanted);
 }
 
+// Where ONNX Runtime keeps what TensorRT built of a network; empty where there is no place. A folder
+// for each content: ONNX Runtime names its files by the names in the network, never by the weights.
+std::string kept_engines(const std::string& path) {
+  const std::string cache = tensorrt_cache_folder();
+  if (cache.empty()) return {};
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> piece(size_t{1} << 20);
+  Sha256 hash;
+  do {
+    file.read(piece.data(), static_cast<std::streamsize>(piece.size()));
+    hash.update(piece.data(), static_cast<size_t>(file.gcount()));
+  } while (file);
+  if (!file.eof()) return {};
+  const std::string folder = cache + "/" + hash.hex_digest();
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  return error ? std::string() : folder;
+}
+
 Status append_tensorrt(const Library& library, SessionOptions* session, const Device& device,
-                       const std::string& precision) {
+                       const std::string& precision, const std::string& path) {
   std::vector<std::pair<const char*, std::string>> wanted = {
       {"device_id", device.index}, {"trt_fp16_enable", precision == "fp16" ? "1" : "0"}};
-  const std::string cache = tensorrt_cache_folder();
-  if (!cache.empty()) {
+  const std::string kept = kept_engines(path);
+  if (!kept.empty()) {
     wanted.emplace_back("trt_engine_cache_enable", "1");
-    wanted.emplace_back("trt_engine_cache_path", cache);
+    wanted.emplace_back("trt_engine_cache_path", kept);
   }
   return append_gpu<CreateTensorrtOptions, UpdateTensorrtOptions, ReleaseTensorrtOptions,
                     AppendTensorrt>(library, session, "TensorRT", wanted);
@@ -162,7 +185,7 @@ Result<Owned<Session, ReleaseSession>> make_session(const Library& library, cons
   }
   // TensorRT leaves what it does not know to CUDA: the same GPU.
   if (device.kind == Device::Kind::kTensorrt) {
-    EDGEPOSE_RETURN_IF_ERROR(append_tensorrt(library, options.get(), device, precision));
+    EDGEPOSE_RETURN_IF_ERROR(append_tensorrt(library, options.get(), device, precision, path));
   }
   if (device.kind != Device::Kind::kCpu) {
     EDGEPOSE_RETURN_IF_ERROR(append_cuda(library, options.get(), device, precision));

@@ -181,13 +181,22 @@ std::optional<int> device_index(const std::string& name, const std::string& kind
 }
 
 std::string tensorrt_cache_folder() {
-  const char* own = std::getenv("EDGEPOSE_CACHE");
-  const char* home = std::getenv("HOME");
+  // As edgepose/paths.py does.
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value != nullptr ? value : "");
+  };
+  const std::string own = variable("EDGEPOSE_CACHE");
+  const std::string home = variable("HOME");
+  const std::filesystem::path xdg = variable("XDG_CACHE_HOME");
+  const bool is_below_home = own == "~" || own.rfind("~/", 0) == 0;
   std::filesystem::path folder;
-  if (own != nullptr && *own != '\0') {
+  if (!own.empty() && !is_below_home) {
     folder = own;
-  } else if (home != nullptr && *home != '\0') {
-    folder = std::filesystem::path(home) / ".cache" / "edgepose";
+  } else if (own.empty() && xdg.is_absolute()) {
+    folder = xdg / "edgepose";
+  } else if (!home.empty()) {
+    folder = is_below_home ? home + own.substr(1) : home + "/.cache/edgepose";
   } else {
     return {};
   }
