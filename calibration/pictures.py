@@ -46,12 +46,15 @@ def read_pictures(source: Path, points: KeypointSet | None = None) -> list[Calib
 
 def are_synthetic(source: Path) -> bool:
     """Tell whether the annotations of a set, or those beside its pictures, say that these are rendered."""
-    if source.suffix.lower() == ".json" and not source.is_dir():
-        files = [source]
+    files = []
+    if source.is_dir():
+        folders = [source]
+    elif source.suffix.lower() == ".json":  # perhaps results of a run on them
+        files, folders = [source], [source.parent]
     else:
-        folders = [source] if source.is_dir() else [picture.path.parent for picture in _listed(source)]
-        beside = [place for folder in dict.fromkeys(folders) for place in (folder, folder.resolve().parent)]
-        files = [folder / "annotations.json" for folder in dict.fromkeys(beside)]
+        folders = [picture.path.parent for picture in _listed(source)]
+    beside = [place for folder in dict.fromkeys(folders) for place in (folder, folder.resolve().parent)]
+    files += [folder / "annotations.json" for folder in dict.fromkeys(beside)]
     for file in files:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             if json.loads(file.read_text(encoding="utf-8"))["info"]["source"] == "synthetic":
@@ -100,5 +103,5 @@ def _listed(source: Path) -> list[CalibrationPicture]:
     missing = [path for path in paths if not path.is_file()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UsageError(f"{source}: {missing[0]} does not exist{more}", hint="one picture a line")
+        raise UsageError(f"{source}: {missing[0]} is no file{more}", hint="one picture a line")
     return [CalibrationPicture(path, None) for path in dict.fromkeys(paths)]

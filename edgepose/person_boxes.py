@@ -169,7 +169,7 @@ def _coco(
             name = names[annotation["image_id"]]
             corners = [x, y, x + width, y + height]
             # COCO's own annotations have persons without an area (train2017); they show nothing.
-            if _are_numbers(annotation["bbox"]) and (corners[2] <= x or corners[3] <= y):
+            if _are_numbers(annotation["bbox"]) and _is_empty(corners):
                 empty += 1
                 continue
             found[name] += _boxes(path, [corners], name)
@@ -218,6 +218,12 @@ def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
             raise UsageError(f"{path}: {where} has an empty box: {json.dumps(row)[:80]}", hint=_FORMS)
         boxes.append((float(row[0]), float(row[1]), float(row[2]), float(row[3])))
     return boxes
+
+
+def _is_empty(box: Sequence[float]) -> bool:
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return True
+    return max(map(abs, box)) <= MAX_PX and not has_area(box)
 
 
 def has_area(box: Iterable[float]) -> bool:

@@ -306,7 +306,8 @@ def _box_array(boxes: Any) -> NDArray[np.float32]:
     import numpy as np
 
     try:
-        array = np.ascontiguousarray(boxes, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large is refused below
+            array = np.ascontiguousarray(boxes, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"boxes are not numbers in rows of four ({error})") from error
     if array.size == 0:

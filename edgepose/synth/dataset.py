@@ -170,7 +170,7 @@ def _staged(out: Path) -> Iterator[Path]:
     folder: Path | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=".part-", dir=parent))
         yield folder
         if there:
             # The annotations come last: where they are, the rest is too.

@@ -301,7 +301,7 @@ def test_pictures_lie_where_the_annotations_say(tmp_path: Path) -> None:
     [
         ("absent", None, "no such file or folder"),
         ("/dev/null", None, "/dev/null: is not a regular file"),
-        ("list.txt", b"1.png\n2.png\n", r"1\.png does not exist and 1 more"),
+        ("list.txt", b"1.png\n2.png\n", r"1\.png is no file and 1 more"),
         ("list.txt", b"\n", "lists no pictures"),
         ("list.txt", b"\xff\xfe\x00", "not a text file"),
         ("one.jpg", b"x", "is one picture"),
@@ -341,6 +341,10 @@ def test_rendered_people_are_recorded_as_such(
         assert are_synthetic(listed) == (name == "made.txt")
     monkeypatch.chdir(tmp_path / "made" / "images")
     assert are_synthetic(Path())
+    results = tmp_path / "made" / "images" / "results.json"  # of edgepose run, which tells nothing of them
+    results.write_text(json.dumps({"info": {"input": "images"}}))
+    assert are_synthetic(results)
+    results.unlink()
     assert not are_synthetic(coco) and not are_synthetic(coco.parent)
     pictures = read_pictures(made.annotations)
     assert make_samples(pictures, LETTERBOX, count=4, synthetic=True).record()["synthetic"] is True

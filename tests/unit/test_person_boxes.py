@@ -66,7 +66,7 @@ def test_coco_annotations(tmp_path: Path) -> None:
 
 def test_persons_without_an_area_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """COCO's train2017 has them; they must not make the whole file useless."""
-    boxes = [[1, 2, 29, 38], [5, 5, 0, 9], [5, 5, 9, 0], [5, 5, -1, 9], [1e17, 5, 0.5, 9]]
+    boxes = [[1, 2, 29, 38], [5, 5, 0, 9], [5, 5, 9, 0], [5, 5, -1, 9], [1e17, 5, 0.5, 9], [600, 5, 1e-6, 9]]
     data = {
         "images": [{"id": 3, "file_name": "a.jpg"}, {"id": 4, "file_name": "b.jpg"}],
         "annotations": [{"image_id": 3, "bbox": box} for box in boxes] + [{"image_id": 4, "bbox": boxes[1]}],
@@ -76,7 +76,7 @@ def test_persons_without_an_area_are_left_out(tmp_path: Path, capsys: pytest.Cap
     assert found.of("a.jpg", 0) == [BOX] and found.of("b.jpg", 1) == []
     warnings = capsys.readouterr().err.splitlines()
     assert warnings == [
-        f"warning: {tmp_path / 'boxes.json'}: 5 persons whose boxes have no width or no height are left out"
+        f"warning: {tmp_path / 'boxes.json'}: 6 persons whose boxes have no width or no height are left out"
     ]
 
 

@@ -88,6 +88,7 @@ def test_no_boxes_are_no_persons(boxes: Any, fake_bundle: MakeBundle) -> None:
         [[0, 5, 9, 1]],
         [[0, 0, np.nan, 1]],
         [[0, 0, np.inf, 1]],
+        [[0, 0, 1e39, 1]],
         [[1, 2], [1]],
     ],
 )
