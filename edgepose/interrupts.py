@@ -78,6 +78,8 @@ def _handle(number: int, frame: FrameType | None) -> None:
     global _caught, _retry
     _caught = number
     if _deferrals or _importing(frame):
+        if _retry is not None:
+            _retry.cancel()  # pressed twice, it is raised once
         _retry = threading.Timer(_RETRY_SECONDS, os.kill, (os.getpid(), number))
         _retry.daemon = True
         _retry.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgepose import log
 from edgepose.errors import ConfigurationError, MissingDependencyError, UsageError
+from edgepose.picture_files import is_animated, is_cut_short, why_unread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,12 +25,16 @@ if TYPE_CHECKING:
 
 Kind = Literal["pictures", "video", "camera"]
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
+PICTURE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff", ".jp2", ".ppm", ".pgm")
 _WITH_RATE = (".mp4", ".m4v", ".mov", ".avi")  # these state a rate, and 1000 is one
 _CAMERA_DIGITS = 3
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
 _STREAM_TIMEOUT_MS = 10_000
 _STREAM_NAME = 100  # characters of a stream's name, which files get
+_QUERY_DIGITS = 4  # tell channels apart, and fit too many passwords to tell one
+_FAILED_READS = 100  # so many in a row are the end
+_NO_FRAME_S = 10.0
 MAX_SIDE_PX = 32767  # what the runtime takes: image.cpp
 
 
@@ -83,18 +89,9 @@ def open_source(target: str) -> Source:
         )
     if path.suffix.lower() in PICTURE_SUFFIXES:
         return PictureSource([path], name=path.stem)
-    if _is_heif(path):
-        # FFmpeg takes each tile of such a picture for a stream of its own: a part would be read as the whole.
-        raise UsageError(f"{path}: HEIC and AVIF pictures are not read", hint="convert it to JPEG or PNG")
+    if unread := why_unread(path):
+        raise UsageError(f"{path}: {unread[0]}", hint=unread[1])
     return VideoSource(path)
-
-
-def _is_heif(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
 
 
 def require_utf8(path: Path) -> None:
@@ -116,15 +113,20 @@ def list_pictures(folder: Path, *, advice: str = "") -> list[Path]:
 
     Errors: UsageError where there are none, with the advice behind its hint.
     """
+    inside = list(folder.iterdir())
     # A link to nothing is a picture that cannot be read, which the reader says.
     found = [
         p
-        for p in folder.iterdir()
+        for p in inside
         if p.suffix.lower() in PICTURE_SUFFIXES and (p.is_file() or (p.is_symlink() and not p.exists()))
     ]
-    unread = sum(p.suffix.lower() in (".heic", ".heif", ".avif") for p in folder.iterdir())
-    if unread:
-        _tell_unread(folder, unread)
+    others: dict[str, list[str]] = {}
+    for path in sorted(inside):
+        if path.suffix.lower() not in PICTURE_SUFFIXES and (unread := why_unread(path)):
+            others.setdefault(unread[0], []).append(f"{path.name} ({unread[1]})")
+    for why, names in others.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        _warn_once(f"{folder}: left out {names[0]}{more}: {why}")
     if not found:
         raise UsageError(
             f"{folder}: no pictures in this folder",
@@ -134,9 +136,9 @@ def list_pictures(folder: Path, *, advice: str = "") -> list[Path]:
 
 
 @cache
-def _tell_unread(folder: Path, count: int) -> None:
-    """Write a warning, once although a command may list its folder several times."""
-    log.warning(f"{folder}: left out {count} HEIC or AVIF pictures (convert them to JPEG or PNG)")
+def _warn_once(message: str) -> None:
+    """Write a warning, once although a command may read its pictures several times."""
+    log.warning(message)
 
 
 def read_picture(path: Path) -> Image:
@@ -151,7 +153,7 @@ def read_picture(path: Path) -> Image:
     hint = "export it again, or leave it out"
     if not data:
         raise UsageError(f"{path}: the picture is empty (0 bytes)", hint=hint)
-    if _is_cut_short(data):
+    if is_cut_short(data):
         raise UsageError(f"{path}: the picture is cut short ({len(data)} bytes)", hint=hint)
     cv2 = load_cv2()
     try:
@@ -165,6 +167,8 @@ def read_picture(path: Path) -> Image:
             f"{path}: the picture has {image.shape[1]}x{image.shape[0]} pixels (width x height)",
             hint=f"at most {MAX_SIDE_PX} a side are accepted: make it smaller",
         )
+    if is_animated(data):
+        _warn_once(f"{path}: an animation, of which the first picture is read")
     picture: Image = np.ascontiguousarray(image)
     return picture
 
@@ -229,17 +233,15 @@ class VideoSource:
 
     def __iter__(self) -> Iterator[Frame]:
         cv2 = load_cv2()
-        index, last_ns, first_ms = 0, -1, 0.0
-        while True:
-            read, image = self._capture.read()
-            if not read:
-                break
+        index, seen, last_ns, first_ms = 0, 0, -1, 0.0
+        for skipped, image in _decoded(self._capture, str(self._path)):
+            steps, seen = index + skipped + 1 - seen, index + skipped + 1
             stamp_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
             if index == 0 and math.isfinite(stamp_ms):
                 first_ms = stamp_ms  # above 0 where frames before it could not be decoded
             time_ns = round((stamp_ms - first_ms) * 1e6) if math.isfinite(stamp_ms) else -1
             if time_ns <= last_ns:  # no usable stamp: count on from the last one
-                time_ns = last_ns + round(1e9 / (self.fps or 30.0)) if index else 0
+                time_ns = last_ns + steps * round(1e9 / (self.fps or 30.0)) if index else 0
             last_ns = time_ns
             yield Frame(image, index, f"{self._path.name}#{index}", time_ns)
             index += 1
@@ -251,9 +253,9 @@ class VideoSource:
                 hint="the video is damaged, or OpenCV has not its codec, as of AV1: "
                 "ffmpeg -i IN -c:v libx264 OUT.mp4 brings it to another one",
             )
-        if self.frame_count and index < self.frame_count - max(2, self.frame_count // 50):
+        if self.frame_count and seen < self.frame_count - max(2, self.frame_count // 50):
             log.warning(
-                f"{self._path}: ends after {index} of {self.frame_count} frames: trimmed, or cut short"
+                f"{self._path}: {index} of {self.frame_count} frames came: trimmed, cut short or damaged"
             )
 
     def close(self) -> None:
@@ -299,23 +301,39 @@ class CameraSource:
 
     def __iter__(self) -> Iterator[Frame]:
         index, start_ns = 0, 0
-        while True:
-            read, image = self._capture.read()
+        for _, image in _decoded(self._capture, self.name, wait_s=_NO_FRAME_S):
             now_ns = time.monotonic_ns()
-            if not read:
-                if index == 0:
-                    raise ConfigurationError(
-                        f"{self.name} delivers no frames", hint="is it in use elsewhere?"
-                    )
-                log.warning(f"{self.name}: no more frames after {index}")
-                return
             start_ns = start_ns or now_ns
             yield Frame(image, index, f"{self.name}#{index}", now_ns - start_ns)
             index += 1
+        if index == 0:
+            raise ConfigurationError(f"{self.name} delivers no frames", hint="is it in use elsewhere?")
+        log.warning(f"{self.name}: no more frames after {index}")
 
     def close(self) -> None:
         """Release the camera."""
         self._capture.release()
+
+
+def _decoded(capture: Any, name: str, *, wait_s: float = math.inf) -> Iterator[tuple[int, Image]]:
+    """Give the frames that can be decoded, each with the number of those before it that cannot.
+
+    OpenCV fails alike at one damaged frame, behind which it reads on, and at the end.
+    """
+    skipped = failed = 0
+    last_s = time.monotonic()
+    try:
+        while failed < _FAILED_READS and (not failed or time.monotonic() - last_s < wait_s):
+            read, image = capture.read()
+            if not read:
+                failed += 1
+                continue
+            skipped, failed = skipped + failed, 0
+            yield skipped, image
+            last_s = time.monotonic()
+    finally:
+        if skipped:
+            log.warning(f"{name}: left out {skipped} damaged frame{'s' * (skipped != 1)}")
 
 
 def load_cv2() -> Any:
@@ -346,36 +364,23 @@ def _name_of_stream(url: str) -> tuple[str, str]:
     """
     scheme, _, rest = url.partition("://")
     path = re.split(r"[?#]", rest, maxsplit=1)[0]
+    query = rest[len(path) :]
     host = path.partition("/")[0]
     # Where an @ may be a query's, only what is surely a host and its port stands before it.
     sure = re.fullmatch(r"[^@:]*|(localhost|[^@:]*\.[^@:]*|\[[^@]*\])(:\d+)?", host)
     if "@" in rest and (not sure or "@" in path):
-        path = re.split(r"[?#&=;]", rest.rpartition("@")[2], maxsplit=1)[0]
-    name = re.sub(r"[^\w.]+", "-", path).strip("-.")[:_STREAM_NAME]
-    return name or "stream", f"{scheme}://{path}"
+        behind = rest.rpartition("@")[2]
+        path = re.split(r"[?#&=;]", behind, maxsplit=1)[0]
+        query = behind[len(path) :]
+    name = re.sub(r"[^\w.]+", "-", path).strip("-.")[:_STREAM_NAME] or "stream"
+    if query:  # a recorder's channels may differ in it alone
+        name += f"-{hashlib.sha256(query.encode(errors='surrogateescape')).hexdigest()[:_QUERY_DIGITS]}"
+    return name, f"{scheme}://{path}"
 
 
 def _natural_key(name: str) -> list[tuple[int, int, str]]:
     parts = re.split(r"(\d+)", name.casefold())
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
-
-
-def _is_cut_short(data: bytes) -> bool:
-    """Tell whether a JPEG, PNG or WebP lacks its end; decoders fill what is missing with grey."""
-    if data.startswith(b"\xff\xd8"):
-        # The thumbnail inside EXIF has an end marker too: look behind the first start of scan only.
-        position = 2
-        while position + 4 <= len(data) and data[position] == 0xFF:
-            marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
-            if marker == 0xDA:
-                return data.find(b"\xff\xd9", position + 2 + length) < 0
-            position += 1 if marker == 0xFF else 2 + length
-        return position + 4 > len(data)
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return data.rfind(b"IEND") < 0
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return len(data) < 8 + int.from_bytes(data[4:8], "little")
-    return False
 
 
 def cv2_reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgepose.errors import ConfigurationError, UsageError
-from edgepose.media import cv2_reason, load_cv2, require_utf8
+from edgepose.media import JPEG_SUFFIXES, cv2_reason, load_cv2, require_utf8
 
 if TYPE_CHECKING:
     from edgepose.media import Image
@@ -72,9 +72,14 @@ def write_text(path: Path, text: str) -> None:
 def write_picture(path: Path, image: Image, *, jpeg_quality: int = 92) -> None:
     """Encode a BGR picture in the format of the path's suffix and write it atomically."""
     cv2 = load_cv2()
-    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if path.suffix.lower() in (".jpg", ".jpeg") else []
+    suffix = path.suffix.lower()
+    options: list[int] = []
+    if suffix in JPEG_SUFFIXES:
+        suffix, options = ".jpg", [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]  # OpenCV knows no .jfif
+    elif suffix == ".pgm":
+        suffix = ".ppm"  # PGM has no colours; readers go by the content
     try:
-        encoded, data = cv2.imencode(path.suffix, image, options)
+        encoded, data = cv2.imencode(suffix, image, options)
     except cv2.error as error:
         raise UsageError(f"{path}: cannot encode this format ({cv2_reason(error)})") from error
     if not encoded:

@@ -1,7 +1,8 @@
-"""A picture and a video that tests of reading and writing share."""
+"""Pictures and a video that tests of reading and writing share."""
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +31,11 @@ def write_video(path: Path, frames: int, *, fps: float = 12.5, size: tuple[int, 
             image[:, :8] = index * 10
             video.write(image)
     return path
+
+
+def jpeg_with_orientation(path: Path, image: Any, orientation: int) -> None:
+    """Put an EXIF block with one tag, 0x0112, behind the start of a JPEG."""
+    data = cv2.imencode(".jpg", image)[1].tobytes()
+    tiff = b"MM\0*\0\0\0\x08\0\x01" + struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0) + b"\0\0\0\0"
+    block = b"Exif\0\0" + tiff
+    path.write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block + data[2:])

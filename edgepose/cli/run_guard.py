@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +72,13 @@ def refuse_overwriting(folder: Path, source: Source, target: str, *, boxes: Path
     if boxes and real_path(boxes) == real_path(results):
         raise UsageError(f"{boxes}: the results would overwrite --boxes", hint=_ELSEWHERE)
     before = _input_before(results)
-    if before is not None and not _is_same(before, input_of(source, target)):
+    if before is None:
+        if results.is_file():
+            raise UsageError(
+                f"{results}: is there already, and is not of edgepose run",
+                hint=f"{_ELSEWHERE}, or move it away",
+            )
+    elif not _is_same(before, input_of(source, target)):
         raise UsageError(
             f"{folder}: holds the results of another input, {before.get('input_path', before['input'])}",
             hint=f"{_ELSEWHERE}, one for each input, or remove its {RESULTS_NAME}",
@@ -107,8 +114,8 @@ def _input_before(results: Path) -> dict[str, Any] | None:
     try:
         with results.open(encoding="utf-8") as file:
             begin = file.read(_MOST_INFO)
-        start = '{"info": '
-        info = json.JSONDecoder().raw_decode(begin, len(start))[0] if begin.startswith(start) else None
+        start = re.match(r'\s*\{\s*"info"\s*:\s*', begin)  # somebody may have indented it
+        info = json.JSONDecoder().raw_decode(begin, start.end())[0] if start else None
         return info if isinstance(info, dict) and "input" in info else None
     except (OSError, ValueError, RecursionError):
         return None

@@ -199,7 +199,7 @@ class _Job:
         if options.max_frames:
             total = min(total, options.max_frames) if total else options.max_frames
         started_s = time.perf_counter()
-        # After a camera was stopped no further signal comes before its results and video have their names.
+        # Behind the last frame no signal comes before results and video have their names.
         with ExitStack() as held, ExitStack() as stack:
             reader = stack.enter_context(ReadAhead(source, limit=options.max_frames))
             # Before the results, so that it gets its name after them: without them it would be nobody's.
@@ -221,6 +221,7 @@ class _Job:
                     for frame in reader:
                         writer.put(self._analyse(frame))
                         progress.advance()
+                    held.enter_context(interrupts.deferred())
                 except KeyboardInterrupt:
                     if source.kind != "camera":
                         raise

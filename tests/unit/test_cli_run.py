@@ -22,6 +22,7 @@ from edgepose.cli import run_job
 from edgepose.cli.main import main
 from edgepose.coco_json import CocoResults
 from edgepose.media import Frame
+from edgepose.writers import VideoWriter
 
 MakeBundle = Callable[..., Path]
 
@@ -60,6 +61,15 @@ def test_a_folder(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:
     assert main(["run", str(fake_bundle()), str(tmp_path / "in"), "-o", str(out), "--max-frames", "2"]) == 0
     assert [image["file_name"] for image in results(out)["images"]] == ["1.jpg", "9.png"]
     assert sorted(p.name for p in out.iterdir()) == ["1.jpg", "9.png", "results.json"]
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".ppm", ".pgm", ".jp2"])
+def test_an_unusual_name_of_a_picture_is_kept(
+    suffix: str, fake_bundle: MakeBundle, tmp_path: Path, out: Path
+) -> None:
+    source = picture(tmp_path / "in" / f"a{suffix}")
+    assert main(["run", str(fake_bundle()), str(source), "-o", str(out)]) == 0
+    assert (media.read_picture(out / source.name) != media.read_picture(source)).any()
 
 
 def test_names_of_pictures_need_not_be_utf8(fake_bundle: MakeBundle, tmp_path: Path, out: Path) -> None:
@@ -273,6 +283,34 @@ def test_a_second_ctrl_c_does_not_lose_what_a_camera_recorded(
     monkeypatch.setattr(run_job, "open_source", lambda target: FakeCamera())
     monkeypatch.setattr(CocoResults, "finish", interrupted)
     assert main(["run", str(fake_bundle()), "0", "-o", str(out)]) in (0, 130)
+    assert len(results(out)["images"]) == 3
+    assert media.open_source(str(out / "camera0.mp4")).frame_count
+
+
+@pytest.mark.parametrize("where", [(CocoResults, "finish"), (VideoWriter, "check_complete")])
+@pytest.mark.parametrize("kind", ["camera", "video"])
+def test_ctrl_c_behind_the_last_frame_loses_nothing(
+    kind: str,
+    where: tuple[type, str],
+    fake_bundle: MakeBundle,
+    tmp_path: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither what is live, nor one of the results and the video, beside an older one of the other."""
+    finish = getattr(*where)
+
+    def interrupted(written: Any) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.1)
+        finish(written)
+
+    target = str(video(tmp_path / "camera0.mp4"))
+    if kind == "camera":
+        monkeypatch.setattr(run_job, "open_source", lambda target: FakeCamera())
+    monkeypatch.setattr(*where, interrupted)
+    assert main(["run", str(fake_bundle()), target, "-o", str(out), "--max-frames", "3"]) in (0, 130)
     assert len(results(out)["images"]) == 3
     assert media.open_source(str(out / "camera0.mp4")).frame_count
 

@@ -228,6 +228,29 @@ class TestBadInput:
         assert main(["run", str(self.bundle), two, "-o", str(out)]) == 0
 
     @pytest.mark.parametrize("drawing", [[], ["--no-draw"]])
+    @pytest.mark.parametrize("text", ["", "[]", '[{"image_id": 1}]', '{"info": {"year": 2017}}', "text"])
+    def test_the_results_of_another_program_stay(self, text: str, drawing: list[str]) -> None:
+        self.out.mkdir(parents=True)
+        other = self.out / "results.json"
+        other.write_text(text)
+        source = picture(self.tmp_path / "a.jpg")
+        said = f"{other}: is there already, and is not of edgepose run"
+        self.fails(source, *drawing, text=said, left=("results.json",))
+        assert other.read_text() == text
+
+    def test_results_that_somebody_indented_are_ours(self) -> None:
+        source = picture(self.tmp_path / "a.jpg")
+        command = ["run", str(self.bundle), str(source), "-o", str(self.out)]
+        assert main(command) == 0
+        (self.out / "results.json").write_text(json.dumps(results(self.out), indent=4))
+        assert main(command) == 0
+        (self.out / "results.json").write_text(json.dumps(results(self.out), indent="\t"))
+        self.capsys.readouterr()
+        other = picture(self.tmp_path / "b.jpg")
+        left = ("a.jpg", "results.json")
+        self.fails(other, text="holds the results of another input", left=left)
+
+    @pytest.mark.parametrize("drawing", [[], ["--no-draw"]])
     def test_an_input_where_the_results_would_lie(self, drawing: list[str]) -> None:
         self.out.mkdir(parents=True)
         input_is_here = self.out / "results.json"

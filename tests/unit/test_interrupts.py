@@ -70,6 +70,17 @@ def test_a_deferred_signal_comes_after_the_block(number: int, exception: type[Ba
     assert done
 
 
+def test_a_signal_that_is_deferred_twice_is_raised_once() -> None:
+    with interrupts.answered():
+        with interrupts.deferred():
+            for _ in range(3):
+                _send(signal.SIGINT)
+                time.sleep(0.02)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(5)
+        time.sleep(0.3)
+
+
 def test_a_signal_waits_until_an_import_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "slow_to_import.py").write_text(
         "import os, signal, time\nos.kill(os.getpid(), signal.SIGTERM)\ntime.sleep(0.3)\nvalue = 7\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,7 +26,7 @@ def _grey(level: int) -> media.Image:
 
 
 @contextmanager
-def _served(body: bytes | None) -> Iterator[str]:
+def _served(body: bytes | None, damaged: Iterable[int] = ()) -> Iterator[str]:
     """Serve a file, or a camera's endless pictures (MJPEG) that end after some, at http://HOST."""
 
     class Answer(BaseHTTPRequestHandler):
@@ -47,6 +47,7 @@ def _served(body: bytes | None) -> Iterator[str]:
         @staticmethod
         def part(number: int) -> bytes:
             jpeg = cv2.imencode(".jpg", _grey(20 * number))[1].tobytes()
+            jpeg = bytes(len(jpeg)) if number in damaged else jpeg
             head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             return head.encode() + jpeg + b"\r\n"
 
@@ -70,9 +71,51 @@ def test_a_stream_is_read_and_its_password_kept() -> None:
         source.close()
     assert source.kind == "camera" and source.frame_count is None
     assert [round(frame.image.mean() / 20) for frame in frames] == list(range(FRAMES))
-    assert source.name == host.replace(":", "-") + "-live-1.jpg" and frames[3].name == f"{source.name}#3"
+    name, digest = source.name.rsplit("-", 1)
+    assert name == host.replace(":", "-") + "-live-1.jpg" and len(digest) == 4
+    assert frames[3].name == f"{source.name}#3"
     times = [frame.time_ns for frame in frames]
     assert times[0] == 0 and times == sorted(times)
+
+
+@pytest.mark.parametrize("damaged", [{5}, {4, 5, 6}, {0}])
+def test_a_damaged_picture_does_not_end_a_stream(
+    damaged: set[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with _served(None, damaged) as host:
+        source = open_source(f"http://{host}/live")
+        frames = list(source)
+        source.close()
+    levels = [round(frame.image.mean() / 20) for frame in frames]
+    assert levels == [number for number in range(FRAMES) if number not in damaged]
+    assert [frame.index for frame in frames] == list(range(len(levels)))
+    count = f"{len(damaged)} damaged frame{'s' * (len(damaged) > 1)}"
+    assert f"{source.name}: left out {count}\n" in capsys.readouterr().err
+
+
+def test_a_camera_that_delivers_nothing_is_waited_for_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        reads = 0
+
+        def __init__(self, *args: object) -> None:
+            pass
+
+        def isOpened(self) -> bool:
+            return True
+
+        def get(self, what: int) -> float:
+            return 0.0
+
+        def read(self) -> tuple[bool, None]:
+            Silent.reads += 1
+            threading.Event().wait(0.02)
+            return False, None
+
+    monkeypatch.setattr(cv2, "VideoCapture", Silent)
+    monkeypatch.setattr(media, "_NO_FRAME_S", 0.1)
+    with pytest.raises(ConfigurationError, match="camera0 delivers no frames"):
+        list(open_source("0"))
+    assert Silent.reads <= 6
 
 
 def test_a_file_behind_a_url_is_no_stream(tmp_path: Path) -> None:
@@ -114,6 +157,17 @@ def test_a_stream_that_is_not_there_is_named_without_the_password(url: str) -> N
 def test_what_is_shown_of_an_address(address: str, shown: str) -> None:
     name, text = media._name_of_stream(f"rtsp://{address}")
     assert text == f"rtsp://{shown}" and "secret" not in name
+
+
+def test_channels_that_differ_in_the_query_have_names_of_their_own() -> None:
+    """Their results would lie in one folder."""
+    addresses = [
+        f"rtsp://me:secret@cam:554/realmonitor?channel={channel}&subtype=0" for channel in range(1, 17)
+    ]
+    names = [media._name_of_stream(address)[0] for address in addresses]
+    assert len(set(names)) == 16 and all(name.startswith("cam-554-realmonitor-") for name in names)
+    assert names == [media._name_of_stream(address.replace("secret", "x"))[0] for address in addresses]
+    assert media._name_of_stream("rtsp://me:1?secret@cam/live")[0] == "cam-live"
 
 
 def test_a_long_address_gives_a_name_that_a_file_can_have() -> None:
