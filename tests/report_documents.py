@@ -41,7 +41,8 @@ def eval_document(bundle: Path, **members: Any) -> dict[str, Any]:
             "per_keypoint": [{"name": name, **joint} for name in NAMES],
         },
         "drift": {
-            "reference": member, "persons": 3, "compared": 9, "px": spread, "input_px": spread,
+            "reference": member, "persons": 3, "unmatched_persons": 0, "added_persons": 0, "compared": 9,
+            "px": spread, "input_px": spread, "depth_mm": None,
             "per_keypoint": [{"name": name, **joint, "bias_input_px": [0.5, -0.5]} for name in NAMES],
         },
         "worst": [
@@ -81,6 +82,7 @@ def gate_document(bundle: Path) -> dict[str, Any]:
         "checks": [check, unsure, {**check, "interval": None, "limit": None, "estimate": None}],
         "diagnosis": [{"cause": "swapped_joints", "message": "left and right are exchanged"}],
         "data": whole["data"],
+        "settings": whole["settings"],
         "skeleton": whole["skeleton"],
         "accuracy": {
             "reference": {"AP": 61.0, "AP50": 80.0, "AP75": 60.0, "AR": 70.0},

@@ -51,6 +51,10 @@ _TORCH_STUB = {
     "torch/nn/__init__.py": '"""Stands in for torch.nn."""\n\n\nclass Module:\n    pass\n',
 }
 
+# ENOSPC and EDQUOT, as Python's tools print them.
+_FULL = ("[Errno 28]", "[Errno 122]")
+_SPACE_HINT = "free some space, or let EDGEPOSE_CACHE name a folder on another disk"
+
 _CHECK = "from rknn.api import RKNN; import numpy; assert numpy.__version__.startswith('1.26.')"
 
 
@@ -163,6 +167,8 @@ def _fill(work: Path, python: tuple[str, str], progress: Progress | None) -> Non
         progress.stage(f"make an environment for Python {version}")
     # Without pip: ours installs into it.
     made = _run([command, "-m", "venv", "--without-pip", str(work)], pip_log, _CHECK_TIMEOUT_S)
+    if any(full in made for full in _FULL):
+        raise ConfigurationError(f"cannot make an environment in {work.parent}: {made}", hint=_SPACE_HINT)
     if made:
         raise MissingDependencyError(
             f"Python {version} cannot make a virtual environment: {made}",
@@ -173,6 +179,11 @@ def _fill(work: Path, python: tuple[str, str], progress: Progress | None) -> Non
     pip = [sys.executable, "-m", "pip", "--python", str(work / "bin" / "python"), "install"]
     options = ["--no-deps", "--no-compile", "--only-binary=:all:", "--no-input", "--progress-bar=off"]
     failed = _run([*pip, *options, "-r", str(lock_file())], pip_log, _INSTALL_TIMEOUT_S)
+    if any(full in failed for full in _FULL):
+        raise ConfigurationError(
+            f"pip cannot install {TOOLKIT}: {failed}",
+            hint=f"{_SPACE_HINT}; pip unpacks in {tempfile.gettempdir()}, or where TMPDIR says",
+        )
     if failed:
         hint = f"its log: {pip_log}"
         if "no such option: --python" in failed or "No module named pip" in failed:
@@ -261,7 +272,7 @@ def _check_space(root: Path) -> None:
     if free_mb < NEEDED_MB:
         raise ConfigurationError(
             f"not enough space in {root}: {NEEDED_MB} MB needed, {free_mb} MB free",
-            hint="free some space, or let EDGEPOSE_CACHE name a folder on another disk",
+            hint=_SPACE_HINT,
         )
 
 

@@ -182,18 +182,19 @@ def describe(document: Document) -> list[str]:
     ]
     golden = document["golden"]
     shift = max(golden.get("keypoint_max_px", 0.0), golden.get("box_max_px", 0.0))
-    lines.append(
-        f"  golden picture  {'right' if golden.get('passed') else 'WRONG'}, off by up to {shift:.3g} px"
-    )
+    found = f"{'right' if golden.get('passed') else 'WRONG'}, off by up to {shift:.3g} px"
+    lines.append(f"  golden picture  {found if golden else 'not compared'}")
     lines.append(f"  peak memory     {(document['rss_peak_bytes'] or 0) / 1e6:.1f} MB")
     if document["emulated"]:
         lines.append("  EMULATED: the times are no measurement of a device and are not shown")
         return lines
-    lines.append(
-        f"  load {document['load_ns'] / 1e6:.1f} ms, first frame {document['cold_ns'] / 1e6:.1f} ms, "
-        f"warm-up {document['warmup'].get('frames', 0)} frames"
-    )
-    lines += ["", *_table(document)]
+    if document["cold_ns"] is not None:  # a run can end before its first frame
+        lines.append(
+            f"  load {document['load_ns'] / 1e6:.1f} ms, first frame {document['cold_ns'] / 1e6:.1f} ms, "
+            f"warm-up {document['warmup'].get('frames', 0)} frames"
+        )
+    if document["phases"]:
+        lines += ["", *_table(document)]
     drawn = [phase for phase in document["phases"] if "energy_mj" in phase]
     lines += [
         f"energy  {phase['name']}: {phase['power_w']:.2f} W, {phase['energy_mj']:.1f} mJ a frame"

@@ -96,7 +96,7 @@ def _layers(a: Inventory, b: Inventory, *, same_format: bool) -> dict[str, Any]:
             name
             for name in both
             if mine[name].weights_sha256 != theirs[name].weights_sha256
-            and mine[name].precision == theirs[name].precision
+            and mine[name].stored == theirs[name].stored
         ],
     }
 

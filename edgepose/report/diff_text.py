@@ -74,14 +74,15 @@ def _layers(role: str, layers: Mapping[str, Any], precision: Sequence[Mapping[st
         lines = [f"{title}: {count['a']} and {count['b']}; {printable(layers['note'])}"]
     else:
         parts = [f"{len(layers[name])} {name}" for name in ("added", "removed", "changed")]
-        weights = f"{len(layers['weights_changed'])} with other weights of the same precision"
+        weights = f"{len(layers['weights_changed'])} with other weights or constants of the same precision"
         lines = [f"{title}: {count['a']} and {count['b']}; {', '.join(parts)}, {weights}"]
         lines += _named("+", layers["added"]) + _named("-", layers["removed"])
         lines += _grouped(layers["changed"])
         if layers["weights_changed"]:
             shown = ", ".join(value_text(name) for name in layers["weights_changed"][:6])
             lines.append(
-                f"  other weights: {shown}" + (", ..." if len(layers["weights_changed"]) > 6 else "")
+                f"  other weights or constants: {shown}"
+                + (", ..." if len(layers["weights_changed"]) > 6 else "")
             )
     if precision:
         stored = [

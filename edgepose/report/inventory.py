@@ -26,7 +26,10 @@ _ONNX_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer. precision: of its weights, None without any; weights_sha256: of those weights."""
+    """One layer. precision: of its weights, None without any; weights_sha256: of all its constants.
+
+    constants: how those are stored.
+    """
 
     name: str
     type: str
@@ -34,6 +37,12 @@ class Layer:
     parameters: int
     attributes: Mapping[str, str] = field(default_factory=dict)
     weights_sha256: str | None = None
+    constants: str | None = None
+
+    @property
+    def stored(self) -> str | None:
+        """The precision of the weights, or else of the other constants."""
+        return self.precision or self.constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,9 @@ def _ncnn(files: Mapping[str, Path]) -> list[Layer]:
                 precision or ("fp32" if arrays else None),
                 sum(array.values.size for array in arrays),
                 {str(key): text for key, text in layer.params.items()},
-                sha256_bytes(b"".join(a.values.tobytes() for a in arrays)) if arrays else None,
+                sha256_bytes(b"".join(a.values.tobytes() for a in layer.weights.values()))
+                if layer.weights
+                else None,
             )
         )
     return layers
@@ -105,6 +116,7 @@ def _openvino(files: Mapping[str, Path]) -> list[Layer]:
     feeds: dict[str, dict[str, str]] = {}
     for edge in root.iterfind("edges/edge"):
         feeds.setdefault(edge.get("to-layer", ""), {})[edge.get("to-port", "")] = edge.get("from-layer", "")
+    fixed = _fixed(by_id, feeds)
     layers = []
     for node_id, node in by_id.items():
         kind, data = node.get("type", ""), node.find("data")
@@ -114,16 +126,45 @@ def _openvino(files: Mapping[str, Path]) -> list[Layer]:
         if kind in _WEIGHTED:
             sources = [_constant(source, by_id, feeds) for source in feeds.get(node_id, {}).values()]
             constant = max((c for c in sources if c is not None), key=_const_bytes, default=None)
-        precision, count, digest = None, 0, None
+        precision, count = None, 0
         if constant is not None:
             element, shape = constant.get("element_type", ""), constant.get("shape", "")
-            offset = int(constant.get("offset", "0"))
             precision = _OPENVINO_PRECISIONS.get(element, element)
             count = _product(shape)
-            digest = sha256_bytes(weights[offset : offset + _const_bytes(constant)])
+        held = _held(node_id, by_id, feeds, fixed)
+        if constant is not None and constant not in held:
+            held.append(constant)
+        digest = sha256_bytes(b"".join(_const_value(c, weights) for c in held)) if held else None
+        kinds = ", ".join(sorted({c.get("element_type", "") for c in held})) or None
         attributes = dict(data.attrib) if data is not None else {}
-        layers.append(Layer(node.get("name", ""), kind, precision, count, attributes, digest))
+        layers.append(Layer(node.get("name", ""), kind, precision, count, attributes, digest, kinds))
     return layers
+
+
+def _fixed(by_id: Mapping[str, Any], feeds: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """Return the nodes that depend on constants only; a file lists what feeds a node before it."""
+    fixed = {node_id for node_id, node in by_id.items() if node.get("type", "") == "Const"}
+    for node_id in by_id:
+        if node_id in feeds and fixed.issuperset(feeds[node_id].values()):
+            fixed.add(node_id)
+    return fixed
+
+
+def _held(
+    node_id: str, by_id: Mapping[str, Any], feeds: Mapping[str, Mapping[str, str]], fixed: set[str]
+) -> list[Any]:
+    """Return the constants that a layer works with, scales too; none of one that only feeds them."""
+    found: list[Any] = []
+    stack, seen = [] if node_id in fixed else [node_id], set()
+    while stack:
+        current = stack.pop()
+        if current in seen or by_id[current].get("type", "") == "ShapeOf":  # whatever the values are
+            continue
+        seen.add(current)
+        data = by_id[current].find("data") if by_id[current].get("type", "") == "Const" else None
+        found += [] if data is None else [data]
+        stack += (source for _, source in sorted(feeds.get(current, {}).items()) if source in fixed)
+    return found
 
 
 def _constant(node_id: str, by_id: Mapping[str, Any], feeds: Mapping[str, Mapping[str, str]]) -> Any:
@@ -147,6 +188,11 @@ def _constant(node_id: str, by_id: Mapping[str, Any], feeds: Mapping[str, Mappin
     return max((c for c in found if c is not None), key=_const_bytes, default=None)
 
 
+def _const_value(data: Any, weights: bytes) -> bytes:
+    offset = int(data.get("offset", "0"))
+    return weights[offset : offset + _const_bytes(data)]
+
+
 def _const_bytes(data: Any) -> int:
     return int(data.get("size", "0"))
 
@@ -167,6 +213,8 @@ def _onnx(files: Mapping[str, Path]) -> list[Layer]:
     except DecodeError as error:
         raise ValueError(str(error)) from error
     constants = {tensor.name: tensor for tensor in graph.initializer}
+    for tensor in graph.initializer:
+        tensor.ClearField("name")  # every export counts them anew
     layers = []
     for number, node in enumerate(graph.node):
         if node.op_type in _ONNX_SILENT:
@@ -178,7 +226,8 @@ def _onnx(files: Mapping[str, Path]) -> list[Layer]:
         weighted = arrays if node.op_type in _ONNX_WEIGHTED else []
         main = max(weighted, key=lambda tensor: _size(tensor.dims), default=None)
         kind = None if main is None else _ONNX_PRECISIONS.get(main.data_type, f"type {main.data_type}")
-        digest = sha256_bytes(b"".join(t.SerializeToString() for t in weighted)) if weighted else None
+        digest = sha256_bytes(b"".join(t.SerializeToString() for t in arrays)) if arrays else None
+        kinds = ", ".join(sorted({str(t.data_type) for t in arrays})) or None
         attributes = {a.name: _attribute(onnx.helper.get_attribute_value(a)) for a in node.attribute}
         layers.append(
             Layer(
@@ -188,6 +237,7 @@ def _onnx(files: Mapping[str, Path]) -> list[Layer]:
                 sum(_size(tensor.dims) for tensor in weighted),
                 attributes,
                 digest,
+                kinds,
             )
         )
     return layers

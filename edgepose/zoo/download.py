@@ -84,7 +84,7 @@ def download(url: str, part: Path, *, title: str, limits: Limits) -> bool:
     with Progress(title, unit="MB") as progress:
         while True:
             bytes_before = _length(part)
-            resumed |= _resumable(url, part) is not None
+            resumed |= resumable(url, part) is not None
             try:
                 _attempt(url, part, limits, progress)
                 return resumed
@@ -100,7 +100,7 @@ def download(url: str, part: Path, *, title: str, limits: Limits) -> bool:
 
 
 def _attempt(url: str, part: Path, limits: Limits, progress: Progress) -> None:
-    state = _resumable(url, part)
+    state = resumable(url, part)
     have = _length(part) if state else 0
     if state and have == state.total:
         return
@@ -167,7 +167,7 @@ def _copy(response: Any, target: Any, part: Path, progress: Progress, limit_byte
         reported_mb = received // _MB
 
 
-def _resumable(url: str, part: Path) -> _State | None:
+def resumable(url: str, part: Path) -> _State | None:
     """Return the origin of a .part file that a request can go on from; None where it must begin again."""
     try:
         noted = json.loads(state_path(part).read_text(encoding="utf-8"))

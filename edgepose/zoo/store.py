@@ -17,7 +17,7 @@ from edgepose.errors import CheckpointError, ConfigurationError, EdgePoseError, 
 from edgepose.hashing import sha256_file
 from edgepose.paths import cache_dir
 from edgepose.zoo.catalog import ZooModel, find, lookup
-from edgepose.zoo.download import Limits, TransferError, discard, download
+from edgepose.zoo.download import Limits, TransferError, discard, download, resumable
 
 _MB = 1_000_000
 _LOCK_POLL_S = 0.1
@@ -110,10 +110,12 @@ def _pull(model: ZooModel, target: Path, addresses: list[str], limits: Limits) -
                 log.warning(f"{model.name}: {failures[-1]}; the file was removed")
     except BaseException as error:
         if not isinstance(error, Exception | GeneratorExit) and _kept_bytes(part):
-            log.notice(f"{_kept(part)}; the next pull goes on from there")
+            resumes = _resumes(addresses, part)
+            then = "; the next pull goes on from there" if resumes else ", but the next pull begins again"
+            log.notice(f"{_kept(part)}{then}")
         raise
     kind: type[EdgePoseError] = CheckpointError if wrong_content else ConfigurationError
-    raise kind(f"cannot pull {model.name}: {'; '.join(failures)}", hint=_hint(part, wrong_content))
+    raise kind(f"cannot pull {model.name}: {'; '.join(failures)}", hint=_hint(addresses, part, wrong_content))
 
 
 def _download_checked(model: ZooModel, url: str, part: Path, target: Path, limits: Limits) -> None:
@@ -250,10 +252,16 @@ def _kept(part: Path) -> str:
     return f"{_kept_bytes(part) / _MB:.1f} MB are kept in {part}"
 
 
-def _hint(part: Path, wrong_content: bool) -> str:
-    if _kept_bytes(part):
+def _resumes(addresses: list[str], part: Path) -> bool:
+    return any(resumable(url, part) for url in addresses)
+
+
+def _hint(addresses: list[str], part: Path, wrong_content: bool) -> str:
+    if _resumes(addresses, part):
         return f"{_kept(part)}; run the command again to go on from there"
     first = "try again later" if wrong_content else "check the network and the proxy settings"
+    if _kept_bytes(part):
+        first = "run the command again, which begins anew"
     return f"{first}, or let EDGEPOSE_ZOO_MIRROR name a server that has the file"
 
 

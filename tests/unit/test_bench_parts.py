@@ -352,6 +352,14 @@ def test_the_slowest_frame_is_shown() -> None:
     assert burst[heads.index("max ms") :].startswith("77.00 ")
 
 
+def test_a_run_that_ended_before_its_first_frame_is_described() -> None:
+    document = _document([1_000_000] * 9)
+    early = {**document, "cold_ns": None, "golden": {}, "phases": [], "rss_peak_bytes": None}
+    said = "\n".join(describe(early))
+    assert "golden picture  not compared" in said and "first frame" not in said and "p50" not in said
+    assert "INVALID:\n" in said
+
+
 def _energy_of(*states: dict[str, Any]) -> dict[str, Any]:
     phase: dict[str, Any] = _document([1_000_000] * 10, *states)["phases"][0]
     return {name: phase.get(name) for name in ("power_w", "energy_mj")}

@@ -157,9 +157,9 @@ def test_depths_that_are_off_are_not_taken_for_places(
     golden = json.loads((V1 / "pose_3d" / "golden.json").read_text()) | {"depths": [[9.0] * 3] * 2}
     cases.build({"base": "pose_3d", "golden": golden}, tmp_path / "b")
     assert main(["verify", str(tmp_path / "b")]) == 7
-    assert "\n  keypoints (places or depths)  3 compared; difference mean " in capsys.readouterr().out
+    assert "\n  keypoints (places or depths)  4 compared; difference mean " in capsys.readouterr().out
     assert main(["verify", str(V1 / "pose_3d")]) == 0  # without depths, as older bundles of such networks
-    assert "\n  keypoints  3 compared; difference mean 0 px" in capsys.readouterr().out
+    assert "\n  keypoints  4 compared; difference mean 0 px" in capsys.readouterr().out
 
 
 def test_boxes_that_are_not_expected_are_told_where_none_are() -> None:

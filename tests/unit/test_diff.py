@@ -125,7 +125,12 @@ def test_a_missing_and_a_damaged_bundle(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def ncnn_files(
-    folder: Path, *, dtype: type = np.float32, stride: int = 2, weight: float = 0.0
+    folder: Path,
+    *,
+    dtype: type = np.float32,
+    stride: int = 2,
+    weight: float = 0.0,
+    scale: float | None = None,
 ) -> dict[str, Path]:
     """Write a network of three layers with weights."""
     rng = np.random.default_rng(0)
@@ -136,12 +141,14 @@ def ncnn_files(
         arrays[f"{name}_weight"] = tagged(rng.normal(size=width * width).astype(dtype))
         arrays[f"{name}_bias"] = raw(np.zeros(width))
     kernel = rng.normal(size=108) + weight
+    scales = {} if scale is None else {"weight_scales": raw(np.ones(4)), "input_scales": raw([scale])}
+    kernel = kernel.astype(np.int8 if scales else dtype)
     layers = [
         NcnnLayer("Input", "in0", [], ["in0"]),
         NcnnLayer(
             "Convolution", "conv_1", ["in0"], ["1"],
-            {0: "4", 1: "3", 3: str(stride), 5: "1", 6: "108"},
-            {"weight": tagged(kernel.astype(dtype)), "bias": raw(np.zeros(4))},
+            {0: "4", 1: "3", 3: str(stride), 5: "1", 6: "108", **({8: "1"} if scales else {})},
+            {"weight": tagged(kernel), "bias": raw(np.zeros(4)), **scales},
         ),
         NcnnLayer("ReLU", "relu_1", ["1"], ["2"]),
         NcnnLayer(
@@ -170,59 +177,6 @@ def test_a_damaged_network_is_a_note(tmp_path: Path) -> None:
     inventory = read_inventory("ncnn", files)
     assert inventory.layers == () and "end in the middle" in (inventory.note or "")
     assert "rknn" in (read_inventory("rknn", {}).note or "")
-
-
-@pytest.mark.parametrize("fp16", [True, False])
-def test_layers_of_openvino(tmp_path: Path, fp16: bool) -> None:
-    import openvino
-    from openvino import opset13
-
-    x = opset13.parameter([1, 3, 8, 8], np.float32, name="x")
-    kernel = opset13.constant(np.ones((4, 3, 3, 3), np.float32))
-    conv = opset13.convolution(x, kernel, [1, 1], [0, 0], [0, 0], [1, 1], name="conv")
-    model = openvino.Model([opset13.relu(conv, name="relu")], [x])
-    openvino.save_model(model, tmp_path / "m.xml", compress_to_fp16=fp16)
-    inventory = read_inventory("openvino", {"xml": tmp_path / "m.xml", "bin": tmp_path / "m.bin"})
-    assert [(layer.type, layer.precision, layer.parameters) for layer in inventory.layers] == [
-        ("Convolution", "fp16" if fp16 else "fp32", 108),
-        ("ReLU", None, 0),
-    ]
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '<?xml version="1.0" encoding="none"?><net/>',
-        "<net><layers>",
-        '<net><layers><layer id="0" type="Convolution"/><layer id="1" type="Const"><data size="x"/></layer>'
-        '</layers><edges><edge from-layer="1" to-layer="0" to-port="1"/></edges></net>',
-    ],
-)
-def test_a_damaged_network_of_openvino(text: str, tmp_path: Path) -> None:
-    (tmp_path / "m.xml").write_text(text)
-    (tmp_path / "m.bin").touch()
-    inventory = read_inventory("openvino", {"xml": tmp_path / "m.xml", "bin": tmp_path / "m.bin"})
-    assert (inventory.note or "").startswith("the layers cannot be read: ") and not inventory.layers
-
-
-def test_layers_of_onnx(tmp_path: Path) -> None:
-    onnx = pytest.importorskip("onnx", reason="optional: onnx is not installed")
-    helper, numpy_helper = onnx.helper, onnx.numpy_helper
-    kernel = numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "k")
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "k"], ["y"], name="conv", strides=[2, 2])],
-        "g",
-        [helper.make_tensor_value_info("x", 1, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info("y", 1, [1, 4, 3, 3])],
-        [kernel],
-    )
-    onnx.save(helper.make_model(graph), tmp_path / "m.onnx")
-    (layer,) = read_inventory("onnx", {"onnx": tmp_path / "m.onnx"}).layers
-    assert (layer.name, layer.type, layer.precision, layer.parameters) == ("conv", "Conv", "fp32", 108)
-    assert layer.attributes["strides"] == "[2, 2]"
-    (tmp_path / "m.onnx").write_bytes((tmp_path / "m.onnx").read_bytes()[:40])
-    note = read_inventory("onnx", {"onnx": tmp_path / "m.onnx"}).note
-    assert note is not None and note.startswith("the layers cannot be read: ")
 
 
 def with_network(folder: Path, backend: str, write: Callable[[Path], dict[str, Path]]) -> Path:
@@ -264,7 +218,100 @@ def test_changed_layers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert layers["weights_changed"] == ["conv_1"] and layers["changed"] == []
 
 
-def onnx_files(folder: Path, kernel: float, *, half: bool = False, group: int = 1) -> dict[str, Path]:
+def test_scales_of_another_calibration_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = (as_ncnn(tmp_path / str(scale), scale=scale) for scale in (20.0, 21.0))
+    layers = json.loads(diff(a, b, capsys, "--json"))["layers"]["pose"]
+    assert layers["weights_changed"] == ["conv_1"] and layers["changed"] == []
+
+
+def openvino_files(
+    folder: Path, *, kernel: float = 1.0, bias: float = 0.5, limit: float = 6.0, fp16: bool = False
+) -> dict[str, Path]:
+    """Write a convolution whose input is quantised, with a bias."""
+    import openvino
+    from openvino import opset13
+
+    x = opset13.parameter([1, 3, 8, 8], np.float32, name="x")
+    limits = [opset13.constant(np.float32(value)) for value in (0.0, limit, 0.0, limit)]
+    quantised = opset13.fake_quantize(x, *limits, 256, name="quantised")
+    weights = opset13.constant(np.full((4, 3, 3, 3), kernel, np.float32))
+    conv = opset13.convolution(quantised, weights, [1, 1], [0, 0], [0, 0], [1, 1], name="conv")
+    added = opset13.add(conv, opset13.constant(np.full((1, 4, 1, 1), bias, np.float32)), name="added")
+    openvino.save_model(openvino.Model([added], [x]), folder / "n.xml", compress_to_fp16=fp16)
+    return {role: folder / f"n.{role}" for role in ("xml", "bin")}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"bias": 0.25}, ["added"]),
+        ({"limit": 5.0}, ["quantised"]),
+        ({"kernel": 2.0}, ["conv"]),
+        ({"fp16": True}, []),  # which is another precision, not another bias
+    ],
+)
+def test_constants_of_every_layer_of_openvino_are_seen(
+    change: dict[str, Any], named: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = with_network(tmp_path / "a", "openvino", openvino_files)
+    b = with_network(tmp_path / "b", "openvino", lambda inside: openvino_files(inside, **change))
+    document = json.loads(diff(a, b, capsys, "--json"))
+    assert document["layers"]["pose"]["weights_changed"] == named
+    if named:
+        assert f"other weights or constants: {named[0]}\n" in diff(a, b, capsys)
+
+
+def test_scales_of_openvinos_weights_are_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are behind layers of their own, which are not listed again."""
+
+    def write(folder: Path, scale: float, weight: int) -> dict[str, Path]:
+        import openvino
+        from openvino import opset13
+
+        x = opset13.parameter([1, 3, 8, 8], np.float32, name="x")
+        weights = opset13.convert(opset13.constant(np.full((4, 3, 3, 3), weight, np.int8)), np.float32)
+        scaled = opset13.multiply(weights, opset13.constant(np.full((4, 1, 1, 1), scale, np.float32)))
+        conv = opset13.convolution(x, scaled, [1, 1], [0, 0], [0, 0], [1, 1], name="conv")
+        openvino.save_model(openvino.Model([conv], [x]), folder / "n.xml", compress_to_fp16=False)
+        return {role: folder / f"n.{role}" for role in ("xml", "bin")}
+
+    a, b, c = (
+        with_network(tmp_path / name, "openvino", lambda inside, s=scale, w=weight: write(inside, s, w))
+        for name, scale, weight in (("a", 0.5, 3), ("b", 0.25, 3), ("c", 0.5, 4))
+    )
+    for other in (b, c):
+        layers = json.loads(diff(a, other, capsys, "--json"))["layers"]["pose"]
+        assert layers["weights_changed"] == ["conv"] and layers["changed"] == []
+
+
+def test_constants_of_every_layer_of_onnx_are_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="optional: onnx is not installed")
+
+    def write(folder: Path, scale: float, name: str = "s") -> dict[str, Path]:
+        helper = onnx.helper
+        graph = helper.make_graph(
+            [helper.make_node("Mul", ["x", name], ["y"], name="scaled")],
+            "g",
+            [helper.make_tensor_value_info("x", 1, [1, 4])],
+            [helper.make_tensor_value_info("y", 1, [1, 4])],
+            [onnx.numpy_helper.from_array(np.float32(scale), name)],
+        )
+        onnx.save(helper.make_model(graph), folder / "n.onnx")
+        return {"onnx": folder / "n.onnx"}
+
+    a = with_network(tmp_path / "a", "onnx", lambda inside: write(inside, 1.0))
+    b = with_network(tmp_path / "b", "onnx", lambda inside: write(inside, 2.0))
+    renamed = with_network(tmp_path / "renamed", "onnx", lambda inside: write(inside, 1.0, "onnx::Mul_7"))
+    for other, named in ((b, ["scaled"]), (renamed, [])):
+        layers = json.loads(diff(a, other, capsys, "--json"))["layers"]["pose"]
+        assert layers["weights_changed"] == named and layers["changed"] == []
+
+
+def onnx_files(
+    folder: Path, kernel: float, *, bias: float = 0.0, half: bool = False, group: int = 1
+) -> dict[str, Path]:
     """Write a convolution of four channels, its weights as `convert` stores them."""
     onnx = pytest.importorskip("onnx", reason="optional: onnx is not installed")
     from edgepose.converters.onnx_passes import halve_weights
@@ -276,7 +323,7 @@ def onnx_files(folder: Path, kernel: float, *, half: bool = False, group: int = 
         "g",
         [helper.make_tensor_value_info("x", 1, [1, 4, 8, 8])],
         [helper.make_tensor_value_info("y", 1, [1, 4, 4, 4])],
-        [from_array(weights, "k"), from_array(np.zeros(4, np.float32), "b")],
+        [from_array(weights, "k"), from_array(np.full(4, bias, np.float32), "b")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     if half:
@@ -306,12 +353,12 @@ def test_halved_weights_of_onnx_are_seen(tmp_path: Path, capsys: pytest.CaptureF
 def test_depthwise_weights_of_openvino_are_seen(
     fp16: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The front end of ONNX computes the shape of such a kernel from the kernel itself."""
+    """The front end of ONNX computes the shapes of such a kernel and of the bias from these themselves."""
 
     def write(folder: Path, kernel: float) -> dict[str, Path]:
         import openvino
 
-        source = onnx_files(folder, kernel, group=4)["onnx"]
+        source = onnx_files(folder, kernel, bias=kernel, group=4)["onnx"]
         model = openvino.Core().read_model(str(source))
         source.unlink()
         openvino.save_model(model, folder / "n.xml", compress_to_fp16=fp16)
@@ -319,11 +366,17 @@ def test_depthwise_weights_of_openvino_are_seen(
 
     a = with_network(tmp_path / "a", "openvino", lambda inside: write(inside, 1.0))
     b = with_network(tmp_path / "b", "openvino", lambda inside: write(inside, 2.0))
-    files = {role: a / f"n.{role}" for role in ("xml", "bin")}
-    (layer,) = (x for x in read_inventory("openvino", files).layers if x.type == "GroupConvolution")
+    mine, theirs = (
+        read_inventory("openvino", {role: one / f"n.{role}" for role in ("xml", "bin")}).layers
+        for one in (a, b)
+    )
+    (layer,) = (x for x in mine if x.type == "GroupConvolution")
     assert layer.parameters == 100 and layer.precision in ("fp32", "fp16")
     document = json.loads(diff(a, b, capsys, "--json"))
     assert document["layers"]["pose"]["weights_changed"] == [layer.name]
+    # OpenVINO numbers the others anew: these are the kernel and the bias.
+    other = [x.type for x, y in zip(mine, theirs, strict=True) if x.weights_sha256 != y.weights_sha256]
+    assert other == ["GroupConvolution", "Reshape"]
 
 
 def test_control_characters_of_a_network_do_not_reach_the_terminal(

@@ -443,4 +443,4 @@ def test_a_gate_alone_gives_drift_and_worst_cases(tmp_path: Path) -> None:
     gate = save(tmp_path / "g.json", gate_document(V1 / "pose"))
     words = " ".join(Parsed(build_report(ReportRequest([V1 / "pose"], gates=[gate], run=False))).words)
     assert "a.png: left_eye is 3.00 px from the reference" in words
-    assert "9 confident keypoints; g.json" in words and "mean keypoint score" in words
+    assert "9 confident keypoints of 3 persons; g.json" in words and "mean keypoint score" in words

@@ -98,25 +98,25 @@ ELSEWHERE = [[1.0, 2.0, 11.0, 22.0, 0.95, 0]]
         (
             "pose",
             {},
-            "</span> 3 keypoints, off by 0.000 px, max 0.000; tolerance",
+            "</span> 4 keypoints, off by 0.000 px, max 0.000; tolerance",
             "✓ mean 0.000 px, max 0.000 px",
         ),
         (
             "top_down",
             {"detections": ELSEWHERE},
-            "0 of 1 boxes found, 10 not expected; 3 keypoints, off by 0.000 px, max 0.000; tolerance",
+            "0 of 1 boxes found, 10 not expected; 4 keypoints, off by 0.000 px, max 0.000; tolerance",
             "✗ mean 0.000 px, max 0.000 px, 0 of 1 boxes found, 10 not expected",
         ),
         (
             "pose_3d",
             {"depths": [[9.0] * 3] * 2},
-            "</span> 3 keypoints (places or depths), off by ",
+            "</span> 4 keypoints (places or depths), off by ",
             "✗ mean ",
         ),
         (
             "pose_3d",  # of an older EdgePose
             {},
-            "</span> 3 keypoints, off by 0.000 px, max 0.000; tolerance",
+            "</span> 4 keypoints, off by 0.000 px, max 0.000; tolerance",
             "✓ mean 0.000 px, max 0.000 px",
         ),
     ],

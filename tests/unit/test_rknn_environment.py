@@ -109,6 +109,29 @@ def test_a_failure_leaves_what_was_there(toolkit: Path, tmp_path: Path) -> None:
     assert _entries(tmp_path) == ["environment", "setup.log"]
 
 
+@pytest.mark.parametrize(
+    ("step", "error", "place"),
+    [
+        ("venv", "[Errno 28] No space left on device", ""),
+        ("pip", "[Errno 122] Disk quota exceeded", "TMPDIR"),
+    ],
+)
+def test_a_full_disk_is_told_as_such(
+    step: str, error: str, place: str, toolkit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = environment._run
+
+    def full(argv: list[str], log_path: Path, timeout_s: float) -> str:
+        return f"OSError: {error}" if step in argv else run(argv, log_path, timeout_s)
+
+    monkeypatch.setattr(environment, "_run", full)
+    with pytest.raises(ConfigurationError) as caught:
+        environment.set_up()
+    hint = str(caught.value.hint)
+    assert error in str(caught.value) and hint.startswith("free some space, or let EDGEPOSE_CACHE")
+    assert place in hint and environment.find().state == "absent"
+
+
 def test_a_signal_between_the_old_and_the_new_one_loses_neither(
     toolkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

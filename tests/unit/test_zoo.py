@@ -96,6 +96,15 @@ def test_resumes_in_a_later_run(server: Server) -> None:
     assert server.requests[-1][1]["Range"] == "bytes=100000-"
 
 
+def test_promises_no_resume_without_a_validator(server: Server) -> None:
+    server.default = Reply(cut_after=100_000, etag=None)
+    model = checkpoint(server)
+    with pytest.raises(ConfigurationError, match="cut after 100000 of 300000 bytes") as caught:
+        zoo.pull(model, limits=QUICK)
+    assert len(part_of(model).read_bytes()) == 100_000
+    assert str(caught.value.hint).startswith("run the command again, which begins anew, or let EDGEPOSE_ZOO")
+
+
 def test_begins_again_where_the_server_ignores_ranges(server: Server) -> None:
     server.plan = [Reply(cut_after=100_000, ranges=False)]
     server.default = Reply(ranges=False)
@@ -376,8 +385,9 @@ def test_two_processes_download_once(server: Server) -> None:
     assert any("upstream gives no checksum" in err for _, err in ends)
 
 
-def test_ctrl_c_keeps_the_part_and_says_so(server: Server) -> None:
-    server.plan = [Reply(hang_after=200_000)]
+@pytest.mark.parametrize("etag", ['"one"', None])
+def test_ctrl_c_keeps_the_part_and_says_so(server: Server, etag: str | None) -> None:
+    server.plan = [Reply(hang_after=200_000, etag=etag)]
     part = part_of(zoo.find("rtmw-m"))
     process = _command(server, "pull", "rtmw-m")
     deadline = time.monotonic() + 30
@@ -386,10 +396,11 @@ def test_ctrl_c_keeps_the_part_and_says_so(server: Server) -> None:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130 and "0.2 MB are kept" in err and "interrupted" in err, err
+    assert ("goes on from there" if etag else ", but the next pull begins again") in err
     again = _command(server, "pull", "rtmw-m", "--json")
     out, _ = again.communicate(timeout=30)
     assert json.loads(out)[0]["path"] == str(cached_path(zoo.find("rtmw-m")))
-    assert server.requests[-1][1]["Range"] == "bytes=200000-"
+    assert server.requests[-1][1].get("Range") == ("bytes=200000-" if etag else None)
     assert cached_path(zoo.find("rtmw-m")).read_bytes() == BODY
 
 

@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgepose.bench.plan import persons_text
 from edgepose.report import charts
 from edgepose.report.documents import Document, reading
 from edgepose.report.layouts import panels_of
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, table
 from edgepose.report.subject import Report, Subject, section
+from edgepose.verify.text import describe
 
 _FIGURES = ("AP", "AP50", "AP75", "APM", "APL", "AR")
 _BARS = 24
@@ -107,10 +109,12 @@ def _measured(subject: Subject, evidence: Sequence[tuple[str, Document]]) -> lis
             drift, found = document.content["drift"], document.content["accuracy"]
             names, links = skeleton["keypoints"], skeleton["links"]
             if drift:
-                reference, rows = drift["reference"], drift["per_keypoint"]
+                rows = drift["per_keypoint"]
+                beside = "".join(f"; {words}" for words in beside_the_shift(drift))
                 against = (
-                    f"Shift from {reference['name']} ({reference['backend']}, {reference['precision']}) over "
-                    f"{data['images']} pictures, {drift['compared']} confident keypoints; {document.source}. "
+                    f"Shift from {describe(drift['reference'])} over {data['images']} pictures, "
+                    f"{drift['compared']} confident keypoints of {drift['persons']} persons{beside}; "
+                    f"{document.source}. "
                     f"Arrows: where joints shift on average, from {charts.BIAS_SHOWN_PX} px on."
                 )
                 columns = ("compared", "mean_input_px", "p95_input_px", "mean_px", "p95_px", "max_px")
@@ -133,6 +137,18 @@ def _measured(subject: Subject, evidence: Sequence[tuple[str, Document]]) -> lis
                     )
                 )  # fmt: skip
     return drawn
+
+
+def beside_the_shift(drift: Mapping[str, Any]) -> list[str]:
+    """Say what the shift of the joints does not: persons lost and added, and the shift in depth."""
+    # Documents from before these were compared lack them.
+    lost, added, depth = (drift.get(name) for name in ("unmatched_persons", "added_persons", "depth_mm"))
+    words = [f"{persons_text(lost)} not found again"] if lost else []
+    words += [f"{persons_text(added)} added"] if added else []
+    if depth:
+        mean, p95, worst = (number(depth[name]) for name in ("mean", "p95", "max"))
+        words.append(f"depth {mean} mm mean, {p95} p95, {worst} worst")
+    return words
 
 
 def _golden(subject: Subject) -> Markup:

@@ -58,13 +58,17 @@ def _difference(a: Subject, b: Subject) -> Markup:
             rows.append(
                 [
                     f"layers of {role}",
-                    f"{len(other_weights)} with other weights: {_some(other_weights)}",
+                    f"{len(other_weights)} with other weights or constants: {_some(other_weights)}",
                     None,
                     None,
                 ]
             )
     for row in document["figures"]:
         rows += [["figures", f"{row['model']} {c['name']}", *_pair(c)] for c in row["changes"]]
+    for file in document["sizes"]["files"]:
+        sizes = [None if file[side] is None else size(file[side]) for side in "ab"]
+        what = f"{file['name']} differs" if None not in sizes else file["name"]
+        rows.append(["files", what, *(DASH if text is None else text for text in sizes)])
     total = document["sizes"]["total"]
     rows.append(["size", "all files", size(total["a"]), size(total["b"])])
     for change in document["tools"]:

@@ -51,12 +51,12 @@ def _bench(subject: Subject, document: Document, axis: tuple[float, float]) -> M
         content = document.content
         device, engine, facts = content["device"], content["engine"], content["device"]["facts"]
         title = join(subject.badge(), f" {content['bundle']['name']} on {device['name']}: {device['title']}")
-        peak = content["rss_peak_bytes"]
+        cold_ns, peak = content["cold_ns"], content["rss_peak_bytes"]
         known: list[tuple[str, Child]] = [
             ("engine", f"{engine['backend']} on {engine['device']}, {engine['threads']} threads"),
             ("processors used", ", ".join(str(n) for n in engine["affinity"])),
             ("load", f"{number(content['load_ns'] / 1e6, 1)} ms"),
-            ("first frame", f"{number(content['cold_ns'] / 1e6, 1)} ms"),
+            ("first frame", None if cold_ns is None else f"{number(cold_ns / 1e6, 1)} ms"),
             ("peak memory", f"{number(peak / 1e6, 1)} MB" if peak else None),
             *((name.replace("_", " "), _plain(value)) for name, value in facts.items()),
         ]
@@ -73,8 +73,10 @@ def _bench(subject: Subject, document: Document, axis: tuple[float, float]) -> M
             body: Child = el(
                 "p", "EMULATED: its times are no measurement of a device and are not shown.", class_="note"
             )
-        else:
+        elif content["phases"]:
             body = _phases(subject, document, axis)
+        else:
+            body = el("p", "Nothing was measured.", class_="note")
         outcome = verdict("pass", "valid") if content["valid"] else verdict("fail", "INVALID measurement")
         return join(
             el("h3", title),

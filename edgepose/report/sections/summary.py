@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from edgepose.report import charts
-from edgepose.report.documents import Document, reading
+from edgepose.report.documents import Document, Kind, reading
 from edgepose.report.golden import box_text, compared
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, share_text, size, table
+from edgepose.report.sections.accuracy import beside_the_shift
 from edgepose.report.subject import Report, Subject, section, verdict, within_limits
-from edgepose.verify.text import what_decides
+from edgepose.verify.text import describe, what_decides
 
-_KINDS = {"PASS": "pass", "FAIL": "fail", "INCONCLUSIVE": "unsure"}
+# The worst first.
+_KINDS = {"FAIL": "fail", "INCONCLUSIVE": "unsure", "PASS": "pass"}
 
 
 def summary(report: Report) -> Markup:
@@ -26,8 +28,8 @@ def summary(report: Report) -> Markup:
         ("against the float network", _verified),
         ("farthest mean shift", _worst_stage),
         ("golden picture, here", _golden),
-        ("accuracy (AP)", _ap),
-        ("drift from the reference", _drift),
+        ("accuracy (AP)", lambda s: _ap(report, s)),
+        ("drift from the reference", lambda s: _drift(report, s)),
         ("gate", _gate),
         ("median latency", _latency),
         ("weights' licence", lambda s: s.manifest["license"]["weights"]),
@@ -88,45 +90,102 @@ def _golden(subject: Subject) -> Child:
     return verdict("pass" if outcome["passed"] else "fail", ", ".join(words) or "nothing to compare")
 
 
-def _ap(subject: Subject) -> Child:
+def _lines(lines: Iterable[Child]) -> Child:
+    """Put each on a line of its own; None without any."""
+    return join(*(join(el("br") if index else None, line) for index, line in enumerate(lines))) or None
+
+
+def _data(kind: Kind, document: Document) -> str:
+    with reading(kind, document):
+        data, boxes = document.content["data"], document.content["settings"]["boxes"]
+        return f"{data['annotations']}, {data['images']} pictures, {boxes} boxes"
+
+
+def _ap(report: Report, subject: Subject) -> Child:
+    data = {_data("eval", document) for one in report.subjects for document in _labelled(one)}
+    return _lines(_ap_line(document, with_data=len(data) > 1) for document in _labelled(subject))
+
+
+def _labelled(subject: Subject) -> list[Document]:
+    found = []
     for document in subject.evals:
         with reading("eval", document):
-            accuracy = document.content["accuracy"]
-            if accuracy:
-                part, figures = next(iter(accuracy["parts"].items()))
-                low, high = accuracy["AP_interval"]
-                flipped = "; flip test" if document.content["settings"].get("flip_test") else ""
-                return f"{number(figures['AP'], 2)} ({part}{flipped}; {number(low, 2)} to {number(high, 2)})"
-    return None
+            if document.content["accuracy"]:
+                found.append(document)
+    return found
 
 
-def _drift(subject: Subject) -> Child:
-    for document in (*subject.evals, *subject.gates):
-        with reading("eval" if document in subject.evals else "gate", document):
+def _ap_line(document: Document, *, with_data: bool) -> str:
+    with reading("eval", document):
+        accuracy = document.content["accuracy"]
+        part, figures = next(iter(accuracy["parts"].items()))
+        low, high = accuracy["AP_interval"]
+        flipped = "; flip test" if document.content["settings"].get("flip_test") else ""
+        data = f"; {_data('eval', document)}" if with_data else ""
+        return f"{number(figures['AP'], 2)} ({part}{flipped}; {number(low, 2)} to {number(high, 2)}{data})"
+
+
+def _drift(report: Report, subject: Subject) -> Child:
+    shown = [entry for one in report.subjects for entry in _drifting(one)]
+    with_reference = len({_reference(*entry) for entry in shown}) > 1
+    with_data = len({_data(*entry) for entry in shown}) > 1
+    lines = []
+    for kind, document in _drifting(subject):
+        with reading(kind, document):
             drift = document.content["drift"]
-            if drift:
-                mean, p95 = drift["input_px"]["mean"], drift["input_px"]["p95"]
-                return f"{number(mean)} input px mean, {number(p95)} p95"
-    return None
+            mean, p95 = drift["input_px"]["mean"], drift["input_px"]["p95"]
+            words = [f"{number(mean)} input px mean, {number(p95)} p95", *beside_the_shift(drift)]
+            words += [f"from {_reference(kind, document)}"] if with_reference else []
+            words += [_data(kind, document)] if with_data else []
+            lines.append("; ".join(words))
+    return _lines(lines)
+
+
+def _drifting(subject: Subject) -> list[tuple[Kind, Document]]:
+    """Return the evaluations that were against a reference, or else the gates."""
+    for kind, documents in (("eval", subject.evals), ("gate", subject.gates)):
+        found = []
+        for document in documents:
+            with reading(kind, document):
+                if document.content["drift"]:
+                    found.append((kind, document))
+        if found:
+            return found
+    return []
+
+
+def _reference(kind: Kind, document: Document) -> str:
+    with reading(kind, document):
+        return describe(document.content["drift"]["reference"])
 
 
 def _gate(subject: Subject) -> Child:
+    found = []
     for document in subject.gates:
         with reading("gate", document):
-            return verdict(_KINDS[document.content["verdict"]], document.content["verdict"])
-    return None
+            found.append((_KINDS[document.content["verdict"]], document.content["verdict"]))
+    if not found:
+        return None
+    kind, words = worst = min(found, key=lambda entry: list(_KINDS).index(entry[1]))
+    count = f" ({found.count(worst)} of {len(found)})" if len(found) > 1 else ""
+    return verdict(kind, f"{words}{count}")
 
 
 def _latency(subject: Subject) -> Child:
-    for document in subject.benches:
-        with reading("bench", document):
-            if document.content["emulated"]:
-                return "emulated: no measurement"
+    return _lines(_latency_line(document) for document in subject.benches)
+
+
+def _latency_line(document: Document) -> Child:
+    with reading("bench", document):
+        device = document.content["device"]["name"]
+        if document.content["emulated"]:
+            return f"emulated: no measurement ({device})"
+        words = f"nothing was measured ({device})"
+        if document.content["phases"]:
             phase = document.content["phases"][0]
             total = phase["summary"]["total_ns"]["p50"]["value"]
-            words = f"{number(total / 1e6, 2)} ms ({document.content['device']['name']}, {phase['name']})"
-            return words if document.content["valid"] else verdict("fail", f"INVALID: {words}")
-    return None
+            words = f"{number(total / 1e6, 2)} ms ({device}, {phase['name']})"
+        return words if document.content["valid"] else verdict("fail", f"INVALID: {words}")
 
 
 def gates(report: Report) -> Markup | None:
