@@ -22,6 +22,8 @@ if readelf -lW "$library" | awk '$1 == "LOAD" && $NF != "0x4000" {wrong = 1} END
   exit 1
 fi
 
+readelf -dW "$library" | grep -q NODELETE || { echo "test-jni: $library can be unloaded under its threads" >&2; exit 1; }
+
 source scripts/java-tests.sh
 compile_java "$out"
 echo "test-jni: on the JVM with -Xcheck:jni"

@@ -20,6 +20,7 @@ for name in ncnn nlohmann-json; do
   [[ -s $sdk/install/share/licenses/edgepose/$name.txt ]] || { echo "test-sdk: the licence of $name is missing" >&2; exit 1; }
 done
 library=$(readlink -f "$sdk"/install/lib*/libedgepose.so)
+readelf -dW "$library" | grep -q NODELETE || { echo "test-sdk: $library can be unloaded under its threads" >&2; exit 1; }
 exported=$(nm -D --defined-only "$library" | awk '$2 == "T" {print $3}' | sort | sed 's/@.*//')
 others=$(nm -D --defined-only "$library" | awk '$2 != "T" && $2 != "A"')
 declared=$(grep -o 'edgepose_[a-z_]*(' "$sdk/install/include/edgepose.h" | tr -d '(' | sort -u)

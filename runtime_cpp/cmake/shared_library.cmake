@@ -11,9 +11,11 @@ add_library(edgepose SHARED bindings/c/edgepose.cpp)
 target_include_directories(edgepose INTERFACE "$<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>"
                                               "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
 target_link_libraries(edgepose PRIVATE "$<BUILD_INTERFACE:edgepose_core>" "$<BUILD_INTERFACE:edgepose_warnings>")
-# Nothing but the ABI is visible: the program may have an ncnn of its own.
+# Nothing but the ABI is visible: the program may have an ncnn of its own. OpenMP's threads outlive the pipelines
+# that they worked for, so the code under them has to stay after a dlclose.
 set(exports "${CMAKE_CURRENT_SOURCE_DIR}/bindings/c/exports.map")
-target_link_options(edgepose PRIVATE LINKER:--exclude-libs,ALL LINKER:--version-script=${exports})
+target_link_options(edgepose PRIVATE LINKER:--exclude-libs,ALL LINKER:--version-script=${exports}
+                                     LINKER:-z,nodelete)
 set_target_properties(
   edgepose
   PROPERTIES VERSION ${abi}.${PROJECT_VERSION}

@@ -156,6 +156,11 @@ Status PoseStage::run_batch(const ImageView& image, Span<Pose> poses, StageTimin
     EDGEPOSE_RETURN_IF_ERROR(engine_->run(inputs_, &outputs_));
   }
   const Stopwatch watch(&timings->pose_decode_ns);
+  const SimccHead& simcc = std::get<SimccHead>(model_.head);
+  for (Pose& pose : poses) {  // here, for a worker that finds no memory ends the process
+    pose.keypoints.resize(simcc.keypoints.size());
+    pose.z.resize(simcc.has_z ? simcc.keypoints.size() : 0);
+  }
   pool_->run(
       count,
       [](void* opaque, int, int item) {
@@ -164,8 +169,6 @@ Status PoseStage::run_batch(const ImageView& image, Span<Pose> poses, StageTimin
         const SimccHead& head = std::get<SimccHead>(s.model_.head);
         Pose& pose = c.poses[static_cast<size_t>(item)];
         const int points = static_cast<int>(head.keypoints.size());
-        pose.keypoints.resize(head.keypoints.size());
-        pose.z.resize(head.has_z ? head.keypoints.size() : 0);
         const auto rows = [&](size_t o) {
           return s.outputs_[o].data() + item * s.outputs_[o].dim(1) * s.outputs_[o].dim(2);
         };

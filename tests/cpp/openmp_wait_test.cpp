@@ -2,9 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <iterator>
+#include <system_error>
 
 namespace edgepose {
 namespace {
@@ -27,6 +31,28 @@ TEST(ShortOpenmpWaits, CountTheProcessorsThatWereTakenAway) {
   if (started == 0) GTEST_SKIP() << "optional: not GNU OpenMP";
   EXPECT_GT(started, CPU_COUNT(&loaded));
 }
+
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+TEST(ShortOpenmpWaits, AreDoneWithoutWhereThreadsAreFew) {
+  for (rlim_t most = 1; most <= 8; ++most) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      const rlimit limit{most, most};
+      // The limit counts a user's threads, and is not for root.
+      if (setrlimit(RLIMIT_NPROC, &limit) != 0 || setuid(65534) != 0) _exit(0);
+      try {
+        ShortOpenmpWaits::acquire();
+      } catch (const std::system_error&) {
+      }
+      _exit(0);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0) << "at most " << most << " threads";
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace edgepose

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
 #include <omp.h>
@@ -19,6 +21,26 @@ namespace {
 // GNU OpenMP counts the processors when it is loaded, which is now or was just before;
 // omp_get_num_procs() leaves out those that are taken from this process later.
 const int kProcessorsAtStart = omp_get_num_procs();
+#endif
+
+#ifdef EDGEPOSE_GNU_OPENMP
+// GNU OpenMP ends the process where it cannot start a thread, as in a container that allows few.
+bool can_start(int threads) {
+  std::mutex mutex;
+  mutex.lock();
+  std::vector<std::thread> started;
+  bool enough = true;
+  try {
+    started.reserve(static_cast<size_t>(threads));
+    for (int i = 0; i < threads; ++i)
+      started.emplace_back([&mutex] { const std::lock_guard<std::mutex> wait(mutex); });
+  } catch (const std::exception&) {
+    enough = false;
+  }
+  mutex.unlock();
+  for (std::thread& thread : started) thread.join();
+  return enough;
+}
 #endif
 
 void end_teams_before_forks() {
@@ -37,9 +59,12 @@ struct ShortOpenmpWaits::Team {
 #ifdef EDGEPOSE_GNU_OPENMP
     owner = std::thread([this] {
       const int threads = std::max(omp_get_num_procs(), kProcessorsAtStart) + 1;
-      // The compiler drops a region that does nothing.
+      // Without a team work is slower where processors are busy, no more.
+      if (can_start(threads - 1)) {
+        // The compiler drops a region that does nothing.
 #pragma omp parallel num_threads(threads)
-      started.fetch_add(1, std::memory_order_relaxed);
+        started.fetch_add(1, std::memory_order_relaxed);
+      }
       std::unique_lock<std::mutex> lock(mutex);
       ready = true;
       changed.notify_all();
