@@ -203,8 +203,8 @@ def person_notes(part: Converted, parts: Sequence[Converted], box_class: str | N
         ]
     if points is not None and _of_no_person(points):
         return [
-            f"the pose network, whose keypoints ({points.name[:60]}) are not a person's, gets the boxes of "
-            f"{chosen[:60]!r}: --box-class names another class"
+            f"the pose network gets the boxes of {chosen[:60]!r}, and its keypoints ({points.name[:60]}) "
+            "have no name of a person's joints: if they are another's, --box-class names the class"
         ]
     return []
 

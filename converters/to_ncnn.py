@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from edgepose import log
 from edgepose.artifact import Artifact, LineageEntry, SimccHead
 from edgepose.bundle.manifest import ROLE_OF_TASK
 from edgepose.converters.base import Context, tool_failure, tool_versions
@@ -58,6 +59,9 @@ class NcnnExporter:
             _check_param(param, artifact)
             if fp16 and isinstance(artifact.spec.head, SimccHead):
                 arguments["float_layers"] = len(keep_head_float(param))
+        except _ForeignOperators:
+            log.info(f"pnnx wrote:\n{output.rstrip()}")
+            raise
         except (ConversionError, NcnnModelError) as error:
             raise tool_failure(
                 "pnnx",
@@ -99,6 +103,10 @@ def _pnnx_program() -> Path:
     return program
 
 
+class _ForeignOperators(ConversionError):
+    pass
+
+
 def _check_param(param: Path, artifact: Artifact) -> None:
     """Refuse a file with operators that ncnn does not have, or with other inputs and outputs."""
     lines = param.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -107,9 +115,11 @@ def _check_param(param: Path, artifact: Artifact) -> None:
     lines = [line for line in lines[2:] if line.strip()]
     kinds = {line.split()[0] for line in lines}
     foreign = {kind for kind in kinds if "." in kind or "::" in kind or "_" in kind}
-    if foreign:
-        raise ConversionError(
-            f"{artifact.spec.name}: it left operators that ncnn does not have: {', '.join(sorted(foreign))}"
+    if foreign:  # whatever the disk has left
+        raise _ForeignOperators(
+            f"pnnx failed: {artifact.spec.name}: it left operators that ncnn does not have: "
+            f"{', '.join(sorted(foreign))}",
+            hint="run again with -v to see what the tool wrote",
         )
     blobs = {blob for line in lines for blob in parse_line(line, param.name).tops}
     wanted = {f"in{i}" for i in range(len(artifact.spec.input_names))}

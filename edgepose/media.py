@@ -32,7 +32,10 @@ _CAMERA_DIGITS = 3
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
 _STREAM_TIMEOUT_MS = 10_000
 _STREAM_NAME = 100  # characters of a stream's name, which files get
-_QUERY_DIGITS = 4  # tell channels apart, and fit too many passwords to tell one
+_CHANNEL = re.compile(
+    r"(channel|ch|stream|subtype|camera|cam|id|track|profile|view|source|src)\w*=", re.IGNORECASE
+)
+_QUERY_DIGITS = 4  # tell channels apart
 _FAILED_READS = 100  # so many in a row are the end
 _NO_FRAME_S = 10.0
 MAX_SIDE_PX = 32767  # what the runtime takes: image.cpp
@@ -373,8 +376,10 @@ def _name_of_stream(url: str) -> tuple[str, str]:
         path = re.split(r"[?#&=;]", behind, maxsplit=1)[0]
         query = behind[len(path) :]
     name = re.sub(r"[^\w.]+", "-", path).strip("-.")[:_STREAM_NAME] or "stream"
-    if query:  # a recorder's channels may differ in it alone
-        name += f"-{hashlib.sha256(query.encode(errors='surrogateescape')).hexdigest()[:_QUERY_DIGITS]}"
+    # A recorder's channels may differ in the query alone. What else is in it may be new each time.
+    channel = "&".join(member for member in re.split(r"[?#&;]", query) if _CHANNEL.match(member))
+    if channel:
+        name += f"-{hashlib.sha256(channel.encode(errors='surrogateescape')).hexdigest()[:_QUERY_DIGITS]}"
     return name, f"{scheme}://{path}"
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 _HEIF = (".heic", ".heif", ".avif")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
-_RAW = (".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".raf", ".rw2")
+_RAW = (
+    *(".dng", ".nef", ".nrw", ".cr2", ".cr3", ".arw", ".orf", ".raf", ".rw2", ".srw", ".pef", ".gpr"),
+    *(".3fr", ".iiq", ".erf"),
+)
 _JPEG_STREAMS = (".mjpeg", ".mjpg")  # these begin like a picture, and are videos
 _CONVERT = "convert it to JPEG or PNG"
 
@@ -22,9 +25,13 @@ def why_unread(path: Path) -> tuple[str, str] | None:
         return "raw pictures of cameras are not read", _CONVERT
     kind = None if suffix in _JPEG_STREAMS else _kind(head)
     if kind:
-        hint = f"rename it to {path.name}.{kind}"
-        return "a picture, but its name does not end like one", (
-            f"{hint}, or to {path.name}.mjpeg if it is a video" if kind == "jpg" else hint
+        other = {
+            "jpg": f", or to {path.name}.mjpeg if it is a video",
+            "tif": f", or {_CONVERT} if it is a camera's raw file",
+        }
+        return (
+            "a picture, but its name does not end like one",
+            f"rename it to {path.name}.{kind}{other.get(kind, '')}",
         )
     if suffix in _HEIF or (head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS):
         return "HEIC and AVIF pictures are not read", _CONVERT

@@ -111,7 +111,7 @@ def _load(journal: Journal) -> list[Finding]:
         others = sorted(
             state["others_cpu"]
             for phase, state in journal.states_by_phase()
-            if "others_cpu" in state and (phase == "burst") == in_burst
+            if "others_cpu" in state and phase not in ("", "warmup") and (phase == "burst") == in_burst
         )
         if others and others[len(others) // 2] > MAX_OTHERS_CPU:
             return _finding(

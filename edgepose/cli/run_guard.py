@@ -117,5 +117,5 @@ def _input_before(results: Path) -> dict[str, Any] | None:
         start = re.match(r'\s*\{\s*"info"\s*:\s*', begin)  # somebody may have indented it
         info = json.JSONDecoder().raw_decode(begin, start.end())[0] if start else None
         return info if isinstance(info, dict) and "input" in info else None
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None

@@ -49,7 +49,9 @@ def _check_packing(path: Path, archive: zipfile.ZipFile) -> None:
         held = ", ".join(repr(name[:60]) for name in (weights or names)[:3]) or "nothing"
         raise CheckpointError(
             f"{path.name} is an archive that holds {held}, not a PyTorch checkpoint",
-            hint="unpack it first, and give the .pth file in it",
+            hint="unpack it first, and give the .pth file in it"
+            if weights
+            else "give the .pth file that training wrote or that the model zoo offers",
         )
     compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if compressed or not any(name.partition("/")[2] == "data.pkl" for name in names):

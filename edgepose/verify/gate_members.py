@@ -47,7 +47,9 @@ def summary_of(
             f"the limit {worst.limit:g}{rest}{cause}"
         )
     # What could not be compared explains the rest.
-    worst = next((check for check in bad if not math.isfinite(check.estimate)), worst)
+    unknown = [check for check in bad if not math.isfinite(check.estimate)]
+    # The reference's own AP is 0 where it finds nobody, too.
+    worst = next((check for check in unknown if check.name != "ap_loss"), unknown[0] if unknown else worst)
     if worst.name == "ap_loss" and not math.isfinite(worst.estimate):
         return (
             f"the reference's own AP is 0, so nothing can be lost{rest}; are the labels of these pictures, "

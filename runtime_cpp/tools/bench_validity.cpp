@@ -90,7 +90,9 @@ void check_load(const BenchRecord& record, Json* invalid) {
     std::vector<double> others;
     for (size_t i = 0; i < record.states.size(); ++i) {
       const Json& state = record.states[i];
-      if (state.contains("others_cpu") && (record.phase_of_state(i) == "burst") == in_burst)
+      const std::string phase = record.phase_of_state(i);
+      if (state.contains("others_cpu") && !phase.empty() && phase != "warmup" &&
+          (phase == "burst") == in_burst)
         others.push_back(state["others_cpu"].get<double>());
     }
     if (others.empty() || middle(others) <= kMaxOthersCpu) continue;

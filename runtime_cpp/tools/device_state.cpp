@@ -6,6 +6,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -244,9 +245,12 @@ std::vector<int> processors_of(const std::string& list) {
 
 std::vector<int> affinity() {
   // Android kernels leave out of sched_getaffinity what core control has parked for the moment; these
-  // processors wake up under load.
-  std::vector<int> cpus =
-      processors_of(entry_of("/proc/thread-self/status", "Cpus_allowed_list"));
+  // processors wake up under load. The list may have some that are not there.
+  const std::vector<int> online = processors_of(line_of("/sys/devices/system/cpu/online"));
+  std::vector<int> cpus;
+  for (const int cpu : processors_of(entry_of("/proc/thread-self/status", "Cpus_allowed_list"))) {
+    if (std::find(online.begin(), online.end(), cpu) != online.end()) cpus.push_back(cpu);
+  }
   if (!cpus.empty()) return cpus;
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -273,6 +273,8 @@ def test_a_busy_burst_does_not_hide_behind_quiet_phases() -> None:
         return [f["message"] for f in check(_journal(*head, *states[0], burst_ended, *rest, end))[0]]
 
     assert found(0.2, 0.2) == []
+    warming = [_samples("warmup", 0, [5]), {"event": "state", "at_ns": 1, "others_cpu": 1.5}]
+    assert "busy" not in _rules(*head[:2], *warming, {**end, "complete": False, "reason": "signal 2"})
     assert found(1.5, 0.0) == ["other programs used 1.50 processors during the burst"]
     assert found(0.0, 1.5) == ["other programs used 1.50 processors after the burst"]
 

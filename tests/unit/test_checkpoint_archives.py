@@ -20,7 +20,8 @@ def test_foreign_archives(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    refused(path, "an archive that holds 'readme.txt', not a PyTorch checkpoint")
+    hint = refused(path, "an archive that holds 'readme.txt', not a PyTorch checkpoint").hint
+    assert hint is not None and hint.startswith("give the .pth file that training wrote")
     for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         with zipfile.ZipFile(path, "w", packing) as archive:
             archive.writestr("bomb", bytes(1 << 20))

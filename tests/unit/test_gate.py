@@ -203,6 +203,13 @@ def test_labels_that_nothing_matches_lose_nothing_and_decide_nothing() -> None:
     assert summary.startswith("the reference's own AP is 0") and "None" not in summary
 
 
+def test_who_finds_nobody_is_not_told_of_labels() -> None:
+    data, run = persons(pictures=120)
+    nobody = subset(run, [])
+    summary = summary_of(decision(data, nobody, nobody), data, POINTS.keypoints, [])
+    assert summary.endswith("give ones that show people") and "drift" in summary
+
+
 def test_nothing_to_compare_is_inconclusive() -> None:
     data, run = persons(pictures=4)
 
