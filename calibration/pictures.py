@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import Any
 
 from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
 from edgepose.media import PICTURE_SUFFIXES, list_pictures
-from edgepose.person_boxes import Box, read_coco_boxes
+from edgepose.person_boxes import Box, pictures_of_run, read_coco_boxes
 
 _FORMS = "give a folder of pictures, a text file with one picture a line, or COCO annotations (.json)"
 
@@ -45,26 +46,35 @@ def read_pictures(source: Path, points: KeypointSet | None = None) -> list[Calib
 
 
 def are_synthetic(source: Path) -> bool:
-    """Tell whether the annotations of a set, or those beside its pictures, say that these are rendered."""
-    files = []
+    """Tell whether the annotations of a set say that its pictures are rendered.
+
+    Where the source is none, or holds results of `edgepose run`, those beside the pictures or above them do.
+    """
     if source.is_dir():
         folders = [source]
-    elif source.suffix.lower() == ".json":  # perhaps results of a run on them
-        files, folders = [source], [source.parent]
+    elif source.suffix.lower() == ".json":
+        info = _info(source)
+        if info.get("source") == "synthetic":
+            return True
+        of_run = "input_path" in info or "input" in info
+        folders = [pictures_of_run({"info": info}) or source.parent] if of_run else []
     else:
         folders = [picture.path.parent for picture in _listed(source)]
     beside = [place for folder in dict.fromkeys(folders) for place in (folder, folder.resolve().parent)]
-    files += [folder / "annotations.json" for folder in dict.fromkeys(beside)]
-    for file in files:
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-            if json.loads(file.read_text(encoding="utf-8"))["info"]["source"] == "synthetic":
-                return True
-    return False
+    files = [folder / "annotations.json" for folder in dict.fromkeys(beside)]
+    return any(_info(file).get("source") == "synthetic" for file in files)
 
 
 def digests(source: Path) -> dict[str, str]:
     """Return the names of a set's pictures by the SHA-256 of the files. Errors: UsageError, OSError."""
     return {sha256_file(picture.path): picture.path.name for picture in read_pictures(source)}
+
+
+def _info(file: Path) -> dict[str, Any]:
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        info = json.loads(file.read_text(encoding="utf-8"))["info"]
+        return info if isinstance(info, dict) else {}
+    return {}
 
 
 def _annotated(annotations: Path, points: KeypointSet | None) -> list[CalibrationPicture]:
@@ -82,7 +92,7 @@ def _annotated(annotations: Path, points: KeypointSet | None) -> list[Calibratio
 
 def _located(annotations: Path, name: str) -> Path:
     folder = annotations.parent
-    for part in (name, Path(name).name):
+    for part in (name, Path(name).name, PureWindowsPath(name).name):
         for path in (folder / part, folder / "images" / part):
             if path.is_file():
                 return path

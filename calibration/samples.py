@@ -20,7 +20,7 @@ from edgepose.core import core_errors, load_core
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_bytes
 from edgepose.media import read_picture
-from edgepose.person_boxes import Box, has_area
+from edgepose.person_boxes import OTHER_PIXELS, Box, has_area, meets
 from edgepose.temporary import temporary_space
 
 Floats = NDArray[np.float32]
@@ -30,6 +30,7 @@ Image = NDArray[np.uint8]
 MIN_SAMPLES = 4
 FEW_SAMPLES = 32
 MAX_UNREADABLE_SHARE = 0.05
+MAX_OUTSIDE_SHARE = 0.05
 
 _BOX_DECIMALS = 2
 
@@ -159,6 +160,8 @@ class _Maker:
         self._find_persons, self._evaluation = find_persons, evaluation
         self._seen: set[str] = set()
         self._opened = self._without_people = 0
+        self._annotated = 0  # persons
+        self._outside: list[str] = []  # those of them whose boxes do not meet their picture
 
     def samples(self, picture: CalibrationPicture) -> Iterator[tuple[Floats, str, Box | None]]:
         if self._is_crop and picture.boxes is not None and not picture.boxes:
@@ -188,6 +191,7 @@ class _Maker:
                 f"{MAX_UNREADABLE_SHARE:.0%}: {', '.join(self.unreadable[:3])}{', ...' if bad > 3 else ''}",
                 hint="remove them, or export them again",
             )
+        self._check_outside()
         found = sum(halves)
         if found == 0:
             raise CalibrationError(
@@ -208,6 +212,18 @@ class _Maker:
             )
         if bad:
             log.warning(f"{bad} of {self._opened} calibration pictures could not be read and were left out")
+
+    def _check_outside(self) -> None:
+        outside = len(self._outside)
+        if not outside:
+            return
+        what = (
+            f"the boxes of {outside} of {self._annotated} annotated persons lie outside their pictures, "
+            f"such as {self._outside[0]} pixels"
+        )
+        if outside > MAX_OUTSIDE_SHARE * self._annotated:
+            raise CalibrationError(f"{what}, over the limit of {MAX_OUTSIDE_SHARE:.0%}", hint=OTHER_PIXELS)
+        log.warning(f"{what}: they were left out; {OTHER_PIXELS}")
 
     def _read(self, path: Path) -> tuple[Image | None, str]:
         self._opened += 1
@@ -234,7 +250,14 @@ class _Maker:
                     hint="give COCO annotations, whose boxes are taken, or a bundle that has a detector",
                 )
             boxes = tuple(self._find_persons(image))
-        return [box for box in map(_rounded, boxes) if has_area(box)]
+        found = [box for box in map(_rounded, boxes) if has_area(box)]
+        if picture.boxes is None:
+            return found
+        height, width = image.shape[:2]
+        outside = [box for box in found if not meets(box, width, height)]
+        self._annotated += len(found)
+        self._outside += [f"{list(box)} on {picture.path.name} of {width}x{height}" for box in outside]
+        return [box for box in found if box not in outside]
 
 
 def _rounded(box: Box) -> Box:

@@ -114,7 +114,7 @@ class Cache:
                     return stored
                 temporary.rename(folder)  # what was there is dropped
         except OSError as error:
-            log.warning(f"the result is not cached: {error}")
+            _warn_unwritten(self._root, error.strerror or str(error))
             return None
         finally:
             if temporary is not None:
@@ -147,3 +147,9 @@ def remove_stale(folder: Path, age_s: float) -> None:
 def _warn_unreadable(root: Path, reason: str) -> None:
     """Write a warning, once although a command may look for many entries."""
     log.warning(f"the cache {root} cannot be read ({reason}), so what it may hold is made again")
+
+
+@cache
+def _warn_unwritten(root: Path, reason: str) -> None:
+    """Write a warning, once although a command may store many entries."""
+    log.warning(f"the cache {root} cannot be written ({reason}), so results are not cached")

@@ -31,7 +31,12 @@ def unlikeness(category: Mapping[str, Any], points: KeypointSet) -> int:
         return OTHERS
     if [plain(str(name)) for name in names] == [plain(name) for name in points.keypoints[: len(names)]]:
         return SAME_NAMES
-    return OF_PERSONS if category.get("name") == "person" else AS_MANY
+    return OF_PERSONS if is_person(category.get("name")) else AS_MANY
+
+
+def is_person(name: Any) -> bool:
+    """Tell whether a category's name is the persons': "Person" is, too, and counts beside "person"."""
+    return isinstance(name, str) and name.lower() == "person"
 
 
 def plain(name: str) -> str:

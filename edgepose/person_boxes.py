@@ -15,12 +15,16 @@ from typing import Any
 
 from edgepose import log
 from edgepose.artifact import KeypointSet
-from edgepose.categories import AS_MANY, OTHERS, unlikeness
+from edgepose.categories import AS_MANY, OTHERS, is_person, unlikeness
 from edgepose.errors import UsageError
 from edgepose.paths import real_path
 
 MAX_PX = 1e9  # beyond every picture, and far from what a 32-bit number cannot hold
 Box = tuple[float, float, float, float]
+# Why boxes lie outside their pictures.
+OTHER_PIXELS = (
+    "are the labels of pictures of another size, or of these before they were turned as their EXIF says?"
+)
 
 _FORMS = (
     "use COCO annotations, or {picture name or frame number: [[x1, y1, x2, y2], ...]}, "
@@ -105,7 +109,7 @@ def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, 
             hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
         )
     boxes = _coco(path, data, points)
-    source = _source_of(data)
+    source = pictures_of_run(data)
     # An earlier run may have drawn them.
     if source and any(_is_another(path.parent / name, source / name) for name in boxes):
         raise UsageError(
@@ -115,7 +119,7 @@ def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, 
     return boxes
 
 
-def _source_of(data: Mapping[str, Any]) -> Path | None:
+def pictures_of_run(data: Mapping[str, Any]) -> Path | None:
     """Return the folder of the pictures that results of `edgepose run` are of; None where it is not there."""
     try:
         source = Path(data["info"]["input_path"])
@@ -187,7 +191,7 @@ def _coco(
 
 def _persons(categories: Sequence[Mapping[str, Any]], points: KeypointSet | None) -> set[Any]:
     """Return the ids of the categories whose boxes are persons'; none where all are."""
-    persons = {category["id"] for category in categories if category["name"] == "person"}
+    persons = {category["id"] for category in categories if is_person(category["name"])}
     if points is None:
         return persons
     likeness = {category["id"]: unlikeness(category, points) for category in categories}
@@ -230,6 +234,11 @@ def has_area(box: Iterable[float]) -> bool:
     """Tell whether a box x1 y1 x2 y2 has a width and a height in 32-bit numbers, as the runtime has them."""
     x1, y1, x2, y2 = array("f", box)
     return x2 > x1 and y2 > y1
+
+
+def meets(box: Sequence[float], width_px: int, height_px: int) -> bool:
+    """Tell whether a box x1 y1 x2 y2 shows anything of a picture."""
+    return box[0] < width_px and box[1] < height_px and box[2] > 0 and box[3] > 0
 
 
 def _are_numbers(row: Any) -> bool:

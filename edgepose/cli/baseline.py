@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _data_options = [
     images_option,
     click.option("--data", type=PATH, metavar="FILE", help="COCO keypoint annotations."),
-    device_option,
     processes_option,
     max_images_option,
 ]
@@ -45,6 +44,7 @@ def baseline() -> None:
 @click.option("-o", "--output", type=PATH, required=True, metavar="FILE", help="File to write.")
 @boxes_option
 @click.option("--force", is_flag=True, help="Replace an existing file.")
+@device_option
 @_with_data
 def record(
     bundle: Path,
@@ -80,13 +80,14 @@ def record(
 @baseline.command(short_help="Does a bundle still give what was recorded?")
 @click.argument("file", type=PATH)
 @click.argument("bundle", type=PATH)
+@click.option("--device", help="Device of the engine.  [default: the one recorded]")
 @_with_data
 def compare(
     file: Path,
     bundle: Path,
     images: Path,
     data: Path | None,
-    device: str,
+    device: str | None,
     processes: int | None,
     max_images: int | None,
 ) -> None:
@@ -111,6 +112,7 @@ def compare(
             + (f"{result['changed_depths']} of their depths, " if result["changed_depths"] else "")
             + f"and {result['changed_boxes']} boxes; "
             f"{result['unmatched_persons']} persons are missing, {result['added_persons']} are new",
-            hint="another engine version or processor gives other roundings: record it again after a look",
+            hint="another engine version, processor or device gives other roundings: "
+            "record it again after a look",
         )
     click.echo(f"{file}: {result['persons']} persons are the same")

@@ -183,6 +183,7 @@ def _check_members(document: Mapping[str, Any]) -> None:
             for name in ("name", "digest", "backend", "precision", "pipeline", "preprocess_digest")
         ),
         *(document["data"][name] for name in ("digest", "annotations")),
+        document["settings"].get("device", "CPU"),
         *document["skeleton"]["keypoints"],
         *(point for name, value in constants.items() if name.endswith(".keypoints") for point in value),
     ]

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgepose import log
 from edgepose.progress import Progress
 from edgepose.verify.baseline import RECORDED_BOXES, Baseline, rounded
 from edgepose.verify.compared import paired
 from edgepose.verify.dataset import Dataset
 from edgepose.verify.evaluation import box_source, open_data, open_subject
 from edgepose.verify.figures import number
+from edgepose.verify.other_pixels import warn_of_other_pixels
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict
 from edgepose.verify.run_info import data_member, skeleton_member
+
+_DEVICE = "CPU"
 
 
 def recorded_baseline(
@@ -22,20 +26,28 @@ def recorded_baseline(
     data_file: Path | None,
     *,
     boxes: BoxSource | None = None,
-    device: str = "CPU",
+    device: str | None = None,
     processes: int | None = None,
     max_images: int | None = None,
     repeats: Baseline | None = None,
 ) -> tuple[dict[str, Any], Dataset, Predictions]:
     """Run a bundle to record it: the header's members, the data, and what it found.
 
-    repeats: run it anew as this baseline was, whose bundle it must be (BundleError).
+    device: by default that of repeats, else the CPU. repeats: run it anew as this baseline was, whose bundle
+    it must be (BundleError).
     """
     subject = open_subject(bundle)
     hint = None
     if repeats is not None:
         repeats.require_bundle(subject.member)
         boxes, hint = repeats.document["settings"]["boxes"], RECORDED_BOXES
+        recorded = repeats.document["settings"].get("device", _DEVICE)
+        device = device or recorded
+        if device != recorded:
+            log.warning(
+                f"{repeats.path}: was recorded on the device {recorded}, and {device} rounds in its own way"
+            )
+    device = device or _DEVICE
     data = open_data(subject, images, data_file, max_images=max_images)
     recipe = Recipe(boxes=box_source(subject, data, boxes, hint=hint), device=device)
     with Progress("baseline", stages=1, unit="images") as progress:
@@ -43,6 +55,7 @@ def recorded_baseline(
         found = predict(
             bundle, data, recipe, processes=processes, progress=progress, use_cache=repeats is None
         )
+    warn_of_other_pixels(data, found)
     members = {
         "bundle": subject.member,
         "constants": subject.constants,

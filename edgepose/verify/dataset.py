@@ -6,12 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from edgepose import log
 from edgepose.artifact import KeypointSet
-from edgepose.categories import nearest, plain
+from edgepose.categories import is_person, nearest, plain
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes, sha256_json
 from edgepose.media import list_pictures
@@ -36,6 +36,7 @@ class Picture:
     id: int
     name: str
     file: Path
+    stated_size: tuple[Any, Any] | None = None  # width, height px, as the annotations have them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +113,6 @@ def read_dataset(
         raise _no_persons(path, categories, document, max_pictures if some_only else None)
     chosen.sort(key=lambda item: (index_of[item["image_id"]], item["id"]))
     boxes = np.array([_box(path, item) for item in chosen])
-    count = len(points.keypoints)
     return Dataset(
         path=path,
         digest=digest,
@@ -121,7 +121,7 @@ def read_dataset(
         picture_of=np.array([index_of[item["image_id"]] for item in chosen], np.int64),
         boxes=boxes,
         areas=np.array([_area(path, item) for item in chosen]),
-        keypoints=np.array([_keypoints(path, item, count) for item in chosen]),
+        keypoints=np.array([_keypoints(path, item, points.keypoints) for item in chosen]),
         crowd=np.array([bool(item.get("iscrowd", 0)) for item in chosen]),
     )
 
@@ -177,9 +177,15 @@ def _person_categories(path: Path, document: Mapping[str, Any], points: Keypoint
             _check_names(path, category, points)
             seen.append(category["keypoints"])
     if not persons:
-        persons = [c for c in categories if c.get("name") == "person"]
+        persons = [c for c in categories if is_person(c.get("name"))]
         if not persons and len(categories) == 1:
             persons = categories
+        if not persons and categories:
+            some = ", ".join(f"{c['id']} {json.dumps(c.get('name'))[:40]}" for c in categories[:5])
+            raise UsageError(
+                f"{path}: no category is called person: {some}" + ", ..." * (len(categories) > 5),
+                hint="call the persons' category so, or list the network's keypoints in it",
+            )
     return [category["id"] for category in persons] or [1]
 
 
@@ -218,13 +224,16 @@ def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[
         if (
             not isinstance(image, dict)
             or not isinstance(image.get("file_name"), str)
-            or not _is_id(image.get("id"))
+            or image.get("id") is None
         ):
             raise UsageError(
                 f"{path}: a picture lacks its id or file_name: {json.dumps(image)[:80]}", hint=_HINT
             )
         name = image["file_name"]
-        pictures.append(Picture(image["id"], name, _locate(image_dir, name)))
+        _require_id(path, f"the picture {name}", image["id"])
+        size = (image.get("width"), image.get("height"))
+        stated = size if all(map(is_number, size)) else None
+        pictures.append(Picture(image["id"], name, _locate(image_dir, name), stated))
     _check_ids(path, "picture", [picture.id for picture in pictures])
     if not image_dir.is_dir():
         raise UsageError(f"{image_dir}: no such folder", hint="--images takes the folder of the pictures")
@@ -253,8 +262,9 @@ def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[
 
 def _locate(image_dir: Path, name: str) -> Path:
     """Return where a picture lies: below the folder, or in it where the annotations name a sub-folder."""
-    below = image_dir / name
-    return below if below.is_file() else image_dir / Path(name).name
+    inside = image_dir / Path(name).name
+    places = (image_dir / name, inside, image_dir / PureWindowsPath(name).name)
+    return next((place for place in places if place.is_file()), inside)
 
 
 def _annotations(path: Path, document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -262,8 +272,9 @@ def _annotations(path: Path, document: Mapping[str, Any]) -> list[dict[str, Any]
     for item in items:
         if not isinstance(item, dict) or "image_id" not in item:
             raise UsageError(f"{path}: an annotation lacks image_id: {json.dumps(item)[:80]}", hint=_HINT)
-        if not _is_id(item.get("id")):
+        if item.get("id") is None:
             raise UsageError(f"{path}: an annotation of picture {item['image_id']} lacks its id", hint=_HINT)
+        _require_id(path, f"an annotation of picture {item['image_id']}", item["id"])
         crowd = item.get("iscrowd", 0)
         if not isinstance(crowd, int) or crowd not in (0, 1):
             raise UsageError(
@@ -273,8 +284,11 @@ def _annotations(path: Path, document: Mapping[str, Any]) -> list[dict[str, Any]
     return list(items)
 
 
-def _is_id(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _require_id(path: Path, what: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(
+            f"{path}: {what} has the id {json.dumps(value)[:40]}; ids are whole numbers", hint=_HINT
+        )
 
 
 def _check_ids(path: Path, what: str, ids: Sequence[int]) -> None:
@@ -313,18 +327,26 @@ def _area(path: Path, item: Mapping[str, Any]) -> float:
     return float(area)
 
 
-def _keypoints(path: Path, item: Mapping[str, Any], count: int) -> list[list[float]]:
+def _keypoints(path: Path, item: Mapping[str, Any], names: Sequence[str]) -> list[list[float]]:
+    count = len(names)
     values = item.get("keypoints")
-    if values is None:
+    if values is None or values == []:
         return [[0.0, 0.0, 0.0]] * count
     if isinstance(values, list) and count == 133 and len(values) == 51:
         parts = (item.get(part) for part in _WHOLEBODY_PARTS)
         values = [*values, *(v for part in parts if isinstance(part, list) for v in part)]
-    if not isinstance(values, list) or len(values) != 3 * count or not all(is_number(v) for v in values):
+    if not isinstance(values, list) or len(values) != 3 * count:
         found = f"{len(values)} values" if isinstance(values, list) else type(values).__name__
         raise UsageError(
             f"{path}: annotation {item['id']} has keypoints of {found}, not {count} times x, y, v",
             hint="give data that is labelled with the network's own keypoints",
+        )
+    wrong = next((place for place, value in enumerate(values) if not is_number(value)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{path}: annotation {item['id']} has {json.dumps(values[wrong])[:40]} as the "
+            f"{'xyv'[wrong % 3]} of {names[wrong // 3]}, which is no number",
+            hint="x and y are pixels, v is 0, 1 or 2; a keypoint that is not labelled is 0, 0, 0",
         )
     points = [[float(v) for v in values[n : n + 3]] for n in range(0, len(values), 3)]
     if not all(abs(v) <= MAX_PX for point in points for v in point):

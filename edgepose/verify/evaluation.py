@@ -19,6 +19,7 @@ from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
 from edgepose.verify.figures import drift_member, errors_member, number, worst_member
 from edgepose.verify.flip_test import require_flip_test
 from edgepose.verify.oks import match
+from edgepose.verify.other_pixels import warn_of_other_pixels
 from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import BoxSource, Predictions, Recipe, predict, require_boxes
 from edgepose.verify.run_info import (
@@ -158,6 +159,7 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
     with Progress("eval", stages=2 if reference else 1, unit="images") as progress:
         progress.stage(subject.member["name"], total=len(data.pictures))
         found = predict(request.bundle, data, recipe, processes=request.processes, progress=progress)
+        warn_of_other_pixels(data, found)
         theirs = None
         if reference is not None:
             progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))

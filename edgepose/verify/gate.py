@@ -29,6 +29,7 @@ from edgepose.verify.evaluation import (
 from edgepose.verify.figures import worst_member
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.gate_members import accuracy_of, scores_of, summary_of
+from edgepose.verify.other_pixels import warn_of_other_pixels
 from edgepose.verify.overlap import refuse_calibration_pictures
 from edgepose.verify.predictions import (
     BoxSource,
@@ -218,6 +219,7 @@ def _run(
     with Progress("gate", stages=stages, unit="images") as progress:
         progress.stage(f"candidate {candidate.member['name']}", total=len(data.pictures))
         mine = predict(candidate.path, data, recipe, processes=request.processes, progress=progress)
+        warn_of_other_pixels(data, mine)
         if reference.path:
             progress.stage(f"reference {reference.member['name']}", total=len(data.pictures))
             theirs = predict(reference.path, data, recipe, processes=request.processes, progress=progress)

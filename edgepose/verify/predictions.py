@@ -41,7 +41,7 @@ BoxSource = Literal["labelled", "detected"]
 # A picture takes some 10 ms: a chunk is the work that a killed run loses, and one entry of the cache.
 _CHUNK_PICTURES = 32
 # Part of the cache's key: raise it when the same bundle and picture give something else, or more.
-_RECIPE = 2
+_RECIPE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Predictions:
     input_scale: Floats
     picture_digests: tuple[str, ...]
     depths: Floats | None = None
+    picture_sizes: NDArray[np.int64] | None = None  # (P, 2): width, height px; 0 where it was not decoded
     rescored: bool = True  # False for one-stage networks, as in mmpose's CocoMetric
     seconds: float = 0.0
     processes: int = 1
@@ -320,6 +321,7 @@ class _Runner:
         if boxes is not None and not boxes:
             found = {"boxes": np.zeros((0, 5)), "keypoints": np.zeros((*nobody.shape, 3))}
             found["input_scale"] = np.zeros(0)
+            found["picture_size"] = np.zeros((1, 2))
             return {**found, "depths": nobody} if self._deep else found
         image = read_picture(path)
         if self._recipe.swap_channels:
@@ -333,6 +335,7 @@ class _Runner:
             "boxes": frame.boxes.astype(np.float64),
             "keypoints": keypoints.astype(np.float64),
             "input_scale": scale,
+            "picture_size": np.array([[image.shape[1], image.shape[0]]], np.float64),
         }
         if self._deep:
             found["depths"] = nobody if frame.z is None else frame.z.astype(np.float64)
@@ -382,6 +385,7 @@ def _joined(
         input_scale=np.concatenate([result.arrays["input_scale"] for result in results]),
         picture_digests=tuple(digest for result in results for digest in result.digests),
         depths=np.concatenate([result.arrays["depths"] for result in results]) if deep else None,
+        picture_sizes=np.concatenate([result.arrays["picture_size"] for result in results]).astype(np.int64),
         rescored=all(result.rescored for result in results),
         seconds=seconds,
         processes=processes,

@@ -147,8 +147,11 @@ def test_a_cache_that_cannot_be_written_is_a_warning(
     tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert Cache("test", root=tmp_path / "file").put(KEY, {"model.bin": source}, {}) is None
-    assert "not cached" in capsys.readouterr().err
+    for key in (KEY, sha256_bytes(b"other")):
+        assert Cache("test", root=tmp_path / "file").put(key, {"model.bin": source}, {}) is None
+    err = capsys.readouterr().err
+    assert f"the cache {tmp_path / 'file' / 'test'} cannot be written (Not a directory)" in err
+    assert "not cached" in err and len(err.splitlines()) == 1
 
 
 def test_a_failed_put_leaves_nothing(cache: Cache, source: Path) -> None:

@@ -142,6 +142,33 @@ def test_boxes_that_rounding_empties_are_left_out(tmp_path: Path) -> None:
     assert len(made.calibration.made_of) == len(made.held_out.made_of) == 5
 
 
+def test_persons_outside_their_pictures_are_left_out_or_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_pictures(tmp_path / "images", 30)  # none narrower than 41 px, or higher than 69
+    boxes: dict[str, list[list[float]]] = {f"{n}.png": [[3, 4, 20, 30], [40, 1, 90, 30]] for n in range(20)}
+    boxes["20.png"] = [[3, 4, 20, 30], [61, 4, 20, 30]]
+    coco = write_coco(tmp_path / "boxes.json", boxes)
+    made = make_samples(read_pictures(coco), CROP, count=100)
+    assert len(made.calibration.made_of) + len(made.held_out.made_of) == 41
+    warning = (
+        "the boxes of 1 of 42 annotated persons lie outside their pictures, such as [61.0, 4.0, 81.0, 34.0]"
+    )
+    err = capsys.readouterr().err
+    assert (
+        err.count(warning) == 1 and "on 20.png of 60x60 pixels: they were left out" in err and "EXIF" in err
+    )
+    for name in ("0.png", "1.png"):
+        boxes[name][0] = [3, 80, 20, 30]
+    write_coco(coco, boxes)
+    with pytest.raises(
+        CalibrationError, match=r"3 of 42 annotated persons .*over the limit of 5%"
+    ) as refused:
+        make_samples(read_pictures(coco), CROP, count=100)
+    assert "EXIF" in (refused.value.hint or "")
+    make_samples(read_pictures(coco), LETTERBOX, count=8)  # needs no boxes
+
+
 def test_a_corrupt_picture_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = write_pictures(tmp_path, 40)
     paths[20].write_bytes(paths[20].read_bytes()[:100])
@@ -285,6 +312,8 @@ def test_pictures_lie_where_the_annotations_say(tmp_path: Path) -> None:
         (tmp_path / "images/b/0.png", ()),
         (tmp_path / "1.png", ((5, 6, 12, 14),)),
     ]
+    windows = write_coco(tmp_path / "windows.json", {r"D:\photos\1.png": []})
+    assert [picture.path for picture in read_pictures(windows)] == [tmp_path / "1.png"]
     (tmp_path / "a/0.png").unlink()
     (tmp_path / "images/b/0.png").unlink()
     with pytest.raises(UsageError, match=r"boxes\.json: a/0\.png and b/0\.png are one file, .*/0\.png"):
@@ -345,6 +374,17 @@ def test_rendered_people_are_recorded_as_such(
     results.write_text(json.dumps({"info": {"input": "images"}}))
     assert are_synthetic(results)
     results.unlink()
+    own = tmp_path / "made" / "photos"  # real pictures with labels, in the folder of a rendered set
+    own.mkdir()
+    for path in (own / "labels.json", own.parent / "person_val.json"):
+        path.write_text(json.dumps({"info": {"description": "mine"}}))
+        assert not are_synthetic(path)
+        path.write_text(json.dumps({"images": []}))
+        assert not are_synthetic(path)
+    elsewhere = tmp_path / "results.json"
+    for folder, synthetic in ((tmp_path / "made" / "images", True), (coco.parent / "images", False)):
+        elsewhere.write_text(json.dumps({"info": {"input": "images", "input_path": str(folder)}}))
+        assert are_synthetic(elsewhere) == synthetic
     assert not are_synthetic(coco) and not are_synthetic(coco.parent)
     pictures = read_pictures(made.annotations)
     assert make_samples(pictures, LETTERBOX, count=4, synthetic=True).record()["synthetic"] is True

@@ -68,7 +68,9 @@ def test_a_crowd_may_have_an_empty_box_and_is_no_person(tmp_path: Path) -> None:
         ([{"id": 2, "name": "person"}], [2]),
         ([{"id": 1, "name": "dog"}, {"id": 2, "name": "person"}], [2]),
         ([{"id": 3, "name": "athlete"}], [3]),
-        ([{"id": 1, "name": "athlete"}, {"id": 2, "name": "ball"}], [1]),
+        ([{"id": 1, "name": "car"}, {"id": 2, "name": "Person"}], [2]),
+        ([{"id": 1, "name": "Person"}, {"id": 2, "name": "person"}], [1, 2]),
+        ([{"id": 1}, {"id": 2, "name": "person"}], [2]),
     ],
 )
 def test_persons_are_told_by_their_category(tmp_path: Path, categories: Any, ids: list[int]) -> None:
@@ -88,8 +90,8 @@ def test_one_category_without_names_is_that_of_the_persons(tmp_path: Path) -> No
     person: dict[str, Any] = {"id": 1, "category_id": 3, "keypoints": [4.0, 4.0, 2.0] * 17}
     gripper = {"id": 3, "name": "gripper"}
     assert read(tmp_path, [person], [gripper], BODY).labelled.tolist() == [0]
-    with pytest.raises(UsageError, match="none of its 1 annotations is of the category 1"):
-        read(tmp_path, [person], [gripper, {"id": 4, "name": "tool"}], BODY)
+    with pytest.raises(UsageError, match=r'no category is called person: 3 "gripper", 1 "tool"$'):
+        read(tmp_path, [person], [gripper, {"id": 1, "name": "tool"}], BODY)
     with pytest.raises(UsageError, match="none of its 1 annotations is of the category 7"):
         read(tmp_path, [person], [{"id": 7, "name": "person"}, gripper], BODY)
 
@@ -107,3 +109,42 @@ def test_the_first_pictures_without_persons_are_said_to_be_the_first(tmp_path: P
         read_dataset(path, tmp_path, BODY, max_pictures=1)
     assert caught.value.hint == "raise --max-images"
     assert len(read_dataset(path, tmp_path, BODY, max_pictures=2).boxes) == 1
+
+
+def test_keypoints_that_are_not_there_are_not_labelled(tmp_path: Path) -> None:
+    assert not read(tmp_path, [{"id": 1, "keypoints": []}], [], BODY).keypoints.any()
+    assert not read(tmp_path, [{"id": 1, "keypoints": None}], [], BODY).keypoints.any()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, None, "annotation 1 has null as the x of nose, which is no number"),
+        (4, float("nan"), "annotation 1 has NaN as the y of left_eye, which is no number"),
+        (50, True, "annotation 1 has true as the v of right_ankle, which is no number"),
+    ],
+)
+def test_a_value_that_is_no_number_is_named(tmp_path: Path, place: int, value: Any, message: str) -> None:
+    keypoints: list[Any] = [4.0, 4.0, 2.0] * 17
+    keypoints[place] = value
+    with pytest.raises(UsageError, match=message) as refused:
+        read(tmp_path, [{"id": 1, "keypoints": keypoints}], [], BODY)
+    assert "0, 0, 0" in (refused.value.hint or "")
+
+
+def test_pictures_are_found_by_names_of_another_system(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_picture(tmp_path / "1.png", np.zeros((8, 8, 3), np.uint8))
+    write_picture(folder / "0.png", np.zeros((8, 8, 3), np.uint8))
+    path = tmp_path / "labels.json"
+    for name, found in ((r"D:\photos\0.png", True), (r"photos\0.png", True), (r"images\..\1.png", False)):
+        images = [{"id": 5, "file_name": name}]
+        path.write_text(
+            json.dumps({"images": images, "annotations": [{"id": 1, "image_id": 5, "bbox": [1, 2, 4, 5]}]})
+        )
+        if found:
+            assert read_dataset(path, folder, BODY).pictures[0].file == folder / "0.png"
+        else:
+            with pytest.raises(UsageError, match="1 of 1 pictures are missing"):
+                read_dataset(path, folder, BODY)

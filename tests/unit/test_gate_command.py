@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from edgepose.hashing import sha256_file, sha256_json
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify import baseline_job
 from edgepose.verify.gate_limits import limits_for
-from edgepose.verify.predictions import Predictions, predict
+from edgepose.verify.predictions import Predictions, Recipe, predict
 
 MakeBundle = Callable[..., Path]
 POINTS = KEYPOINT_SETS["coco17"]
@@ -54,6 +55,23 @@ def labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def command(labels: Path, *arguments: str | Path) -> int:
     data = ["--data", str(labels), "--images", str(labels.parent / "images"), "--processes", "1"]
     return main([*(str(argument) for argument in arguments), *data])
+
+
+def test_labels_in_other_pixels_are_told(
+    fake_bundle: MakeBundle, labelled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = json.loads(labelled.read_text())
+    for annotation in document["annotations"]:
+        annotation["bbox"] = [80, 8, 36, 40]
+    labelled.write_text(json.dumps(document))
+    bundle, path = fake_bundle("pose"), labelled.parent / "baseline.json"
+    for arguments in (
+        ("gate", bundle, "--reference", bundle),
+        ("baseline", "record", bundle, "-o", path),
+        ("gate", bundle, "--reference", path),
+    ):
+        command(labelled, *arguments)
+        assert capsys.readouterr().err.count("the boxes of 24 of 24 persons lie outside their pictures") == 1
 
 
 @pytest.fixture
@@ -175,6 +193,37 @@ def test_a_comparison_sees_scores_boxes_and_new_persons(
     assert message in capsys.readouterr().err
 
 
+def test_a_comparison_runs_on_the_recorded_device(
+    fake_bundle: MakeBundle,
+    labelled: Path,
+    baseline: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    devices: list[str] = []
+
+    def watched(bundle: Path, data: Any, recipe: Recipe, **more: Any) -> Predictions:
+        devices.append(recipe.device)
+        return predict(bundle, data, dataclasses.replace(recipe, device="CPU"), **more)
+
+    monkeypatch.setattr(baseline_job, "predict", watched)
+    compare = ("baseline", "compare", baseline, fake_bundle("pose"))
+    for edit in (
+        lambda settings: None,
+        lambda settings: settings.update(device="GPU"),
+        lambda settings: settings.pop("device"),  # an old one
+    ):
+        resign(baseline, lambda document, edit=edit: edit(document["settings"]))
+        assert command(labelled, *compare) == 0
+    assert devices == ["CPU", "GPU", "CPU"]
+    assert "recorded on the device" not in capsys.readouterr().err
+    assert command(labelled, *compare, "--device", "GPU") == 0
+    assert devices[-1] == "GPU"
+    assert f"{baseline}: was recorded on the device CPU, and GPU rounds" in capsys.readouterr().err
+    resign(baseline, lambda document: document["settings"].update(device=7))
+    assert command(labelled, *compare) == 2
+
+
 def test_a_comparison_runs_the_bundle_whatever_is_kept(
     fake_bundle: MakeBundle, labelled: Path, baseline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,7 +318,10 @@ def test_a_pass_says_that_the_detector_was_not_run(fake_bundle: MakeBundle, labe
         bundle = fake_bundle(kind)
         found = decided(labelled, bundle, "--reference", bundle, "--confidence", "0.5")
         assert found["verdict"] == "PASS" and (words in found["summary"]) == said
-    bundle = fake_bundle("top_down")
+    bundle, document = fake_bundle("top_down"), json.loads(labelled.read_text())
+    for annotation in document["annotations"]:  # what the stand-in detects has an AP of 0
+        del annotation["keypoints"]
+    labelled.write_text(json.dumps(document))
     asked = ["--confidence", "0.5", "--boxes", "detected", "--budget", "unmatched_persons=50"]
     detected = decided(labelled, bundle, "--reference", bundle, *asked)
     assert detected["verdict"] == "PASS" and words not in detected["summary"]

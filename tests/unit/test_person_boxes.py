@@ -196,6 +196,13 @@ PERSON = {"id": 1, "name": "person"}
         ([{"id": n, "name": str(n), "keypoints": ["tip", "base"]} for n in (1, 2)], GRIPPER, [1, 2]),
         ([PERSON, {"id": 2, "name": "gripper", "keypoints": ["tip", "base"]}], None, [1]),
         ([{"id": 1, "name": "gripper"}, {"id": 2, "name": "tool"}], GRIPPER, [1, 2]),
+        ([{"id": 1, "name": "Person"}, {"id": 2, "name": "car"}], None, [1]),
+        ([{"id": 1, "name": "Person"}, {"id": 2, "name": "person"}], GRIPPER, [1, 2]),
+        (
+            [{"id": n, "name": name, "keypoints": ["x", "y"]} for n, name in ((1, "claw"), (2, "PERSON"))],
+            GRIPPER,
+            [2],
+        ),
         ([], None, [1, 2]),
     ],
 )
