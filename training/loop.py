@@ -58,28 +58,35 @@ def normalise(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 class Training:
     """A network in training with its optimiser and its moving average, and the files of both.
 
-    The state lies beside the output (.state); a second start with the same output goes on from there. Of
-    several processes that train together the first one writes.
+    beside: what is trained with the network and not exported. The state lies beside the output (.state); a
+    second start with the same output goes on from there. Of several processes that train together the first
+    one writes.
     Errors: SystemExit for a network that its tensors do not describe.
     """
 
-    def __init__(self, network: nn.Module, options: argparse.Namespace, *, clip: float) -> None:
+    def __init__(
+        self, network: nn.Module, options: argparse.Namespace, *, clip: float, beside: nn.Module | None = None
+    ) -> None:
         require_told_by_tensors(network)
         torch.set_num_threads(options.threads)
         cv2.setNumThreads(1)
         self.device = torch.device(options.device)
         self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.beside = nn.Module() if beside is None else beside.to(self.device)
         self.step, self.peers = 0, Peers()
         self._options, self._clip = options, clip
         self._average = MovingAverage(self.network, AVERAGE_DECAY)
         self._optimiser = torch.optim.AdamW(
-            parameter_groups(self.network, WEIGHT_DECAY), lr=options.rate, fused=True
+            parameter_groups(self.network, WEIGHT_DECAY) + parameter_groups(self.beside, WEIGHT_DECAY),
+            lr=options.rate,
+            fused=True,
         )
         self._kept = options.output.with_suffix(".state")
         spent_s = 0.0
         if self._kept.exists():
             state: dict[str, Any] = torch.load(self._kept, weights_only=True, map_location=self.device)
             self.network.load_state_dict(state["network"])
+            self.beside.load_state_dict(state["beside"])
             self._optimiser.load_state_dict(state["optimiser"])
             self._average.tensors, self._average.updates = state["average"], state["step"]
             self.step, spent_s = state["step"], state["spent_s"]
@@ -106,6 +113,7 @@ class Training:
         options, saved = self._options, time.monotonic()
         losses: list[Tensor] = []
         trained = [p for p in self.network.parameters() if p.requires_grad]
+        trained += self.beside.parameters()
         share = self._average_with_peers([])
         while share < 1.0:
             self.share.fill_(share)
@@ -143,7 +151,8 @@ class Training:
             return
         spent_s = self._budget.spent_s
         state = {"network": self.network.state_dict(), "average": self._average.tensors, "step": self.step}
-        save(self._kept, {**state, "optimiser": self._optimiser.state_dict(), "spent_s": spent_s})
+        state |= {"beside": self.beside.state_dict(), "optimiser": self._optimiser.state_dict()}
+        save(self._kept, {**state, "spent_s": spent_s})
         meta = {
             "steps": self.step,
             "batch": self._options.batch * self.peers.count,

@@ -19,6 +19,7 @@ from training.crop import Floats, Picture
 from training.cutouts import elsewhere, outlined
 from training.cutouts import read as read_outlines
 from training.frozen import freeze
+from training.lesson import ADAPTERS_ALONE, Lesson, Teacher, channels_of, weight
 from training.loop import Training, add_options, normalise
 from training.neighbours import beside
 from training.partial import MIN_POINTS, partly_seen
@@ -142,6 +143,8 @@ def main() -> None:
     # They are few, and more like the persons elsewhere than those in sports are.
     parser.add_argument("--bystander-times", type=int, default=2, help="how often each of them is drawn")
     parser.add_argument("--labels", type=Path, help="file made by training.second_look")
+    parser.add_argument("--teacher", type=Path, help="MoveNet's movenet-thunder.json (training/movenet.py)")
+    parser.add_argument("--lesson", type=float, default=30.0, help="how much its maps count at first")
     parser.add_argument("--outlines", type=Path, help="file made by training.cutouts")
     parser.add_argument(
         "--synthetic-outlines", type=Path, nargs="+", help="made by training.scenes, one for each folder"
@@ -157,7 +160,13 @@ def main() -> None:
         help="parts that keep their weights; alone: none",
     )
     options = parser.parse_args()
-    training = Training(prepare(options.start, options.frozen), options, clip=5.0)
+    network = prepare(options.start, options.frozen)
+    teacher = lesson = None
+    if options.teacher is not None:
+        teacher = Teacher(options.teacher, max(1, options.batch // 2))
+        torch.manual_seed(options.seed)  # the same adapters in all processes
+        lesson = Lesson(*channels_of(load_model(options.start).network, teacher))
+    training = Training(network, options, clip=5.0, beside=lesson)
     photographs = read_photographs(options.data)
     if options.labels is not None:
         photographs.persons[:] = relabelled(photographs.persons, read_labels(options.labels))
@@ -185,8 +194,15 @@ def main() -> None:
     def loss_of_next() -> Tensor:
         pixels, keypoints = (tensor.to(training.device, non_blocking=True) for tensor in next(batches))
         with torch.autocast(training.device.type, dtype=torch.bfloat16, enabled=not options.float32):
-            outputs = training.network(normalise(pixels, MEAN, STD))
-        return simcc_loss(outputs, keypoints)
+            maps = training.network.backbone(normalise(pixels, MEAN, STD))
+            loss = simcc_loss(training.network.head(maps[-1]), keypoints)
+            if teacher is None or lesson is None:
+                return loss
+            share = float(training.share)
+            seen = [own[: teacher.crops] for own in maps[-2:]]
+            if share < ADAPTERS_ALONE:
+                seen = [own.detach() for own in seen]
+            return loss + options.lesson * weight(share) * lesson(seen, teacher(pixels[: teacher.crops]))
 
     training.run(loss_of_next)
 
