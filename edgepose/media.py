@@ -32,8 +32,8 @@ _CAMERA_DIGITS = 3
 _STREAM = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|rtp|srt)://", re.IGNORECASE)
 _STREAM_TIMEOUT_MS = 10_000
 _STREAM_NAME = 100  # characters of a stream's name, which files get
-_CHANNEL = re.compile(
-    r"(channel|ch|stream|subtype|camera|cam|id|track|profile|view|source|src)\w*=", re.IGNORECASE
+_FLEETING = re.compile(
+    r"token|auth|sig|exp|key|pass|pwd|user|login|session|sid|secret|nonce|time|^ts$|policy|hdn", re.IGNORECASE
 )
 _QUERY_DIGITS = 4  # tell channels apart
 _FAILED_READS = 100  # so many in a row are the end
@@ -376,8 +376,9 @@ def _name_of_stream(url: str) -> tuple[str, str]:
         path = re.split(r"[?#&=;]", behind, maxsplit=1)[0]
         query = behind[len(path) :]
     name = re.sub(r"[^\w.]+", "-", path).strip("-.")[:_STREAM_NAME] or "stream"
-    # A recorder's channels may differ in the query alone. What else is in it may be new each time.
-    channel = "&".join(member for member in re.split(r"[?#&;]", query) if _CHANNEL.match(member))
+    # A recorder's channels may differ in the query alone; secrets in it, and times, are new each time.
+    members = (member for member in re.split(r"[?#&;]", query) if member)
+    channel = "&".join(member for member in members if not _FLEETING.search(member.partition("=")[0]))
     if channel:
         name += f"-{hashlib.sha256(channel.encode(errors='surrogateescape')).hexdigest()[:_QUERY_DIGITS]}"
     return name, f"{scheme}://{path}"

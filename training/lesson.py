@@ -33,7 +33,7 @@ class Teacher:
 
     def __call__(self, pixels: Tensor) -> list[Tensor]:
         """Return two maps (N, channels, H, W) of pixels (N, 256, 192, 3) uint8 R, G, B."""
-        inputs = pixels.permute(0, 3, 1, 2).numpy().astype(np.float32) / 127.5 - 1
+        inputs = pixels.cpu().permute(0, 3, 1, 2).numpy().astype(np.float32) / 127.5 - 1
         made = self._request.infer([np.ascontiguousarray(inputs)])
         heat, neck, middle, deep = (torch.from_numpy(np.array(made[n])) for n in range(4))
         shallow = torch.cat((functional.max_pool2d(heat, 4), neck, middle), 1)
@@ -54,7 +54,7 @@ class Lesson(nn.Module):  # type: ignore[misc]
         losses = []
         for adapter, norm, own, target in zip(self.adapters, self.norms, maps, targets, strict=True):
             with torch.no_grad():
-                wanted = norm(target.float()).clamp(-4, 4)
+                wanted = norm(target.to(own.device).float()).clamp(-4, 4)
             losses.append(functional.smooth_l1_loss(adapter(own).float(), wanted))
         return torch.stack(losses).mean()
 

@@ -77,7 +77,10 @@ class Training:
         self._options, self._clip = options, clip
         self._average = MovingAverage(self.network, AVERAGE_DECAY)
         self._optimiser = torch.optim.AdamW(
-            parameter_groups(self.network, WEIGHT_DECAY) + parameter_groups(self.beside, WEIGHT_DECAY),
+            [
+                *parameter_groups(self.network, WEIGHT_DECAY),
+                *(parameter_groups(self.beside, WEIGHT_DECAY) if beside else []),
+            ],
             lr=options.rate,
             fused=True,
         )
@@ -86,7 +89,7 @@ class Training:
         if self._kept.exists():
             state: dict[str, Any] = torch.load(self._kept, weights_only=True, map_location=self.device)
             self.network.load_state_dict(state["network"])
-            self.beside.load_state_dict(state["beside"])
+            self.beside.load_state_dict(state.get("beside", {}))
             self._optimiser.load_state_dict(state["optimiser"])
             self._average.tensors, self._average.updates = state["average"], state["step"]
             self.step, spent_s = state["step"], state["spent_s"]

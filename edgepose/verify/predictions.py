@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from edgepose import log
 from edgepose.cache import Cache
 from edgepose.errors import EngineError, UsageError
 from edgepose.hashing import sha256_file, sha256_json
@@ -208,7 +209,7 @@ def _run_all(
         processes,
         mp_context=context,
         initializer=_start_worker,
-        initargs=(bundle, recipe, use_cache, ended),
+        initargs=(bundle, recipe, use_cache, ended, log.level()),
     )
     try:
         with _no_interrupts():
@@ -242,8 +243,9 @@ def _no_interrupts() -> Iterator[None]:
 _worker: _Runner | None = None
 
 
-def _start_worker(bundle: Path, recipe: Recipe, use_cache: bool, ended: Connection) -> None:
+def _start_worker(bundle: Path, recipe: Recipe, use_cache: bool, ended: Connection, level: int) -> None:
     global _worker
+    log.set_level(level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
     _worker = _Runner(bundle, recipe, use_cache)

@@ -169,6 +169,9 @@ def test_channels_that_differ_in_the_query_have_names_of_their_own() -> None:
     changed = [address.replace("secret", "x") + f"&token={n}" for n, address in enumerate(addresses)]
     assert names == [media._name_of_stream(address)[0] for address in changed]
     assert media._name_of_stream("rtsp://me:1?secret@cam/live")[0] == "cam-live"
+    for query in ("?action=stream_{}", "?mode=jpeg&monitor={}", "?inst={}", "?{}"):
+        assert len({media._name_of_stream(f"http://cam/{query.format(n)}")[0] for n in range(3)}) == 3
+    assert len({media._name_of_stream(f"http://cam/?id_token={n}&expires={n}")[0] for n in range(3)}) == 1
 
 
 def test_a_long_address_gives_a_name_that_a_file_can_have() -> None:

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <exception>
+#include <fstream>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -24,8 +28,17 @@ const int kProcessorsAtStart = omp_get_num_procs();
 #endif
 
 #ifdef EDGEPOSE_GNU_OPENMP
+// 0 where the system does not tell.
+long threads_of_this_process() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.rfind("Threads:", 0) == 0) return std::strtol(line.c_str() + 8, nullptr, 10);
+  return 0;
+}
+
 // GNU OpenMP ends the process where it cannot start a thread, as in a container that allows few.
 bool can_start(int threads) {
+  const long before = threads_of_this_process();
   std::mutex mutex;
   mutex.lock();
   std::vector<std::thread> started;
@@ -39,6 +52,11 @@ bool can_start(int threads) {
   }
   mutex.unlock();
   for (std::thread& thread : started) thread.join();
+  // Joined ones count for a moment more.
+  for (int i = 0; enough && threads_of_this_process() > before; ++i) {
+    if (i == 100) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   return enough;
 }
 #endif
