@@ -341,10 +341,7 @@ BAD = [
     ),
     (lambda d: d["annotations"][0].update(bbox=[1, 1, 5]), "annotation 11 has no bbox of four numbers"),
     (lambda d: d["annotations"][0].pop("id"), "an annotation of picture 1 lacks its id"),
-    (
-        lambda d: d["annotations"][0].update(id="x1"),
-        'an annotation of picture 1 has the id "x1"; ids are whole numbers',
-    ),
+    (lambda d: d["annotations"][0].update(id="x1"), 'of picture 1 has the id "x1"; ids are whole numbers'),
     (lambda d: d["images"][0].update(id="x1"), 'the picture 0.png has the id "x1"; ids are whole numbers'),
     (lambda d: d["images"][0].pop("id"), "a picture lacks its id or file_name"),
     (lambda d: d["categories"][0]["keypoints"].reverse(), "in another order (first at 'right_ankle')"),
@@ -382,9 +379,8 @@ def test_bad_labels_are_named(
 def test_labels_in_other_pixels_are_told_whether_run_or_kept(
     fake_bundle: MakeBundle, labelled: Path, boxes: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bundle, words = fake_bundle("top_down"), "lie outside their pictures"
-    assert evaluate(bundle, labelled, "--boxes", boxes) == 0
-    assert words not in capsys.readouterr().err
+    bundle = fake_bundle("top_down")
+    assert evaluate(bundle, labelled, "--boxes", boxes) == 0 and "outside" not in capsys.readouterr().err
 
     def turned(document: dict[str, Any]) -> None:
         document["images"][0].update(width=60, height=80)
@@ -392,13 +388,11 @@ def test_labels_in_other_pixels_are_told_whether_run_or_kept(
         document["annotations"][1].update(iscrowd=1, bbox=[90, 90, 5, 5])
 
     change(labelled, turned)
-    told = (
-        f"{labelled}: the boxes of 1 of 2 persons lie outside their pictures, such as annotation 11 on 0.png "
-        "of 80x60 pixels, which the file calls 60x80; are the labels "
-    )
     for _ in range(2):
         assert evaluate(bundle, labelled, "--boxes", boxes, "--reference", str(bundle)) == 0
-        assert capsys.readouterr().err.count(told) == 1
+        (told,) = (line for line in capsys.readouterr().err.splitlines() if "outside" in line)
+        assert f"{labelled}: the boxes of 1 of 2 persons lie outside their pictures" in told
+        assert "annotation 11 on 0.png of 80x60 pixels, which the file calls 60x80; are the labels" in told
 
 
 def test_outputs_never_replace_an_input(
@@ -444,9 +438,9 @@ def test_without_labels_only_a_reference_helps(
     assert "nothing to measure" in capsys.readouterr().err
     assert main(["eval", bundle, "--images", images, "--reference", bundle, "--json", "-"]) == 0
     text, err = capsys.readouterr()
-    assert "each picture is taken as one person" in err
     document = json.loads(text)
-    assert document["accuracy"] is None and document["drift"]["persons"] == 3
+    assert "each picture is taken as one person" in err
+    assert (document["accuracy"], document["drift"]["persons"]) == (None, 3)
 
 
 def test_a_bundle_with_a_detector_is_not_said_to_have_none(
