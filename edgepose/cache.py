@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ class Cache:
                 self._drop(folder, f"{_INDEX} is missing")
             return None
         except OSError as error:
-            _warn_unreadable(self._root, error.strerror or str(error))
+            self._warn("read", error, "so what it may hold is made again")
             return None
         except ValueError as error:
             self._drop(folder, f"{_INDEX}: {error}")
@@ -81,7 +80,7 @@ class Cache:
             self._drop(folder, str(error))
             return None
         except OSError as error:
-            _warn_unreadable(self._root, error.strerror or str(error))
+            self._warn("read", error, "so what it may hold is made again")
             return None
         return CacheEntry(files, body["data"])
 
@@ -114,7 +113,7 @@ class Cache:
                     return stored
                 temporary.rename(folder)  # what was there is dropped
         except OSError as error:
-            _warn_unwritten(self._root, error.strerror or str(error))
+            self._warn("written", error, "so results are not cached")
             return None
         finally:
             if temporary is not None:
@@ -123,6 +122,9 @@ class Cache:
 
     def _folder(self, key: str) -> Path:
         return self._root / key[:2] / key
+
+    def _warn(self, done: str, error: OSError, so: str) -> None:
+        log.warning_once(f"the cache {self._root} cannot be {done} ({error.strerror or error}), {so}")
 
     def _drop(self, folder: Path, reason: str) -> None:
         log.warning(f"a cached result is damaged and is made again ({reason})")
@@ -141,15 +143,3 @@ def remove_stale(folder: Path, age_s: float) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > age_s:
                 shutil.rmtree(path, ignore_errors=True)
-
-
-@cache
-def _warn_unreadable(root: Path, reason: str) -> None:
-    """Write a warning, once although a command may look for many entries."""
-    log.warning(f"the cache {root} cannot be read ({reason}), so what it may hold is made again")
-
-
-@cache
-def _warn_unwritten(root: Path, reason: str) -> None:
-    """Write a warning, once although a command may store many entries."""
-    log.warning(f"the cache {root} cannot be written ({reason}), so results are not cached")

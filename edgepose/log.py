@@ -6,6 +6,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import TextIO
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
@@ -41,6 +42,12 @@ def warning(message: str) -> None:
     """Write a warning line, unless quiet."""
     if _level >= NORMAL:
         _write(f"warning: {_one_line(message)}")
+
+
+@cache
+def warning_once(message: str) -> None:
+    """Write a warning, once in this process although the work may come by its reason several times."""
+    warning(message)
 
 
 def notice(message: str) -> None:

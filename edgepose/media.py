@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -129,19 +128,13 @@ def list_pictures(folder: Path, *, advice: str = "") -> list[Path]:
             others.setdefault(unread[0], []).append(f"{path.name} ({unread[1]})")
     for why, names in others.items():
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        _warn_once(f"{folder}: left out {names[0]}{more}: {why}")
+        log.warning_once(f"{folder}: left out {names[0]}{more}: {why}")
     if not found:
         raise UsageError(
             f"{folder}: no pictures in this folder",
             hint=f"looked for {', '.join(PICTURE_SUFFIXES)}{advice}",
         )
     return sorted(found, key=lambda p: _natural_key(p.name))
-
-
-@cache
-def _warn_once(message: str) -> None:
-    """Write a warning, once although a command may read its pictures several times."""
-    log.warning(message)
 
 
 def read_picture(path: Path) -> Image:
@@ -171,7 +164,7 @@ def read_picture(path: Path) -> Image:
             hint=f"at most {MAX_SIDE_PX} a side are accepted: make it smaller",
         )
     if is_animated(data):
-        _warn_once(f"{path}: an animation, of which the first picture is read")
+        log.warning_once(f"{path}: an animation, of which the first picture is read")
     picture: Image = np.ascontiguousarray(image)
     return picture
 

@@ -8,7 +8,6 @@ import sys
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path, PurePath
 from stat import S_ISDIR
 from typing import Any
@@ -183,9 +182,9 @@ def _coco(
         twice = next(name for name, count in Counter(names.values()).items() if count > 1)
         raise UsageError(f"{path}: two pictures are called {twice}", hint="list every picture once")
     if warn and others and not any(found.values()):
-        _warn_once(f"{path}: all {others} boxes are of other categories than the persons'")
+        log.warning_once(f"{path}: all {others} boxes are of other categories than the persons'")
     if empty:
-        _warn_once(f"{path}: {empty} persons whose boxes have no width or no height are left out")
+        log.warning_once(f"{path}: {empty} persons whose boxes have no width or no height are left out")
     return found
 
 
@@ -201,12 +200,6 @@ def _persons(categories: Sequence[Mapping[str, Any]], points: KeypointSet | None
     if best == OTHERS or (best == AS_MANY and bare):
         return persons
     return {identity for identity, unlike in likeness.items() if unlike == best}
-
-
-@cache
-def _warn_once(message: str) -> None:
-    """Write a warning, once although a command may read its file several times."""
-    log.warning(message)
 
 
 def _boxes(path: Path, rows: Any, where: str) -> list[Box]:
