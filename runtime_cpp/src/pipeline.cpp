@@ -5,12 +5,14 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "background_detector.h"
 #include "edgepose/boxes.h"
 #include "edgepose/tracker.h"
 #include "engines/engines.h"
 #include "golden.h"
+#include "pose_motion.h"
 #include "scene_change.h"
 #include "stages.h"
 #include "stopwatch.h"
@@ -181,8 +183,11 @@ class Pipeline::Impl {
     scene_change_levels_ = settings->scene_change_levels;
     detect_every_ = options.detect_every;
     detect_delay_ = options.detect_delay;
+    const KeypointSet& points = bundle_.keypoints();
+    std::vector<float> sigmas = points.sigmas;
+    sigmas.resize(body_points(points.keypoints));
     tracker_ =
-        std::make_unique<Tracker>(*settings, bundle_.keypoints().sigmas,
+        std::make_unique<Tracker>(*settings, std::move(sigmas),
                                   bundle_.pipeline().keypoint_score_threshold, options.smooth);
     return {};
   }

@@ -1,7 +1,9 @@
 #include "pose_motion.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <string>
 
 #include "edgepose/tracker.h"
 
@@ -21,6 +23,14 @@ bool seen(const Keypoint& point, float threshold) {
 float area_of(const BoxXyxy& box) {
   return std::max(0.0F, box.x2 - box.x1) * std::max(0.0F, box.y2 - box.y1);
 }
+
+// Of COCO, in its order.
+constexpr std::array<const char*, 17> kBody = {
+    "nose",           "left_eye",    "right_eye",   "left_ear",    "right_ear",   "left_shoulder",
+    "right_shoulder", "left_elbow",  "right_elbow", "left_wrist",  "right_wrist", "left_hip",
+    "right_hip",      "left_knee",   "right_knee",  "left_ankle",  "right_ankle"};
+
+bool begins(const std::string& text, const char* with) { return text.rfind(with, 0) == 0; }
 
 bool are_enough(size_t shared, size_t all) { return shared > 0 && shared * 4 >= all; }
 
@@ -47,8 +57,18 @@ float oks(const Pose& a, const Pose& b, Span<const float> sigmas, float score_th
   return are_enough(shared, count) ? sum / static_cast<float>(shared) : -1;
 }
 
-PoseMotion motion_between(const Pose& before, const Pose& after, float score_threshold) {
-  const size_t count = std::min(before.keypoints.size(), after.keypoints.size());
+size_t body_points(const std::vector<std::string>& names) {
+  if (names.size() < kBody.size() || !std::equal(kBody.begin(), kBody.end(), names.begin()))
+    return names.size();
+  const auto after = std::find_if(names.begin() + kBody.size(), names.end(), [](const auto& name) {
+    return begins(name, "face") || begins(name, "left_hand") || begins(name, "right_hand");
+  });
+  return static_cast<size_t>(after - names.begin());
+}
+
+PoseMotion motion_between(const Pose& before, const Pose& after, size_t points,
+                          float score_threshold) {
+  const size_t count = std::min({before.keypoints.size(), after.keypoints.size(), points});
   float from_x = 0, from_y = 0, to_x = 0, to_y = 0;
   size_t shared = 0;
   const auto both = [&](size_t k) {
@@ -86,7 +106,7 @@ PoseMotion motion_between(const Pose& before, const Pose& after, float score_thr
 }
 
 BoxXyxy followed_box(const BoxXyxy& before, const PoseMotion& motion, const Pose& after,
-                     float score_threshold, const TrackingSettings& settings) {
+                     size_t points, float score_threshold, const TrackingSettings& settings) {
   const float to_x = motion.from_x + motion.x_px;
   const float to_y = motion.from_y + motion.y_px;
   BoxXyxy box = {to_x + motion.growth * (before.x1 - motion.from_x),
@@ -94,14 +114,16 @@ BoxXyxy followed_box(const BoxXyxy& before, const PoseMotion& motion, const Pose
                  to_x + motion.growth * (before.x2 - motion.from_x),
                  to_y + motion.growth * (before.y2 - motion.from_y)};
   BoxXyxy around;
+  const size_t count = std::min(after.keypoints.size(), points);
   size_t shared = 0;
-  for (const Keypoint& point : after.keypoints) {
+  for (size_t k = 0; k < count; ++k) {
+    const Keypoint& point = after.keypoints[k];
     if (!seen(point, score_threshold)) continue;
     if (shared++ == 0) around = {point.x_px, point.y_px, point.x_px, point.y_px};
     around = {std::min(around.x1, point.x_px), std::min(around.y1, point.y_px),
               std::max(around.x2, point.x_px), std::max(around.y2, point.y_px)};
   }
-  if (!are_enough(shared, after.keypoints.size())) return box;
+  if (!are_enough(shared, count)) return box;
   const float more_x = (around.x2 - around.x1) * (settings.pose_box_padding - 1) / 2;
   const float more_y = (around.y2 - around.y1) * (settings.pose_box_padding - 1) / 2;
   const auto pull = [&](float* edge, float target) {
@@ -122,10 +144,11 @@ void shift(float x_px, float y_px, Pose* pose) {
   }
 }
 
-float mean_score(const std::vector<Keypoint>& keypoints) {
+float mean_score(const std::vector<Keypoint>& keypoints, size_t points) {
+  const size_t count = std::min(keypoints.size(), points);
   float sum = 0;
-  for (const Keypoint& point : keypoints) sum += point.score;
-  return keypoints.empty() ? 0 : sum / static_cast<float>(keypoints.size());
+  for (size_t k = 0; k < count; ++k) sum += keypoints[k].score;
+  return count == 0 ? 0 : sum / static_cast<float>(count);
 }
 
 }  // namespace edgepose

@@ -221,7 +221,7 @@ class Tracker::Impl {
     if (source == Source::kGiven) return;
     quality_.clear();
     for (size_t i = 0; i < poses.size(); ++i) {
-      const float score = mean_score(poses[i].keypoints);
+      const float score = mean_score(poses[i].keypoints, sigmas_.size());
       quality_.push_back(poses[i].box_score * score);
       if (source == Source::kFollowed && score < settings_.loss_keypoint_score) keep_[i] = 0;
     }
@@ -339,9 +339,9 @@ class Tracker::Impl {
     Sighting& last = track->last;
     if (track->sightings > 0) {
       const float dt_s = seconds(last.seen_ns, now_ns_);
-      const PoseMotion motion = motion_between(last.pose, *pose, threshold_);
+      const PoseMotion motion = motion_between(last.pose, *pose, sigmas_.size(), threshold_);
       if (source == Source::kFollowed) {
-        pose->box = followed_box(last.pose.box, motion, *pose, threshold_, settings_);
+        pose->box = followed_box(last.pose.box, motion, *pose, sigmas_.size(), threshold_, settings_);
         clip(&pose->box);
       }
       const float weight = velocity_weight(dt_s, seconds(track->born_ns, now_ns_));

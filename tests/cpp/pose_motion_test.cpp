@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "edgepose/tracker.h"
@@ -55,7 +56,7 @@ TEST(PoseMotionTest, IsThatOfThePointsThatBothPosesHave) {
   const Pose before = figure(100, 200), after = figure(110, 205);
   for (const bool first : {false, true}) {
     const PoseMotion motion = motion_between(first ? hidden(before, 0, 2) : before,
-                                             first ? after : hidden(after, 0, 2), kThreshold);
+                                             first ? after : hidden(after, 0, 2), 8, kThreshold);
     EXPECT_NEAR(motion.x_px, 10, 1e-3);
     EXPECT_NEAR(motion.y_px, 5, 1e-3);
     EXPECT_NEAR(motion.growth, 1, 1e-5);
@@ -66,7 +67,7 @@ TEST(PoseMotionTest, IsThatOfTheBoxesWithoutPoints) {
   Pose before, after;
   before.box = {0, 0, 10, 20};
   after.box = {10, 5, 30, 45};
-  const PoseMotion motion = motion_between(before, after, kThreshold);
+  const PoseMotion motion = motion_between(before, after, 8, kThreshold);
   EXPECT_EQ(motion.from_x, 5);
   EXPECT_EQ(motion.from_y, 10);
   EXPECT_EQ(motion.x_px, 15);
@@ -77,7 +78,7 @@ TEST(PoseMotionTest, IsThatOfTheBoxesWithoutPoints) {
 TEST(PoseMotionTest, PointsInOnePlaceDoNotGrow) {
   Pose pose = figure(100, 200);
   for (Keypoint& point : pose.keypoints) point = pose.keypoints[0];
-  EXPECT_EQ(motion_between(pose, pose, kThreshold).growth, 1);
+  EXPECT_EQ(motion_between(pose, pose, 8, kThreshold).growth, 1);
 }
 
 TEST(PoseMotionTest, AFollowedBoxIsPulledByEnoughPointsOnly) {
@@ -86,14 +87,14 @@ TEST(PoseMotionTest, AFollowedBoxIsPulledByEnoughPointsOnly) {
   settings.pose_box_padding = 2;
   const PoseMotion motion = {100, 200, 10, 5, 1.05F};
   const BoxXyxy moved = followed_box({70, 140, 130, 260}, motion, hidden(figure(110, 205), 1, 8),
-                                     kThreshold, settings);
+                                     8, kThreshold, settings);
   EXPECT_FLOAT_EQ(moved.x1, 110 - 1.05F * 30);
   EXPECT_FLOAT_EQ(moved.y1, 205 - 1.05F * 60);
   EXPECT_FLOAT_EQ(moved.x2, 110 + 1.05F * 30);
   EXPECT_FLOAT_EQ(moved.y2, 205 + 1.05F * 60);
   // The points span 46 by 99 px around (110, 204.5).
   const BoxXyxy pulled =
-      followed_box({70, 140, 130, 260}, motion, figure(110, 205), kThreshold, settings);
+      followed_box({70, 140, 130, 260}, motion, figure(110, 205), 8, kThreshold, settings);
   EXPECT_FLOAT_EQ(pulled.x1, 110 - 46);
   EXPECT_FLOAT_EQ(pulled.y1, 204.5F - 99);
   EXPECT_FLOAT_EQ(pulled.x2, 110 + 46);
@@ -113,8 +114,57 @@ TEST(PoseMotionTest, AShiftMovesBoxAndPoints) {
 }
 
 TEST(PoseMotionTest, NoPointsHaveTheScoreZero) {
-  EXPECT_EQ(mean_score({}), 0);
-  EXPECT_FLOAT_EQ(mean_score({{0, 0, 0.5F}, {0, 0, 0.25F}}), 0.375F);
+  EXPECT_EQ(mean_score({}, 0), 0);
+  EXPECT_EQ(mean_score({{0, 0, 0.5F}}, 0), 0);
+  EXPECT_FLOAT_EQ(mean_score({{0, 0, 0.5F}, {0, 0, 0.25F}}, 2), 0.375F);
+  EXPECT_FLOAT_EQ(mean_score({{0, 0, 0.5F}, {0, 0, 0.25F}}, 1), 0.5F);
+}
+
+std::vector<std::string> body() {
+  return {"nose",           "left_eye",   "right_eye",   "left_ear",    "right_ear",
+          "left_shoulder",  "right_shoulder", "left_elbow", "right_elbow", "left_wrist",  "right_wrist",
+          "left_hip",       "right_hip",  "left_knee",   "right_knee",  "left_ankle",
+          "right_ankle"};
+}
+
+TEST(BodyPointsTest, AreThoseBeforeFaceAndHands) {
+  std::vector<std::string> names = body();
+  EXPECT_EQ(body_points(names), 17U);
+  names.insert(names.end(), {"left_big_toe", "right_heel"});
+  EXPECT_EQ(body_points(names), 19U);
+  names.insert(names.end(), {"face-0", "face-1", "left_hand_root"});
+  EXPECT_EQ(body_points(names), 19U);
+  std::vector<std::string> hands = body();
+  hands.insert(hands.end(), {"right_hand_root", "right_thumb1"});
+  EXPECT_EQ(body_points(hands), 17U);
+}
+
+TEST(BodyPointsTest, AreAllOfOtherSets) {
+  EXPECT_EQ(body_points({}), 0U);
+  EXPECT_EQ(body_points({"left_hand_root", "left_thumb1"}), 2U);
+  std::vector<std::string> other = body();
+  other[3] = "left_horn";
+  other.push_back("face-0");
+  EXPECT_EQ(body_points(other), 18U);
+}
+
+// A standing person lifts the hands: 42 of 65 points move up and together.
+TEST(PoseMotionTest, HandsDoNotMoveTheirPerson) {
+  Pose before = figure(100, 200), after = figure(100, 200);
+  for (int i = 0; i < 40; ++i) {
+    before.keypoints.push_back({100, 250 + static_cast<float>(i % 5), 0.9F});
+    after.keypoints.push_back({100, 150 + static_cast<float>(i % 5), 0.9F});
+  }
+  const PoseMotion motion = motion_between(before, after, 8, kThreshold);
+  EXPECT_EQ(motion.y_px, 0);
+  EXPECT_EQ(motion.growth, 1);
+  TrackingSettings settings = test_tracking();
+  settings.pose_box_pull = 1;
+  const BoxXyxy box = followed_box(before.box, motion, after, 8, kThreshold, settings);
+  const BoxXyxy without =
+      followed_box(before.box, motion, figure(100, 200), 8, kThreshold, settings);
+  EXPECT_EQ(box.y1, without.y1);
+  EXPECT_EQ(box.y2, without.y2);
 }
 
 }  // namespace

@@ -33,8 +33,8 @@ class Tracker {
     float box_score;
   };
 
-  // sigmas: of the keypoints; empty for persons that are boxes alone. Points below
-  // keypoint_score_threshold do not count. smooth: replace keypoints by One Euro filtered ones.
+  // sigmas: of the first keypoints, by which persons are followed; empty for persons that are boxes
+  // alone. Points below keypoint_score_threshold do not count. smooth: replace keypoints by One Euro filtered ones.
   Tracker(const TrackingSettings& settings, std::vector<float> sigmas,
           float keypoint_score_threshold, bool smooth);
   ~Tracker();

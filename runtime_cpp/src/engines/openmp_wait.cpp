@@ -4,9 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -15,6 +13,8 @@
 #if defined(_OPENMP) && defined(__GNUC__) && !defined(__clang__)
 #include <omp.h>
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #define EDGEPOSE_GNU_OPENMP
 #endif
 
@@ -28,43 +28,63 @@ const int kProcessorsAtStart = omp_get_num_procs();
 #endif
 
 #ifdef EDGEPOSE_GNU_OPENMP
-// 0 where the system does not tell.
-long threads_of_this_process() {
-  std::ifstream file("/proc/self/status");
-  for (std::string line; std::getline(file, line);)
-    if (line.rfind("Threads:", 0) == 0) return std::strtol(line.c_str() + 8, nullptr, 10);
-  return 0;
-}
-
 // GNU OpenMP ends the process where it cannot start a thread, as in a container that allows few.
 bool can_start(int threads) {
-  const long before = threads_of_this_process();
-  std::mutex mutex;
-  mutex.lock();
+  const auto count = static_cast<size_t>(threads);
+  std::vector<long> ids(count);
   std::vector<std::thread> started;
   bool enough = true;
+  std::mutex mutex;
+  mutex.lock();
   try {
-    started.reserve(static_cast<size_t>(threads));
-    for (int i = 0; i < threads; ++i)
-      started.emplace_back([&mutex] { const std::lock_guard<std::mutex> wait(mutex); });
+    started.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      started.emplace_back([&mutex, id = &ids[i]] {
+        *id = syscall(SYS_gettid);
+        const std::lock_guard<std::mutex> wait(mutex);
+      });
+    }
   } catch (const std::exception&) {
     enough = false;
   }
   mutex.unlock();
   for (std::thread& thread : started) thread.join();
-  // Joined ones count for a moment more.
-  for (int i = 0; enough && threads_of_this_process() > before; ++i) {
-    if (i == 100) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  // Joined ones count against the limit for a moment more.
+  for (size_t i = 0; enough && i < count; ++i) {
+    const std::string task = "/proc/self/task/" + std::to_string(ids[i]);
+    for (int tries = 0; access(task.c_str(), F_OK) == 0; ++tries) {
+      if (tries == 100) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
   }
   return enough;
 }
 #endif
 
+// What all holders share. The mutex is held during forks, or a forked process would find it locked
+// for ever; the team's threads are not there in one.
+struct Shared {
+  std::mutex mutex;
+  std::weak_ptr<ShortOpenmpWaits> team;
+};
+
+Shared& shared() {
+  static Shared of_process;
+  return of_process;
+}
+
 void end_teams_before_forks() {
 #ifdef EDGEPOSE_GNU_OPENMP
-  static const int registered =
-      pthread_atfork([] { omp_pause_resource_all(omp_pause_soft); }, nullptr, nullptr);
+  static const int registered = pthread_atfork(
+      [] {
+        shared().mutex.lock();
+        omp_pause_resource_all(omp_pause_soft);
+      },
+      [] { shared().mutex.unlock(); },
+      [] {
+        shared().team.reset();
+        shared().mutex.unlock();
+      });
   static_cast<void>(registered);
 #endif
 }
@@ -114,13 +134,11 @@ ShortOpenmpWaits::~ShortOpenmpWaits() = default;
 
 std::shared_ptr<ShortOpenmpWaits> ShortOpenmpWaits::acquire() {
   end_teams_before_forks();
-  static std::mutex mutex;
-  static std::weak_ptr<ShortOpenmpWaits> shared;
-  const std::lock_guard<std::mutex> lock(mutex);
-  std::shared_ptr<ShortOpenmpWaits> team = shared.lock();
+  const std::lock_guard<std::mutex> lock(shared().mutex);
+  std::shared_ptr<ShortOpenmpWaits> team = shared().team.lock();
   if (team == nullptr) {
     team = std::make_shared<ShortOpenmpWaits>();
-    shared = team;
+    shared().team = team;
   }
   return team;
 }
