@@ -14,7 +14,7 @@ from edgepose.artifact import Preprocess
 from edgepose.bundle.manifest import preprocess_member
 from edgepose.core import core_errors, load_core
 from edgepose.errors import BundleError, ConversionError, EdgePoseError, UsageError
-from edgepose.media import PICTURE_SUFFIXES, read_picture
+from edgepose.media import list_pictures, read_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +57,7 @@ def picture_files(folder: Path | None) -> list[Path]:
         return own
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder of pictures", hint="give a folder with --pictures")
-    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
-    if not found:
-        raise UsageError(f"{folder} holds no picture", hint=f"pictures end in {', '.join(PICTURE_SUFFIXES)}")
+    found = list_pictures(folder)
     step = max(1.0, len(found) / MAX_USER_PICTURES)
     return own + [found[int(i * step)] for i in range(min(len(found), MAX_USER_PICTURES))]
 

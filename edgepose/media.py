@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgepose import log
 from edgepose.errors import ConfigurationError, MissingDependencyError, UsageError
-from edgepose.picture_files import is_animated, is_cut_short, why_unread
+from edgepose.picture_files import is_animated, is_cut_short, natural_key, warn_of_others, why_unread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +35,9 @@ _FLEETING = re.compile(
     r"token|auth|sig|exp|key|pass|pwd|user|login|session|sid|secret|nonce|time|^ts$|policy|hdn", re.IGNORECASE
 )
 _QUERY_DIGITS = 4  # tell channels apart
-_FAILED_READS = 100  # so many in a row are the end
+_FAILED_READS = 100  # so many in a row are the end, of a file not before the frames that it claims
 _NO_FRAME_S = 10.0
+_SQUARE = 0.01  # 854x480 is 1280:1281
 MAX_SIDE_PX = 32767  # what the runtime takes: image.cpp
 
 
@@ -82,7 +83,7 @@ def open_source(target: str) -> Source:
             raise UsageError(f"{target}: no camera has this number", hint="the first camera is 0")
         return CameraSource(int(target))
     if path.is_dir():
-        pictures = list_pictures(path, advice="; videos are given one by one")
+        pictures = list_pictures(path, advice="videos are given one by one")
         return PictureSource(pictures, name=path.resolve().name)
     if not path.exists():
         raise UsageError(
@@ -110,31 +111,25 @@ def is_pictures(target: str) -> bool:
     return path.is_dir() or (path.suffix.lower() in PICTURE_SUFFIXES and not _STREAM.match(target))
 
 
-def list_pictures(folder: Path, *, advice: str = "") -> list[Path]:
+def list_pictures(folder: Path, *, advice: str = "videos are not read here") -> list[Path]:
     """List the pictures of a folder, not of its sub-folders, in natural order: 2.jpg before 10.jpg.
 
-    Errors: UsageError where there are none, with the advice behind its hint.
+    advice: what is told of videos. Errors: UsageError where there are no pictures.
     """
-    inside = list(folder.iterdir())
+    # A Mac leaves a ._1.jpg beside 1.jpg on other disks, which is no picture.
+    inside = [path for path in folder.iterdir() if not path.name.startswith("._")]
     # A link to nothing is a picture that cannot be read, which the reader says.
     found = [
         p
         for p in inside
         if p.suffix.lower() in PICTURE_SUFFIXES and (p.is_file() or (p.is_symlink() and not p.exists()))
     ]
-    others: dict[str, list[str]] = {}
-    for path in sorted(inside):
-        if path.suffix.lower() not in PICTURE_SUFFIXES and (unread := why_unread(path)):
-            others.setdefault(unread[0], []).append(f"{path.name} ({unread[1]})")
-    for why, names in others.items():
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        log.warning_once(f"{folder}: left out {names[0]}{more}: {why}")
+    others = [path for path in inside if path.suffix.lower() not in PICTURE_SUFFIXES]
+    warn_of_others(folder, others, advice=advice)
     if not found:
-        raise UsageError(
-            f"{folder}: no pictures in this folder",
-            hint=f"looked for {', '.join(PICTURE_SUFFIXES)}{advice}",
-        )
-    return sorted(found, key=lambda p: _natural_key(p.name))
+        hint = f"looked for {', '.join(PICTURE_SUFFIXES)}; {advice}"
+        raise UsageError(f"{folder}: no pictures in this folder", hint=hint)
+    return sorted(found, key=lambda p: natural_key(p.name))
 
 
 def read_picture(path: Path) -> Image:
@@ -230,7 +225,9 @@ class VideoSource:
     def __iter__(self) -> Iterator[Frame]:
         cv2 = load_cv2()
         index, seen, last_ns, first_ms = 0, 0, -1, 0.0
-        for skipped, image in _decoded(self._capture, str(self._path)):
+        for skipped, image in _decoded(self._capture, str(self._path), claimed=self.frame_count or 0):
+            if index == 0:
+                self._warn_of_pixels()
             steps, seen = index + skipped + 1 - seen, index + skipped + 1
             stamp_ms = self._capture.get(cv2.CAP_PROP_POS_MSEC)
             if index == 0 and math.isfinite(stamp_ms):
@@ -249,9 +246,22 @@ class VideoSource:
                 hint="the video is damaged, or OpenCV has not its codec, as of AV1: "
                 "ffmpeg -i IN -c:v libx264 OUT.mp4 brings it to another one",
             )
-        if self.frame_count and seen < self.frame_count - max(2, self.frame_count // 50):
-            log.warning(
-                f"{self._path}: {index} of {self.frame_count} frames came: trimmed, cut short or damaged"
+        if self.frame_count and self.fps:
+            # Of a varying rate the count may be a guess: then the last time stamp says whether the end came.
+            by_time = 1 + (first_ms / 1e3 + last_ns / 1e9) * self.fps
+            lacking = self.frame_count - max(seen, by_time)
+            if lacking > max(2, min(self.frame_count // 50, round(self.fps))):
+                log.warning(
+                    f"{self._path}: {index} of {self.frame_count} frames came: trimmed, cut short or damaged"
+                )
+
+    def _warn_of_pixels(self) -> None:
+        cv2 = load_cv2()
+        across, down = (self._capture.get(what) for what in (cv2.CAP_PROP_SAR_NUM, cv2.CAP_PROP_SAR_DEN))
+        if across > 0 and down > 0 and abs(across / down - 1) > _SQUARE:
+            log.warning_once(
+                f"{self._path}: its pixels are not square ({across:g}:{down:g}), and are taken as they are "
+                "stored: ffmpeg -i IN -vf scale=iw*sar:ih,setsar=1 OUT.mp4 makes them square"
             )
 
     def close(self) -> None:
@@ -311,20 +321,27 @@ class CameraSource:
         self._capture.release()
 
 
-def _decoded(capture: Any, name: str, *, wait_s: float = math.inf) -> Iterator[tuple[int, Image]]:
+def _decoded(
+    capture: Any, name: str, *, wait_s: float = math.inf, claimed: int = 0
+) -> Iterator[tuple[int, Image]]:
     """Give the frames that can be decoded, each with the number of those before it that cannot.
 
-    OpenCV fails alike at one damaged frame, behind which it reads on, and at the end.
+    OpenCV fails alike at one damaged frame, behind which it reads on, and at the end. claimed: so many frames
+    are looked for, however many in a row are damaged.
     """
-    skipped = failed = 0
+    given = skipped = failed = 0
     last_s = time.monotonic()
     try:
-        while failed < _FAILED_READS and (not failed or time.monotonic() - last_s < wait_s):
+        while True:
+            waited_s = time.monotonic() - last_s if failed else 0.0
+            is_early = given + skipped + failed < claimed and waited_s < _NO_FRAME_S  # the claim may be wrong
+            if not is_early and (failed >= _FAILED_READS or waited_s >= wait_s):
+                return
             read, image = capture.read()
             if not read:
                 failed += 1
                 continue
-            skipped, failed = skipped + failed, 0
+            given, skipped, failed = given + 1, skipped + failed, 0
             yield skipped, image
             last_s = time.monotonic()
     finally:
@@ -375,11 +392,6 @@ def _name_of_stream(url: str) -> tuple[str, str]:
     if channel:
         name += f"-{hashlib.sha256(channel.encode(errors='surrogateescape')).hexdigest()[:_QUERY_DIGITS]}"
     return name, f"{scheme}://{path}"
-
-
-def _natural_key(name: str) -> list[tuple[int, int, str]]:
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def cv2_reason(error: Exception) -> str:

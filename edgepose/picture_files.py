@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+from edgepose import log
 
 _HEIF = (".heic", ".heif", ".avif")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")
@@ -11,6 +14,7 @@ _RAW = (
     *(".3fr", ".iiq", ".erf"),
 )
 _JPEG_STREAMS = (".mjpeg", ".mjpg")  # these begin like a picture, and are videos
+_VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".mts", ".webm", ".gif")
 _CONVERT = "convert it to JPEG or PNG"
 
 
@@ -36,6 +40,28 @@ def why_unread(path: Path) -> tuple[str, str] | None:
     if suffix in _HEIF or (head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS):
         return "HEIC and AVIF pictures are not read", _CONVERT
     return None
+
+
+def warn_of_others(folder: Path, paths: list[Path], *, advice: str) -> None:
+    """Name the files without a picture's suffix that a folder's user may miss: pictures all the same, videos.
+
+    advice: what is told of videos.
+    """
+    others: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        if unread := why_unread(path):
+            others.setdefault(unread[0], []).append(f"{path.name} ({unread[1]})")
+        elif path.suffix.lower() in _VIDEOS and path.is_file():
+            others.setdefault(advice, []).append(path.name)
+    for why, names in others.items():
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        log.warning_once(f"{folder}: left out {names[0]}{more}: {why}")
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return what sorts names as people do: 2.jpg before 10.jpg."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts if part]
 
 
 def _head(path: Path) -> bytes:

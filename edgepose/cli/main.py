@@ -134,7 +134,11 @@ click.version_option(__version__, "--version", prog_name="edgepose", message="%(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; a failure ends as one line on stderr, with a hint."""
+    """Run the command line and return its exit code; a failure ends as one line on stderr, with a hint.
+
+    Without argv it is the process's own, which Ctrl-C ends by KeyboardInterrupt: Python then dies of SIGINT,
+    as shells expect that shall stop a loop, too.
+    """
     _open_closed_streams()
     try:
         with _patient_stdout(), interrupts.answered():
@@ -142,9 +146,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             _flush_stdout()
         return code
     except (KeyboardInterrupt, interrupts.Terminated, click.Abort) as error:
-        return _report_interrupt(error)
+        code = _report_interrupt(error)
     except Exception as error:
-        return _report_interrupt(error) if interrupts.caught() else _report(error)
+        code = _report_interrupt(error) if interrupts.caught() else _report(error)
+    if argv is None and code == INTERRUPTED_EXIT_CODE and interrupts.caught() == signal.SIGINT:
+        sys.excepthook = lambda *_: None  # the line is out
+        raise KeyboardInterrupt
+    return code
 
 
 def _open_closed_streams() -> None:

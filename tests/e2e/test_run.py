@@ -113,7 +113,7 @@ def test_a_video(bundle: Path, shared_dir: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("number", "code", "word"), [(signal.SIGINT, -2, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_signal_in_the_middle_of_a_video(
     number: signal.Signals, code: int, word: str, ncnn_bundle: Path, shared_dir: Path, tmp_path: Path

@@ -327,21 +327,29 @@ def test_a_name_that_is_not_utf8_is_printed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+    ("call", "number", "code", "word"),
+    [
+        ("main(['info'])", signal.SIGINT, 130, "interrupted"),
+        ("main()", signal.SIGINT, -signal.SIGINT, "interrupted"),  # so that a shell's loop stops, too
+        ("main()", signal.SIGTERM, 143, "terminated"),
+    ],
 )
-def test_signals_end_it_with_one_line(number: signal.Signals, code: int, word: str) -> None:
+def test_signals_end_it_with_one_line(call: str, number: signal.Signals, code: int, word: str) -> None:
     program = (
         "import sys, time, click, types\n"
         "from edgepose.cli import main as frame\n"
         "@click.command()\n"
         "def info():\n"
         "    try: print('ready', flush=True); time.sleep(30)\n"
-        "    finally: print('cleaned', flush=True)\n"
+        "    finally: print('cleaned')\n"
         "frame.importlib.import_module = lambda name: types.SimpleNamespace(info=info)\n"
-        "sys.exit(frame.main(['info']))\n"
+        f"sys.exit(frame.{call})\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-P", "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-P", "-c", program, "info"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout and process.stdout.readline() == "ready\n"
         process.send_signal(number)

@@ -296,6 +296,7 @@ def test_pictures_to_compare_on_are_read_as_all_others(tmp_path: Path) -> None:
     write_picture(tmp_path / "b.png", np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
     data = (tmp_path / "b.png").read_bytes()
     (tmp_path / "b.png").write_bytes(data[: len(data) // 2])
+    (tmp_path / "._a.tif").write_bytes(b"a Mac's notes")
     files = picture_files(tmp_path)
     assert [file.name for file in files[-2:]] == ["a.tif", "b.png"]
     spec = Preprocess("letterbox", (32, 32), "bgr", (0, 0, 0), (1, 1, 1), (114, 114, 114))

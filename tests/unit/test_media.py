@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -254,56 +253,6 @@ def test_a_video_without_a_frame_names_its_codec(tmp_path: Path, monkeypatch: py
     with pytest.raises(UsageError, match=r"not one frame can be decoded \(codec 'FMP4'\)") as refused:
         list(source)
     assert refused.value.hint is not None and "AV1" in refused.value.hint
-
-
-def motion_jpeg(path: Path, frames: int, damaged: Iterable[int] = ()) -> Path:
-    """Write an AVI of grey frames, each 4 brighter, with zeros in the place of some."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
-    for index in range(frames):
-        writer.write(np.full((48, 64, 3), 4 * index, np.uint8))
-    writer.release()
-    data = bytearray(path.read_bytes())
-    begin, end = data.find(b"movi"), data.find(b"idx1")
-    chunks = [begin + found.start() for found in re.finditer(b"00dc", data[begin:end])]
-    for chunk in (chunks[index] for index in damaged):
-        size = int.from_bytes(data[chunk + 4 : chunk + 8], "little")
-        data[chunk + 8 : chunk + 8 + size] = bytes(size)
-    path.write_bytes(data)
-    return path
-
-
-@pytest.mark.parametrize("damaged", [[7], [0], [3, 9, 10], range(2, 39), []])
-def test_a_damaged_frame_does_not_end_a_video(
-    damaged: Sequence[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = motion_jpeg(tmp_path / "v.avi", 40, damaged)
-    frames = list(open_source(str(path)))
-    whole = [number for number in range(40) if number not in damaged]
-    assert [round(frame.image.mean() / 4) for frame in frames] == whole
-    assert [frame.index for frame in frames] == list(range(len(whole)))
-    times = [(number - whole[0]) * 100_000_000 for number in whole]
-    assert [frame.time_ns for frame in frames] == pytest.approx(times, abs=1e6)
-    count = f"{len(damaged)} damaged frame{'s' * (len(damaged) > 1)}"
-    assert capsys.readouterr().err == (f"warning: {path}: left out {count}\n" if damaged else "")
-
-
-def test_damaged_frames_are_told_where_not_all_are_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with ReadAhead(open_source(str(motion_jpeg(tmp_path / "v.avi", 60, [1]))), limit=3) as frames:
-        assert len(list(frames)) == 3
-    assert "v.avi: left out 1 damaged frame\n" in capsys.readouterr().err
-
-
-def test_a_video_cut_short_tells_how_much_was_read(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = motion_jpeg(tmp_path / "v.avi", 60)
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) // 2])
-    frames = list(open_source(str(path)))
-    assert 10 < len(frames) < 50
-    assert f"v.avi: {len(frames)} of 60 frames came" in capsys.readouterr().err
 
 
 class Endless:

@@ -36,6 +36,27 @@ def test_pictures_that_are_not_read_are_told(tmp_path: Path, capsys: pytest.Capt
     )
 
 
+def test_videos_of_a_folder_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writers.write_picture(tmp_path / "1.jpg", scene())
+    for name in ("a.MP4", "b.mov", "c.gif", "notes.txt", "._b.mov"):
+        (tmp_path / name).write_bytes(bytes(900))
+    (tmp_path / "d.mp4").mkdir()
+    assert [frame.name for frame in open_source(str(tmp_path))] == ["1.jpg"]
+    told = f"warning: {tmp_path}: left out a.MP4 and 2 more: videos are"
+    assert capsys.readouterr().err == f"{told} given one by one\n"
+    assert len(list_pictures(tmp_path)) == 1
+    assert capsys.readouterr().err == f"{told} not read here\n"
+
+
+def test_the_notes_of_a_mac_are_no_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    writers.write_picture(tmp_path / "1.jpg", scene())
+    for name in ("._1.jpg", "._2.HEIC"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(900))
+    source = open_source(str(tmp_path))
+    assert [frame.name for frame in source] == ["1.jpg"] and source.unreadable == []
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("suffix", [".jfif", ".JPE"])
 def test_every_name_of_a_jpeg_is_a_turned_picture(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a{suffix}"
