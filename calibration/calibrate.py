@@ -35,7 +35,7 @@ from edgepose.converters.base import SOC_TARGETS, require
 from edgepose.converters.limits import LIMITS
 from edgepose.errors import BundleError, CalibrationError, ConversionError, UsageError
 from edgepose.person_boxes import Box
-from edgepose.pipeline import PosePipeline, keypoint_set_of
+from edgepose.pipeline import PosePipeline, box_class_of, keypoint_set_of
 
 if TYPE_CHECKING:
     from edgepose.progress import Progress
@@ -114,7 +114,7 @@ def calibrate(
     require(maker.tools, purpose=f"calibrate {maker.format} networks")
     target = target_folder(out_dir, manifest["name"], maker, request)
     refuse_existing(target, force=force)
-    pictures = read_pictures(request.source, keypoint_set_of(manifest))
+    pictures = read_pictures(request.source, keypoint_set_of(manifest), box_class_of(manifest))
     evaluation = digests(request.evaluation) if request.evaluation else {}
     plan = load_plan(request.plan or DEFAULT_PLAN)
     synthetic = are_synthetic(request.source)

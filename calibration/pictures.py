@@ -25,12 +25,14 @@ class CalibrationPicture:
     boxes: tuple[Box, ...] | None
 
 
-def read_pictures(source: Path, points: KeypointSet | None = None) -> list[CalibrationPicture]:
+def read_pictures(
+    source: Path, points: KeypointSet | None = None, box_class: str | None = None
+) -> list[CalibrationPicture]:
     """List the pictures of a set, in an order that does not depend on the file system.
 
     The pictures of annotations lie where their file_name says, seen from the file or from a folder "images"
-    there, or in one of these two without sub-folders; those of a list relative to it. points: the network's,
-    whose category counts. Errors: UsageError that names what is missing.
+    there, or in one of these two without sub-folders; those of a list relative to it. points and box_class:
+    the network's and its detector's, whose category counts. Errors: UsageError that names what is missing.
     """
     if source.is_dir():
         return [CalibrationPicture(path, None) for path in list_pictures(source)]
@@ -39,7 +41,7 @@ def read_pictures(source: Path, points: KeypointSet | None = None) -> list[Calib
     if not source.is_file():
         raise UsageError(f"{source}: is not a regular file", hint=_FORMS)
     if source.suffix.lower() == ".json":
-        return _annotated(source, points)
+        return _annotated(source, points, box_class)
     if source.suffix.lower() in PICTURE_SUFFIXES:
         raise UsageError(f"{source} is one picture, which is too few", hint=_FORMS)
     return _listed(source)
@@ -77,8 +79,10 @@ def _info(file: Path) -> dict[str, Any]:
     return {}
 
 
-def _annotated(annotations: Path, points: KeypointSet | None) -> list[CalibrationPicture]:
-    boxes = read_coco_boxes(annotations, points)
+def _annotated(
+    annotations: Path, points: KeypointSet | None, box_class: str | None
+) -> list[CalibrationPicture]:
+    boxes = read_coco_boxes(annotations, points, box_class)
     names: dict[Path, str] = {}
     for name in sorted(boxes):
         other = names.setdefault(_located(annotations, name), name)

@@ -223,7 +223,7 @@ class _Maker:
         )
         if outside > MAX_OUTSIDE_SHARE * self._annotated:
             raise CalibrationError(f"{what}, over the limit of {MAX_OUTSIDE_SHARE:.0%}", hint=OTHER_PIXELS)
-        log.warning(f"{what}: they were left out; {OTHER_PIXELS}")
+        log.warning_once(f"{what}: they were left out; {OTHER_PIXELS}")
 
     def _read(self, path: Path) -> tuple[Image | None, str]:
         self._opened += 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose import __version__
-from edgepose.artifact import BoxHead, KeypointSet, Precision, SimccHead
+from edgepose.artifact import BoxHead, Precision, SimccHead
 from edgepose.bundle.folder import golden_keypoints
 from edgepose.bundle.manifest import (
     FORMAT,
@@ -19,6 +19,7 @@ from edgepose.bundle.manifest import (
     preprocess_member,
 )
 from edgepose.bundle.tracking import tracking_member
+from edgepose.categories import are_numbered, of_no_person
 from edgepose.converters.engine import tensors
 from edgepose.converters.limits import LIMITS
 from edgepose.converters.steps import Converted
@@ -32,10 +33,11 @@ SIMULATED_BACKENDS = ("rknn",)
 
 # What classes of persons are called, in any case; the first that a detector has is taken.
 _PERSON_WORDS = ("person", "people", "human", "pedestrian")
-# Of a person's points some name has the first, of an animal's some name the second.
-_PERSON_POINTS = ("shoulder", "elbow", "hip", "knee", "ankle")
-_ANIMAL_POINTS = ("paw", "hoof", "tail", "wing", "beak", "snout", "withers")
-_NUMBERED_POINT = "point_"  # as skeletons.numbered_points names what is not known
+# What classes are called that are no person's for sure: parts, and animals (COCO's and any).
+_OTHER_WORDS = {
+    *("hand", "face", "head", "animal", "bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear"),
+    *("zebra", "giraffe"),
+}
 
 _NAMED_CLASSES = 100
 
@@ -188,35 +190,33 @@ def person_label(head: BoxHead, box_class: str | None = None) -> int:
 
 
 def person_notes(part: Converted, parts: Sequence[Converted], box_class: str | None) -> list[str]:
-    """Say so where a detector's class to look for is a guess among several. parts: of the whole bundle."""
+    """Say so where a detector's class to look for is a guess among several, or not what the points are of.
+
+    parts: of the whole bundle.
+    """
     head = part.artifact.spec.head
-    if not isinstance(head, BoxHead) or len(head.classes) == 1 or box_class is not None:
+    if not isinstance(head, BoxHead) or box_class is not None:
         return []
+    is_only = len(head.classes) == 1
     heads = (other.artifact.spec.head for other in parts)
     points = next((other.points for other in heads if isinstance(other, SimccHead)), None)
     chosen = head.classes[person_label(head)]
-    if chosen.strip().casefold() not in _PERSON_WORDS:
+    word = chosen.strip().casefold()
+    if word not in _PERSON_WORDS and not is_only:
         return [
             f"none of its {len(head.classes)} classes is called {', '.join(_PERSON_WORDS[:-1])} or "
             f"{_PERSON_WORDS[-1]}: the first, {chosen[:60]!r}, is taken for persons"
             + ("; --box-class names another" if points else "")
         ]
-    if points is not None and _of_no_person(points):
-        return [
-            f"the pose network gets the boxes of {chosen[:60]!r}, and its keypoints ({points.name[:60]}) "
-            "have no name of a person's joints: if they are another's, --box-class names the class"
-        ]
+    if points is None or are_numbered(points):
+        return []
+    pair = f"the pose network gets the boxes of {chosen[:60]!r}, and its keypoints ({points.name[:60]})"
+    if word in _PERSON_WORDS and of_no_person(points):
+        remedy = "it needs a detector of that" if is_only else "--box-class names the class"
+        return [f"{pair} are not a person's, by their names: if they are another's, {remedy}"]
+    if word in _OTHER_WORDS and not of_no_person(points):
+        return [f"{pair} are a person's, by their names: it needs a detector of persons"]
     return []
-
-
-def _of_no_person(points: KeypointSet) -> bool:
-    """Tell by their names whether keypoints are those of an animal, a hand, a face or a thing."""
-    names = [name.casefold() for name in points.keypoints]
-    if all(name.startswith(_NUMBERED_POINT) for name in names):
-        return False
-    if any(word in name for name in names for word in _ANIMAL_POINTS):
-        return True
-    return not any(word in name for name in names for word in _PERSON_POINTS)
 
 
 def _license(parts: Sequence[Converted]) -> str:

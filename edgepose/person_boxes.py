@@ -7,14 +7,22 @@ import json
 import sys
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 from stat import S_ISDIR
 from typing import Any
 
 from edgepose import log
 from edgepose.artifact import KeypointSet
-from edgepose.categories import AS_MANY, OTHERS, is_person, unlikeness
+from edgepose.categories import (
+    AS_MANY,
+    OTHERS,
+    SAME_NAMES,
+    are_numbered,
+    is_person,
+    of_no_person,
+    unlikeness,
+)
 from edgepose.errors import UsageError
 from edgepose.paths import real_path
 
@@ -62,8 +70,10 @@ class PersonBoxes:
             )
 
 
-def read_person_boxes(path: Path, points: KeypointSet | None = None) -> PersonBoxes:
-    """Read a file of one of the three forms; points: the network's, whose category's boxes are taken.
+def read_person_boxes(
+    path: Path, points: KeypointSet | None = None, box_class: str | None = None
+) -> PersonBoxes:
+    """Read a file of one of the three forms; points and box_class as in read_coco_boxes.
 
     Errors: UsageError; OSError when it cannot be read.
     """
@@ -80,17 +90,21 @@ def read_person_boxes(path: Path, points: KeypointSet | None = None) -> PersonBo
     if not isinstance(data, dict):
         raise UsageError(f"{path}: holds {type(data).__name__}, not boxes", hint=_FORMS)
     by_frame = _by_name(
-        path, _coco(path, data, points, warn=True) if "annotations" in data else _mapping(path, data)
+        path,
+        _coco(path, data, points, box_class, warn=True) if "annotations" in data else _mapping(path, data),
     )
     if not by_frame:
         raise UsageError(f"{path}: holds no boxes", hint=_FORMS)
     return PersonBoxes(path, by_frame=by_frame, for_all=())
 
 
-def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, list[Box]]:
+def read_coco_boxes(
+    path: Path, points: KeypointSet | None = None, box_class: str | None = None
+) -> dict[str, list[Box]]:
     """Read COCO annotations: the boxes of the persons by file_name, none for a picture without people.
 
-    points: the network's, whose category's boxes are taken; else those of the one called person, or all.
+    points: the network's, whose category's boxes are taken; else those of the one called like box_class, what
+    the bundle's detector looks for; else of the one called person; else all.
     Results of `edgepose run` are such, too, but for those whose pictures, of the same names, were drawn on
     by that run or an earlier one.
     Errors: UsageError; OSError when the file cannot be read.
@@ -107,7 +121,7 @@ def read_coco_boxes(path: Path, points: KeypointSet | None = None) -> dict[str, 
             f"{path}: are results of edgepose run, which drew on the pictures beside them",
             hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
         )
-    boxes = _coco(path, data, points)
+    boxes = _coco(path, data, points, box_class)
     source = pictures_of_run(data)
     # An earlier run may have drawn them.
     if source and any(_is_another(path.parent / name, source / name) for name in boxes):
@@ -152,15 +166,22 @@ def _by_name(path: Path, boxes: Mapping[str, list[Box]]) -> dict[str, list[Box]]
 
 
 def _coco(
-    path: Path, data: Mapping[str, Any], points: KeypointSet | None, *, warn: bool = False
+    path: Path,
+    data: Mapping[str, Any],
+    points: KeypointSet | None,
+    box_class: str | None,
+    *,
+    warn: bool = False,
 ) -> dict[str, list[Box]]:
-    """Return the boxes of each picture; warn where none of the file's is a person's."""
+    """Return the boxes of each picture; warn: where none of the file's is a person's."""
     empty = others = 0
     try:
         names = {image["id"]: PurePath(image["file_name"]).as_posix() for image in data["images"]}
         if len(names) < len(data["images"]):
             raise UsageError(f"{path}: a picture's id is there twice", hint="ids must be unique")
-        persons = _persons(data.get("categories", ()), points)
+        categories = data.get("categories", ())
+        persons = _persons(categories, points, box_class)
+        guessed = points is not None and _are_guessed(categories, persons, points)
         found: dict[str, list[Box]] = {name: [] for name in names.values()}
         for annotation in data["annotations"]:
             if annotation.get("iscrowd"):
@@ -181,25 +202,48 @@ def _coco(
     if len(found) < len(names):
         twice = next(name for name, count in Counter(names.values()).items() if count > 1)
         raise UsageError(f"{path}: two pictures are called {twice}", hint="list every picture once")
-    if warn and others and not any(found.values()):
+    if guessed and (others or any(c.get("keypoints") for c in categories if c["id"] in persons)):
+        left_out = f", and {others} of other categories left out" if others else ""
+        log.warning_once(
+            f"{path}: the boxes of persons are taken{left_out}: none lists the network's keypoints"
+        )
+    elif warn and others and not any(found.values()):
         log.warning_once(f"{path}: all {others} boxes are of other categories than the persons'")
     if empty:
         log.warning_once(f"{path}: {empty} persons whose boxes have no width or no height are left out")
     return found
 
 
-def _persons(categories: Sequence[Mapping[str, Any]], points: KeypointSet | None) -> set[Any]:
+def _persons(
+    categories: Sequence[Mapping[str, Any]], points: KeypointSet | None, box_class: str | None
+) -> set[Any]:
     """Return the ids of the categories whose boxes are persons'; none where all are."""
     persons = {category["id"] for category in categories if is_person(category["name"])}
+    called = "person" if box_class is None else box_class.strip().casefold()
+    own = {c["id"] for c in categories if str(c["name"]).strip().casefold() == called != "person"}
+    persons = own or persons
     if points is None:
         return persons
     likeness = {category["id"]: unlikeness(category, points) for category in categories}
     best = min(likeness.values(), default=OTHERS)
     # As many points of other names may be another being's, where the persons' are not listed.
     bare = any(category["id"] in persons and not category.get("keypoints") for category in categories)
-    if best == OTHERS or (best == AS_MANY and bare):
+    if best == AS_MANY and bare and not are_numbered(points):
+        return persons
+    if best == OTHERS or (own and best != SAME_NAMES):
         return persons
     return {identity for identity, unlike in likeness.items() if unlike == best}
+
+
+def _are_guessed(
+    categories: Sequence[Mapping[str, Any]], chosen: Collection[Any], points: KeypointSet
+) -> bool:
+    """Tell whether the category called person was chosen for points that may be something else's."""
+    return (are_numbered(points) or of_no_person(points)) and any(
+        is_person(category["name"]) and unlikeness(category, points) == OTHERS
+        for category in categories
+        if category["id"] in chosen
+    )
 
 
 def _boxes(path: Path, rows: Any, where: str) -> list[Box]:

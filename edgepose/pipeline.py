@@ -240,6 +240,14 @@ def keypoint_set_of(manifest: dict[str, Any]) -> KeypointSet | None:
     return None
 
 
+def box_class_of(manifest: dict[str, Any]) -> str | None:
+    """Return what the detector before a pose network looks for; None where there is none."""
+    if "detector" not in manifest["models"]:
+        return None
+    classes: list[str] = manifest["models"]["detector"]["head"]["classes"]
+    return classes[int(manifest["pipeline"]["person_label"])]
+
+
 def _whole_number(name: str, value: Any) -> int:
     """Return a 32-bit integer; which of them are allowed, the runtime says."""
     try:

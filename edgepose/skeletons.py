@@ -21,6 +21,7 @@ DEFAULT_SIGMA = 0.05
 # What the runtime takes (runtime_cpp/src/manifest_parts.cpp).
 MAX_SIGMA, MAX_POINTS = 10.0, 1024
 _MAX_NAME = 100  # characters of a data set's name
+_MEMBERS = "see docs/add-a-model.md for the members"
 
 Pairs = tuple[tuple[int, int], ...]
 
@@ -211,13 +212,11 @@ def read_keypoint_file(path: Path) -> KeypointSet:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{path} is not JSON: {error}", hint="see docs/add-a-model.md for the members"
-        ) from error
+        raise UsageError(f"{path} is not JSON: {error}", hint=_MEMBERS) from error
     try:
         return _parse(document, default_name=path.stem)
     except ValueError as error:
-        raise UsageError(f"{path}: {error}", hint="see docs/add-a-model.md for the members") from error
+        raise UsageError(f"{path}: {error}", hint=_MEMBERS) from error
 
 
 def _parse(document: Any, *, default_name: str) -> KeypointSet:
@@ -300,18 +299,20 @@ def choose_keypoints(
     the data set, flip indices and sigmas), then the known set of that count, then numbered points.
     Errors: UsageError.
     """
-    stated = meta.get("dataset_meta")
-    stated = stated if isinstance(stated, Mapping) else {}
+    found = meta.get("dataset_meta")
+    stated: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     flips = _flip_pairs(stated.get("flip_indices"), count)
     sigmas = _sigmas(stated.get("sigmas"), count)
+    points = _named_points(count, stated, flips)
+    notes: tuple[str, ...] = ()
     if asked is not None:
         if len(asked.keypoints) != count:
             raise UsageError(
                 f"the keypoint set {asked.name} has {len(asked.keypoints)} points, the network {count}",
                 hint="name every point of the network, in its order",
             )
-        return _completed(asked, sigmas)
-    points, notes = _named_points(count, stated, flips)
+        completed, notes = _completed(asked, sigmas)
+        return completed, (*_order_notes(asked, points), *notes)
     if points is None:
         known = [s for s in KEYPOINT_SETS.values() if len(s.keypoints) == count]
         fitting = [s for s in known if flips is None or set(s.flip_pairs) == set(flips)]
@@ -325,6 +326,17 @@ def choose_keypoints(
     elif points not in KEYPOINT_SETS.values() or _has_no_sigmas(points):
         notes = (*notes, _assumed_sigmas(points.name))
     return points, notes
+
+
+def _order_notes(asked: KeypointSet, stated: KeypointSet | None) -> tuple[str, ...]:
+    """Say so where a user's set has the checkpoint's own names in another order."""
+    own = stated.keypoints if stated else asked.keypoints
+    for name, before in zip(asked.keypoints, own, strict=True):
+        if name != before and name in own:
+            return (
+                f"{asked.name} calls {name} what the checkpoint's dataset_meta calls {before}: it renames",
+            )
+    return ()
 
 
 def _completed(asked: KeypointSet, sigmas: tuple[float, ...] | None) -> tuple[KeypointSet, tuple[str, ...]]:
@@ -346,9 +358,7 @@ def _assumed_sigmas(name: str) -> str:
     return f"sigmas of {name} assumed: {DEFAULT_SIGMA:g} each; OKS, AP and tracking hang on them"
 
 
-def _named_points(
-    count: int, stated: Mapping[str, Any], flips: Pairs | None
-) -> tuple[KeypointSet | None, tuple[str, ...]]:
+def _named_points(count: int, stated: Mapping[str, Any], flips: Pairs | None) -> KeypointSet | None:
     """Return the set that dataset_meta describes in full or names, if it does."""
     name = stated.get("dataset_name")
     dataset = "".join(c for c in name[:_MAX_NAME].lower() if c.isalnum()) if isinstance(name, str) else ""
@@ -359,26 +369,20 @@ def _named_points(
         if len(by_index) == count and all(is_text(n) for n in names) and len(set(names)) == count:
             texts = [str(n) for n in names]
             if known is not None and known.keypoints == tuple(texts):
-                return known, ()
+                return known
             links = _index_pairs(stated.get("skeleton_links"), count)
             name = f"{dataset or 'custom'}{'' if dataset.endswith(str(count)) else count}"
-            return _make(name, texts, links, flips or (), (DEFAULT_SIGMA,) * count), ()
-    if (
-        known is not None
-        and len(known.keypoints) == count
-        and (flips is None or set(flips) == set(known.flip_pairs))
-    ):
-        return known, ()
-    return None, ()
+            return _make(name, texts, links, flips or (), (DEFAULT_SIGMA,) * count)
+    if known is None or len(known.keypoints) != count:
+        return None
+    return known if flips is None or set(flips) == set(known.flip_pairs) else None
 
 
 def _flip_pairs(indices: Any, count: int) -> Pairs | None:
     """Return the pairs of a mirror permutation, or None if `indices` is none."""
     if not isinstance(indices, (list, tuple)) or len(indices) != count:
         return None
-    if not all(isinstance(i, int) and 0 <= i < count for i in indices):
-        return None
-    if any(indices[other] != index for index, other in enumerate(indices)):
+    if not all(isinstance(i, int) and 0 <= i < count and indices[i] == n for n, i in enumerate(indices)):
         return None
     return tuple((index, other) for index, other in enumerate(indices) if index < other)
 

@@ -33,6 +33,7 @@ conversion=(--to "$TARGET" --precision "$PRECISION")
 [[ -z "${CALIB:-}" ]] || conversion+=(--calib "$CALIB")
 [[ -z "${KEYPOINTS:-}" ]] || conversion+=(--keypoints "$KEYPOINTS")
 [[ -z "${INPUT_SIZE:-}" ]] || conversion+=(--input-size "$INPUT_SIZE")
+[[ -z "${BOX_CLASS:-}" ]] || conversion+=(--box-class "$BOX_CLASS")
 edgepose convert "${checkpoints[@]}" "${conversion[@]}" -o "$folder/bundles" ||
   { code=$?; echo "verdict=ERROR" >>"$GITHUB_OUTPUT"; error; exit "$code"; }
 bundles=("$folder"/bundles/*)

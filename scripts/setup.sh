@@ -12,6 +12,7 @@ usable() {  # not after an interrupted attempt, without python3-venv, with its P
   "$VENV/bin/python" -m pip --version >/dev/null 2>&1 && bash -c '[[ ! -e $1/bin/activate ]] ||
     { source "$1/bin/activate"; [[ $VIRTUAL_ENV -ef $1 ]]; }' - "$VENV"
 }
+ours() { compgen -G "$VENV/.setup-*" >/dev/null; }
 [[ -e "$stamp" ]] && usable && exit 0
 
 mapfile -t wanted < <(grep -v -e '^#' -e '^ci:' packages.txt)
@@ -44,6 +45,11 @@ if ((${#missing[@]})); then
   fi
 fi
 
+# uv makes environments without pip; what somebody installed there stays.
+if [[ -e $VENV/pyvenv.cfg ]] && ! usable && ! ours; then
+  "$VENV/bin/python" -m ensurepip >/dev/null 2>&1 || true
+fi
+
 # An environment that is there keeps its Python.
 python=$PYTHON
 usable && python=$VENV/bin/python
@@ -54,11 +60,14 @@ usable && python=$VENV/bin/python
 }
 
 if ! usable; then
-  if [[ -L $VENV || (-e $VENV && ! -e $VENV/pyvenv.cfg && $(ls -A "$VENV")) ]]; then
+  if [[ -L $VENV ]] || { [[ -e $VENV && $(ls -A "$VENV") ]] && ! ours; }; then
     echo "setup: $VENV is there, but is no environment that works here: move it away, or name another: make setup VENV=..." >&2
     exit 1
   fi
-  "$PYTHON" -m venv --clear "$VENV"
+  mkdir -p "$VENV"
+  find "$VENV" -mindepth 1 -delete
+  touch "$VENV/.setup-begun"  # the next make may clear it, where this one is interrupted
+  "$PYTHON" -m venv "$VENV"
 fi
 echo "setup: installing Python packages into $VENV (a few minutes the first time)"
 "$VENV/bin/python" scripts/requirements.py > "$VENV/requirements.txt"

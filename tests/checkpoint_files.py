@@ -25,7 +25,8 @@ State = dict[str, Any]
 
 # Official configurations, as a checkpoint quotes them.
 DETECTOR = (
-    "model = dict(bbox_head=dict(norm_cfg=dict(type='SyncBN'), exp_on_reg=False, "
+    "model = dict(data_preprocessor=dict(mean=[103.53, 116.28, 123.675], std=[57.375, 57.12, 58.395]), "
+    "bbox_head=dict(norm_cfg=dict(type='SyncBN'), exp_on_reg=False, "
     "anchor_generator=dict(offset=0, strides=[8, 16, 32])), "
     "test_cfg=dict(nms_pre=1000, score_thr=0.05, nms=dict(type='nms', iou_threshold=0.6), "
     "max_per_img=100))\n"
@@ -33,7 +34,7 @@ DETECTOR = (
     "type='Resize'),\n    dict(pad_val=dict(img=(114, 114, 114)), size=(640, 640), type='Pad'),\n]\n"
 )
 ONE_STAGE = (
-    "model = dict(head=dict(bbox_padding=1.25, "
+    "model = dict(data_preprocessor=dict(mean=[0, 0, 0], std=[1, 1, 1]), head=dict(bbox_padding=1.25, "
     "prior_generator=dict(centralize_points=True, strides=[16, 32]), "
     "dcc_cfg=dict(gau_cfg=dict(act_fn='SiLU', pos_enc='add'))), "
     "neck=dict(type='HybridEncoder', encoder_cfg=dict(self_attn_cfg=dict(num_heads=8), "
@@ -44,7 +45,9 @@ ONE_STAGE = (
     "dict(input_size=(640, 640), pad_val=(114, 114, 114), type='BottomupResize')]\n"
 )
 POSE = (
-    "model = dict(backbone=dict(act_cfg=dict(type='SiLU'), norm_cfg=dict(type='SyncBN'), type='CSPNeXt'), "
+    "model = dict(data_preprocessor=dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], "
+    "bgr_to_rgb=True), "
+    "backbone=dict(act_cfg=dict(type='SiLU'), norm_cfg=dict(type='SyncBN'), type='CSPNeXt'), "
     "head=dict(decoder=dict(use_dark=False), input_size=(64, 64), simcc_split_ratio=2.0, "
     "gau_cfg=dict(act_fn='SiLU', pos_enc=False), type='RTMCCHead'))\n"
     "val_pipeline = [dict(type='LoadImage'), dict(type='GetBBoxCenterScale'), "

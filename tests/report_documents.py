@@ -29,7 +29,7 @@ def eval_document(bundle: Path, **members: Any) -> dict[str, Any]:
         "format": "edgepose-eval",
         "format_version": 1,
         "bundle": member,
-        "data": {"annotations": "persons.json", "images": 2, "persons": 3},
+        "data": {"annotations": "persons.json", "digest": "12" * 32, "images": 2, "persons": 3},
         "settings": {"boxes": "labelled"},
         "skeleton": {"name": "three", "keypoints": NAMES, "links": [[0, 1], [0, 2]], "flip_pairs": [[1, 2]]},
         "accuracy": {

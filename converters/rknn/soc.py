@@ -36,6 +36,9 @@ SOCS = {
 # Other names of the same silicon.
 _ALIASES = {"rk3588s": "rk3588", "rk3588j": "rk3588", "rk3576j": "rk3576", "rk3568j": "rk3568"}
 
+# Without an NPU, or with one of the generation before, which has a toolkit of its own (rknn-toolkit).
+_NOT_COMPILED_FOR = ("rk1806", "rk1808", "rk3328", "rk3399", "rk3399pro", "rk3528", "rv1109", "rv1126")
+
 
 def resolve_soc(name: str | None) -> Soc:
     """Return the chip of a name, in any case. Errors: UsageError with close matches."""
@@ -45,6 +48,8 @@ def resolve_soc(name: str | None) -> Soc:
     key = _ALIASES.get(key, key)
     if key in SOCS:
         return SOCS[key]
+    if key in _NOT_COMPILED_FOR:
+        raise UsageError(f"rknn-toolkit2 does not compile for {key}", hint="for its CPU: --to ncnn")
     close = difflib.get_close_matches(key, SOCS, n=3, cutoff=0.6)
     raise UsageError(
         f"unknown Rockchip SoC {name!r}",

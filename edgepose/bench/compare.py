@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from edgepose.bench.plan import persons_text
-from edgepose.bench.result import Document, pictures, samples
+from edgepose.bench.result import Document, bundle_parts, device_text, pictures, samples
 from edgepose.bench.statistics import median_ratio
 from edgepose.errors import UsageError
 
@@ -103,12 +103,11 @@ def persons_of(document: Document, phase: str) -> Any:
 
 def identity(document: Document, name: str) -> dict[str, Any]:
     """Return what a comparison says about one of its sides."""
-    bundle = document["bundle"]
     return {
         "file": name,
-        "bundle": f"{bundle['name']}.{bundle['backend']}.{bundle['precision']}",
-        "digest": bundle["digest"],
-        "device": document["device"]["name"],
+        "bundle": ".".join(bundle_parts(document)),
+        "digest": document["bundle"]["digest"],
+        "device": device_text(document),
         "threads": document["engine"]["threads"],
         "created": document["created"],
         "valid": document["valid"],
@@ -126,7 +125,7 @@ def other_settings(first: Document, second: Document) -> list[str]:
     """Return a line for each setting in which two results differ."""
     notes = []
     for what, values in {
-        "device": [document["device"]["name"] for document in (first, second)],
+        "device": [device_text(document) for document in (first, second)],
         "engine device": [document["engine"].get("device") for document in (first, second)],
         "threads": [document["engine"]["threads"] for document in (first, second)],
         "processors": [document["engine"]["affinity"] for document in (first, second)],

@@ -42,11 +42,14 @@ def fitting_profile(facts: Mapping[str, str], profiles: list[DeviceProfile]) -> 
     """Return the name of the profile for a chip that Android names in its properties.
 
     A profile with an address is one device's, whatever its chip. Chips of one generation share a platform's
-    name, which counts where Android does not name the chip, before version 12.
+    name, which counts where Android does not name the chip, before version 12, and for a profile that names
+    nothing else.
     """
-    chip = (facts.get("soc") or facts.get("platform") or "").casefold()
-    kinds = (p for p in profiles if not p.address)
-    return next((p.name for p in kinds if chip in {soc.casefold() for soc in p.socs}), None)
+    soc, platform = ((facts.get(name) or "").casefold() for name in ("soc", "platform"))
+    kinds = [(p.name, {name.casefold() for name in p.socs}) for p in profiles if not p.address]
+    by_chip = (name for name, socs in kinds if (soc or platform) in socs)
+    by_platform = (name for name, socs in kinds if socs == {platform})
+    return next(by_chip, None) or next(by_platform, None)
 
 
 def _profile_of(phone: AdbDevice, profiles: list[DeviceProfile]) -> str | EdgePoseError:

@@ -9,7 +9,7 @@ from typing import Any
 from edgepose import log
 from edgepose.bench.compare import judged, persons_of
 from edgepose.bench.plan import persons_text
-from edgepose.bench.result import Document, pictures, read_document, samples
+from edgepose.bench.result import Document, bundle_parts, device_text, pictures, read_document, samples
 from edgepose.bench.statistics import median_ratio, summarise
 from edgepose.errors import UsageError
 
@@ -103,11 +103,10 @@ def _documents(folder: Path) -> Iterator[tuple[Path, Document]]:
 
 
 def _about(document: Document, phase: str) -> dict[str, Any]:
-    bundle, device = document["bundle"], document["device"]
+    name, backend, mode = bundle_parts(document)
     return {
-        "bundle": f"{bundle['name']} ({bundle['backend']}, {bundle['precision']})",
-        # A result that an app wrote has no address.
-        "device": f"{device['name']} ({device['address']})" if "address" in device else device["name"],
+        "bundle": f"{name} ({backend}, {mode})",
+        "device": device_text(document),
         "engine_device": document["engine"].get("device", ""),
         "threads": document["engine"]["threads"],
         "affinity": document["engine"]["affinity"],

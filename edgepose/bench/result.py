@@ -12,6 +12,7 @@ from edgepose import __version__
 from edgepose.bench.journal import Journal, PhaseSamples, phase_seconds
 from edgepose.bench.statistics import PERCENTILES, summarise
 from edgepose.bench.validity import check
+from edgepose.device.local import LocalTransport
 from edgepose.device.profile import DeviceProfile
 from edgepose.errors import UsageError, reading
 from edgepose.text_table import aligned
@@ -44,7 +45,7 @@ def make_document(
 ) -> Document:
     """Put the result document of a run together. bundle is its bundle.json."""
     invalid, warnings = check(journal, features=profile.features, max_temperature_c=profile.max_temperature_c)
-    start = journal.start
+    start, mode = journal.start, mode_of(bundle)
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -62,6 +63,7 @@ def make_document(
             "precision": bundle["precision"],
             "pipeline": bundle["pipeline"]["type"],
             "models": {role: model["name"] for role, model in bundle["models"].items()},
+            **({} if mode == bundle["precision"] else {"mode": mode}),
         },
         "device": {
             "name": profile.name,
@@ -171,12 +173,35 @@ def pictures(document: Document) -> list[str]:
     return [picture["sha256"] for picture in document.get("plan", {}).get("pictures", [])]
 
 
+def mode_of(manifest: Mapping[str, Any]) -> str:
+    """Return the mode of a bundle's calibration (auto+int8 where its networks differ), else its precision.
+
+    The precision of what the modes mixed and auto make is mixed.
+    """
+    steps = [entry["arguments"] for entry in manifest["lineage"] if entry["step"] == "quantise"]
+    modes = [mode for mode in ("auto", "int8", "mixed") if any(mode == step.get("mode") for step in steps)]
+    return "+".join(modes) or str(manifest["precision"])
+
+
+def bundle_parts(document: Document) -> tuple[str, str, str]:
+    """Return name, backend and mode of the bundle, which is its precision where the result names no other."""
+    bundle = document["bundle"]
+    return str(bundle["name"]), str(bundle["backend"]), str(bundle.get("mode", bundle["precision"]))
+
+
+def device_text(document: Document) -> str:
+    """Return the name of the device, and its address where that tells it from others of its profile."""
+    name, address = document["device"]["name"], document["device"].get("address")
+    # A result that an app wrote has no address.
+    return str(name) if address in (None, LocalTransport.address) else f"{name} ({address})"
+
+
 def describe(document: Document) -> list[str]:
     """Say a result in lines of text. The times of an emulated run are not shown."""
-    bundle, device, engine = document["bundle"], document["device"], document["engine"]
-    made = f"{bundle['backend']}, {bundle['precision']}"
+    device, engine = document["device"], document["engine"]
+    name, backend, mode = bundle_parts(document)
     lines = [
-        f"{bundle['name']}  ({made}) on {device['name']}: {device['title']}",
+        f"{name}  ({backend}, {mode}) on {device_text(document)}: {device['title']}",
         f"  {device['facts']['processor'] or device['facts']['machine']}, {engine['threads']} "
         f"thread{'s' * (engine['threads'] != 1)}, processors {_ranges(engine['affinity'])}",
     ]

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +19,7 @@ from edgepose import log
 from edgepose.bench.frames import RawPicture, raw_pictures
 from edgepose.bench.journal import Journal, read_sessions
 from edgepose.bench.plan import BenchOptions, Phase, Picture, Plan, plan_phases, remaining
-from edgepose.bench.result import Document, make_document, write_document
+from edgepose.bench.result import Document, make_document, mode_of, write_document
 from edgepose.bundle.folder import read_manifest
 from edgepose.device.profile import DeviceProfile
 from edgepose.device.runner import PROGRAM, find_runner
@@ -54,7 +55,7 @@ class Session:
         self.on_event: Event = lambda event: None
         self._local = profile.transport == "local"
         self._device_facts: dict[str, Any] = {"address": transport.address}
-        name = f"{self._manifest['name']}.{self._manifest['backend']}.{self._manifest['precision']}"
+        name = f"{self._manifest['name']}.{self._manifest['backend']}.{mode_of(self._manifest)}"
         self._out_dir, self._stem = out_dir, f"{name}@{label or profile.name}"
         self._partial = out_dir / f".{self._stem}.partial"
         # A folder of its own on the device: other runs may be under way there, or wait for --resume.
@@ -84,14 +85,14 @@ class Session:
 
     @property
     def device(self) -> tuple[str | None, ...]:
-        """How the device is reached: where that is equal, it is one device."""
-        profile = self._profile
-        return profile.transport, self._transport.address, profile.jump, profile.ssh_config
+        """How the device is reached: where that is equal, it is one device. The address may be left open."""
+        profile, address = self._profile, self._profile.address and self._transport.address
+        return profile.transport, address, profile.jump, profile.ssh_config
 
     def run(self, *, resume: bool = False) -> tuple[Path, Document]:
         """Measure, write the result and return its path and content."""
         runner = find_runner(self._profile.abi)
-        with tempfile.TemporaryDirectory(prefix="edgepose-bench-") as scratch:
+        with tempfile.TemporaryDirectory(prefix="edgepose-bench-") as scratch, closing(self._transport):
             pictures = self._prepare(Path(scratch), resume)
             self._transport.connect()
             # Known only now where the profile names none: the one that is attached.
@@ -127,8 +128,9 @@ class Session:
     def remove_files(self) -> None:
         """Remove what keep_files left on the device."""
         if not self._local:
-            self._transport.connect()
-            Workspace(self._transport, self._profile.folder).remove(self._run)
+            with closing(self._transport):
+                self._transport.connect()
+                Workspace(self._transport, self._profile.folder).remove(self._run)
 
     def _prepare(self, scratch: Path, resume: bool) -> list[RawPicture]:
         """Decide what is measured: anew, or what an interrupted run was asked for."""

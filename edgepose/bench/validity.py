@@ -189,6 +189,8 @@ def _warnings(journal: Journal) -> list[Finding]:
     governors = set(journal.start["facts"]["governors"])
     if governors - {"performance"}:
         found += _finding("governor", f"the clock is free to change: {', '.join(sorted(governors))}")
+    if not any("others_cpu" in state for state in journal.states):
+        found += _finding("load", "what other programs used is not known: a busy device is not noticed")
     if any(state.get("battery") == "Charging" for state in journal.states):
         found += _finding("charging", "the battery was charging, which heats the device")
     if journal.sessions > 1:

@@ -14,7 +14,7 @@ import click
 from edgepose import log
 from edgepose.bench.fleet import Outcome, attached_devices, run_fleet
 from edgepose.bench.plan import BenchOptions
-from edgepose.bench.result import Document, describe
+from edgepose.bench.result import Document, describe, device_text
 from edgepose.bench.session import Session
 from edgepose.bundle.folder import require_bundle
 from edgepose.cli.options import check_output_folder
@@ -75,14 +75,22 @@ def bench_job(
     invalid = [document for document in documents if not document["valid"]]
     if invalid and require_valid:
         finding = invalid[0]["invalid"][0]
-        raise LimitError(f"{invalid[0]['device']['name']}: INVALID, {finding['message']}")
+        raise LimitError(f"{device_text(invalid[0])}: INVALID, {finding['message']}")
 
 
 def _require_new(name: str, session: Session, others: dict[str, Session], kind: type[EdgePoseError]) -> None:
     """Refuse a device that is named twice: two measurements at once would measure each other."""
-    twin = next((other for other, its in others.items() if its.device == session.device), None)
-    if twin is not None and not session.is_local:
-        raise kind(f"{twin} and {name} are the same device", hint="name it once with --device")
+    if session.is_local:
+        return
+    (transport, address, *_) = session.device
+    for twin, other in others.items():
+        # adb takes the one phone that is attached where no serial is given.
+        if transport == other.device[0] == "adb" and None in (address, other.device[1]):
+            raise kind(
+                f"{twin} and {name} may be the same device", hint="name each phone: --device NAME=SERIAL"
+            )
+        if session.device == other.device:
+            raise kind(f"{twin} and {name} are the same device", hint="name it once with --device")
 
 
 def _run(

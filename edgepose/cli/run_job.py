@@ -32,7 +32,7 @@ from edgepose.errors import UsageError
 from edgepose.media import Frame, Source, is_pictures, open_source
 from edgepose.openpose_json import OpenPoseWriter
 from edgepose.person_boxes import PersonBoxes, read_person_boxes
-from edgepose.pipeline import WHOLE_PICTURE, PoseFrame, PosePipeline
+from edgepose.pipeline import WHOLE_PICTURE, PoseFrame, PosePipeline, box_class_of
 from edgepose.progress import Progress
 from edgepose.read_ahead import ReadAhead
 from edgepose.writers import VideoWriter, open_video, write_picture
@@ -84,7 +84,8 @@ def run_job(options: RunOptions) -> None:
             hint="leave out --detect-every and --detect-delay, or --boxes",
         )
     with _open_pipeline(options) as pipeline:
-        boxes = read_person_boxes(options.boxes, pipeline.keypoint_set) if options.boxes else None
+        persons = (pipeline.keypoint_set, box_class_of(pipeline.manifest))
+        boxes = read_person_boxes(options.boxes, *persons) if options.boxes else None
         if boxes and pipeline.pipeline_type not in ("top_down", "pose"):
             raise UsageError(
                 f"the pipeline of {options.bundle} is {pipeline.pipeline_type!r} and takes no boxes",

@@ -93,6 +93,9 @@ class AdbTransport(RemoteShell):
             raise DeviceError(f"{self._serial} is {state}", hint=STATE_HINTS.get(state, "see adb devices"))
         super().connect()
 
+    def close(self) -> None:
+        """Do nothing: adb's server keeps the connection."""
+
     def push(self, source: Path, target: str) -> None:
         """Copy a file to the device."""
         part = f"{target}.part"

@@ -11,6 +11,10 @@ from pathlib import Path
 from edgepose.device.process import Ended, TimeLimit, run_lines
 from edgepose.device.transport import COMMAND_SECONDS, Outcome, failed
 from edgepose.errors import DeviceError
+from edgepose.paths import cache_dir
+
+# What the engines load; a name without a slash is looked for where the system keeps its libraries.
+_LIBRARIES = ("EDGEPOSE_RKNN_LIBRARY", "EDGEPOSE_ONNXRUNTIME_LIBRARY")
 
 
 class LocalTransport:
@@ -21,6 +25,9 @@ class LocalTransport:
 
     def connect(self) -> None:
         """Do nothing: this machine is there."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float = COMMAND_SECONDS) -> str:
         """Run a program and return its output."""
@@ -59,9 +66,27 @@ class LocalTransport:
         self, argv: Sequence[str], *, timeout_s: float, on_line: Callable[[str], None], folder: Path | None
     ) -> Ended:
         try:
-            return run_lines(argv, timeout_s=timeout_s, on_line=on_line, folder=folder, cancel=self.cancel)
+            return run_lines(
+                argv,
+                timeout_s=timeout_s,
+                on_line=on_line,
+                folder=folder,
+                environment=_environment(),
+                cancel=self.cancel,
+            )
         except TimeLimit:
             raise DeviceError(
                 f"{Path(argv[0]).name} took longer than {timeout_s:.0f} s and was ended",
                 hint="does the network hang? try edgepose run",
             ) from None
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables for a program that runs in another folder: relative paths begin at this one."""
+    environment = dict(os.environ)
+    for name in _LIBRARIES:
+        if "/" in environment.get(name, ""):
+            environment[name] = str(Path(environment[name]).absolute())
+    if environment.get("EDGEPOSE_CACHE"):
+        environment["EDGEPOSE_CACHE"] = str(cache_dir())
+    return environment

@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -44,6 +44,7 @@ def run_lines(
     timeout_s: float,
     on_line: Callable[[str], None],
     folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
     stdin: Path | None = None,
     silence_s: float | None = None,
     cancel: threading.Event | None = None,
@@ -62,6 +63,7 @@ def run_lines(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=folder,
+            env=environment,
             start_new_session=True,
         )
     except FileNotFoundError as error:
@@ -80,12 +82,13 @@ def run_lines(
     stop = threading.Event()
     readers = [
         threading.Thread(target=_read, args=(process.stdout, lines, stop), daemon=True),
-        threading.Thread(target=last.extend, args=(process.stderr,), daemon=True),
+        threading.Thread(target=_collect, args=(process.stderr, last), daemon=True),
     ]
     for reader in readers:
         reader.start()
     heard = time.monotonic()
     deadline = heard + timeout_s
+    reading_s = 0.1  # what a program still says that is given up interests nobody
     try:
         while True:
             if cancel is not None and cancel.is_set():
@@ -103,27 +106,31 @@ def run_lines(
                 break
             on_line(line.decode("utf-8", "replace").replace("\r\n", "\n"))
         exit_code = process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        reading_s = _END_SECONDS
     except subprocess.TimeoutExpired:
         raise TimeLimit from None
     finally:
         stop.set()
         _end(process)
         for reader in readers:
-            reader.join(_END_SECONDS)
-        if not any(reader.is_alive() for reader in readers):
-            process.stdout.close()
-            process.stderr.close()
+            reader.join(reading_s)
     return Ended(exit_code, b"".join(last).decode("utf-8", "replace").strip())
 
 
+def _collect(stream: IO[bytes], last: deque[bytes]) -> None:
+    with stream:
+        last.extend(stream)
+
+
 def _read(stream: IO[bytes], lines: queue.Queue[bytes | None], stop: threading.Event) -> None:
-    for line in iter(stream.readline, b""):
-        while not stop.is_set():
-            try:
-                lines.put(line, timeout=0.2)
-                break
-            except queue.Full:
-                continue
+    with stream:
+        for line in iter(stream.readline, b""):
+            while not stop.is_set():
+                try:
+                    lines.put(line, timeout=0.2)
+                    break
+                except queue.Full:
+                    continue
     while not stop.is_set():
         try:
             lines.put(None, timeout=0.2)

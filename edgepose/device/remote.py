@@ -49,6 +49,10 @@ class RemoteShell(ABC):
             )
         self._connected = True
 
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the connection."""
+
     def run(self, argv: Sequence[str], *, timeout_s: float = COMMAND_SECONDS) -> str:
         """Run a program and return its output."""
         lines: list[str] = []
@@ -70,7 +74,7 @@ class RemoteShell(ABC):
         part = f"{target}.{secrets.token_hex(4)}.part"
         whole = f'[ "$(wc -c < {quoted([part])})" -eq {source.stat().st_size} ]'
         command = f"cat > {quoted([part])} && {whole} && mv {quoted([part, target])}"
-        outcome = self._run(command, timeout_s=push_seconds(source), on_line=_ignore, stdin=source)
+        outcome = self._run(command, timeout_s=push_seconds(source), on_line=ignore, stdin=source)
         if outcome.exit_code != 0:
             raise failed([f"copying {source.name}"], outcome, self.address)
 
@@ -113,7 +117,10 @@ class RemoteShell(ABC):
                 silence_s=silence_s,
                 cancel=self.cancel,
             )
-        except TimeLimit:
+        except BaseException as error:
+            self.close()  # a shared connection would keep alive what runs there
+            if not isinstance(error, TimeLimit):
+                raise
             raise DeviceLostError(
                 f"{self.address}: no answer within {timeout_s if silence_s is None else silence_s:.0f} s",
                 hint="is the device still there, awake and connected?",
@@ -123,5 +130,5 @@ class RemoteShell(ABC):
         return Outcome(code, ended.stderr)
 
 
-def _ignore(line: str) -> None:
+def ignore(line: str) -> None:
     """Take no notice of a line."""

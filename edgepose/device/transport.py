@@ -35,6 +35,10 @@ class Transport(Protocol):
         """Check that the device answers."""
         ...
 
+    def close(self) -> None:
+        """Let go of the connection, whatever became of it; connect() makes a new one."""
+        ...
+
     def run(self, argv: Sequence[str], *, timeout_s: float = COMMAND_SECONDS) -> str:
         """Run a program and return its output. Another exit code than 0 is a DeviceError."""
         ...

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from edgepose.errors import CheckpointError, UsageError
 
-RESAVE_HINT = "load it where it was trained and save the weights alone: torch.save(model.state_dict(), FILE)"
+RESAVE_HINT = (
+    "load it where it was trained and save the weights, with the text of mmengine's configuration: "
+    "torch.save({'state_dict': model.state_dict(), 'meta': {'cfg': cfg.pretty_text}}, FILE)"
+)
 
 
 def check_archive(path: Path) -> None:

@@ -16,7 +16,8 @@ from edgepose.models.family import Family, Source
 from edgepose.models.fixed_settings import check_settings
 from edgepose.models.shapes import Shapes
 from edgepose.models.tested_settings import tested_preprocess
-from edgepose.models.training_config import stated_preprocess, unread_notes
+from edgepose.models.training_config import stated_preprocess, unquoted_notes, unread_notes
+from edgepose.zoo import known_license
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,8 +72,10 @@ def load_model(
     except EdgePoseError as error:
         raise type(error)(f"{path.name}: {error.message}", hint=error.hint or _HINT) from error
     spec, network, notes = loaded
+    official = known_license(path, checkpoint.sha256) is not None
+    unquoted = () if official else unquoted_notes(checkpoint.meta)
     return LoadedModel(
-        spec=spec, network=network, sha256=checkpoint.sha256, notes=(*checkpoint.notes, *notes)
+        spec=spec, network=network, sha256=checkpoint.sha256, notes=(*checkpoint.notes, *unquoted, *notes)
     )
 
 

@@ -30,8 +30,8 @@ _LABEL_BETA = 10.0
 # Of label_beta as a multiple of beta: what the bundle format's limit of a score leaves.
 _LABEL_BETA_PER_BETA = 300
 _HINT = (
-    "correct it where the network was trained, or save the weights alone: "
-    "torch.save(model.state_dict(), FILE)"
+    "correct it where the network was trained, or save the weights alone, for which everything is as in the "
+    "official networks: torch.save(model.state_dict(), FILE)"
 )
 # Of what, with the weights alone, would silently be done as usual.
 _HINT_OTHERWISE = "only networks that are tested like the official ones can be converted"

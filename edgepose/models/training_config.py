@@ -39,6 +39,12 @@ _UNREAD_MODEL = (
     "the training configuration could not be read; what no tensor shows is assumed, as in the official "
     "networks"
 )
+_UNQUOTED = (
+    "the checkpoint quotes no training configuration; what no tensor shows (as a rule mean, std, channel "
+    "order and box padding) is assumed, as in the official networks"
+)
+# What the trainings beside this package (training/) note; they prepare pictures as the official ones do.
+_OWN_META = ({"steps", "batch", "minutes"}, {"averaged"})
 _HINT = "the network's preprocessing is not known then; correct it where the network was trained"
 
 
@@ -53,8 +59,16 @@ def model_settings(meta: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def unread_notes(meta: Mapping[str, Any]) -> tuple[str, ...]:
     """Say so where the configuration has settings of `model` that could not be read."""
-    quoted = re.search(r"^model\s*=", quoted_configuration(meta), re.M)
-    return () if quoted is None or model_settings(meta) else (_UNREAD_MODEL,)
+    return (_UNREAD_MODEL,) if _quotes_model(meta) and not model_settings(meta) else ()
+
+
+def unquoted_notes(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say so where the meta data quotes no network's configuration."""
+    return () if _quotes_model(meta) or meta.keys() in _OWN_META else (_UNQUOTED,)
+
+
+def _quotes_model(meta: Mapping[str, Any]) -> bool:
+    return re.search(r"^model\s*=", quoted_configuration(meta), re.M) is not None
 
 
 def pipeline_step(meta: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
@@ -124,7 +138,9 @@ def stated_preprocess(
     stored: the tensors "mean" and "std" of its data_preprocessor, where it has them. Returns notes on what
     is unusual. Errors: CheckpointError (unusable numbers, or two statements that differ).
     """
-    found = model_settings(meta).get("data_preprocessor")
+    model = model_settings(meta)
+    # As mmengine 0.10.7 merges the two (runner/runner.py).
+    found = model.get("data_preprocessor", _setting(meta, "data_preprocessor")) if model else None
     settings: Mapping[str, Any] | None = found if isinstance(found, Mapping) else None
     stated = _of_settings(settings, stored=bool(stored)) if settings is not None else None
     if stored:
@@ -142,7 +158,7 @@ def stated_preprocess(
                 hint="remove the one that the network was not trained with",
             )
     if stated is None:
-        return usual, (_UNREAD,) if found is not None else ()
+        return usual, (_UNREAD,) if model else ()
     color = stated.color or usual.color
     given = replace(usual, mean=stated.mean, std=stated.std, color=color)  # type: ignore[arg-type]
     notes = []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgepose.artifact import KeypointSet
+from edgepose.categories import is_whole_body
 from edgepose.extras import missing_package
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _WHOLEBODY = {
 def parts_of(points: KeypointSet) -> dict[str, Sequence[int]]:
     """Return the parts that get an AP of their own; the first stands for the network."""
     count = len(points.keypoints)
-    if points.name == "wholebody133":
+    if is_whole_body(points):
         return {"wholebody": range(133), **_WHOLEBODY}
     return {"hand" if points.name == "hand21" else "body": range(count)}
 
@@ -46,7 +47,7 @@ def average_precision(
     A part's labels count where at least one of its own points is labelled; OKS takes the person's area. The
     size of a result is the extent of its points, and of any part of a whole body that of the 17 body points.
     """
-    body = _WHOLEBODY["body"] if points.name == "wholebody133" else None
+    body = _WHOLEBODY["body"] if is_whole_body(points) else None
     return {
         part: _evaluate(*_documents(data, predictions, chosen, body), [points.sigmas[k] for k in chosen])
         for part, chosen in parts_of(points).items()
@@ -65,9 +66,10 @@ def _documents(
         x1, y1, x2, y2 = data.boxes[person].tolist()
         annotations.append(
             {
-                # The library marks a match by the label's id: 0 or less would read as none.
+                # The library marks a match by the label's id: 0 or less would read as none. It keeps a
+                # picture's as a float, where large ones that lie close together are one.
                 "id": person + 1,
-                "image_id": data.pictures[int(data.picture_of[person])].id,
+                "image_id": int(data.picture_of[person]) + 1,
                 "category_id": 1,
                 "iscrowd": int(data.crowd[person]),
                 "area": float(data.areas[person]),
@@ -78,14 +80,14 @@ def _documents(
         )
     labels = {
         "info": {},
-        "images": [{"id": picture.id} for picture in data.pictures],
+        "images": [{"id": number + 1} for number in range(len(data.pictures))],
         "annotations": annotations,
         "categories": [{"id": 1, "name": "person"}],
     }
     scores = predictions.scores()
     results = [
         {
-            "image_id": data.pictures[int(predictions.picture_of[row])].id,
+            "image_id": int(predictions.picture_of[row]) + 1,
             "category_id": 1,
             "keypoints": np.nan_to_num(predictions.keypoints[row, columns]).ravel().tolist(),
             "score": float(scores[row]),

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from edgepose import log
 from edgepose.artifact import KeypointSet
-from edgepose.categories import is_person, nearest, plain
+from edgepose.categories import is_person, nearest
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes, sha256_json
 from edgepose.media import list_pictures
 from edgepose.person_boxes import MAX_PX, has_area, is_number
+from edgepose.verify.label_names import check_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,6 +110,7 @@ def read_dataset(
             )
         if own in categories and item["image_id"] in index_of:
             chosen.append(item)
+    chosen = _without_empty(path, chosen, points.keypoints)
     if not chosen:
         raise _no_persons(path, categories, document, max_pictures if some_only else None)
     chosen.sort(key=lambda item: (index_of[item["image_id"]], item["id"]))
@@ -174,7 +176,7 @@ def _person_categories(path: Path, document: Mapping[str, Any], points: Keypoint
     seen: list[Any] = []
     for category in persons:
         if category["keypoints"] not in seen:
-            _check_names(path, category, points)
+            check_names(path, category, points)
             seen.append(category["keypoints"])
     if not persons:
         persons = [c for c in categories if is_person(c.get("name"))]
@@ -187,35 +189,6 @@ def _person_categories(path: Path, document: Mapping[str, Any], points: Keypoint
                 hint="call the persons' category so, or list the network's keypoints in it",
             )
     return [category["id"] for category in persons] or [1]
-
-
-def _check_names(path: Path, category: Mapping[str, Any], points: KeypointSet) -> None:
-    """Complain about keypoints that are not the network's, or in another order."""
-    if not isinstance(category["keypoints"], list):
-        raise UsageError(
-            f"{path}: keypoints of the category {category['id']!r} is no list of names", hint=_HINT
-        )
-    names = [str(name) for name in category["keypoints"]]
-    # COCO-WholeBody files name the 17 body points only; the others are in members of their own.
-    whole = points.name == "wholebody133" and len(names) == 17
-    if len(names) != len(points.keypoints) and not whole:
-        raise UsageError(
-            f"{path}: labels {len(names)} keypoints, the network finds {len(points.keypoints)} "
-            f"({points.name})",
-            hint="give data that is labelled with the network's own keypoints",
-        )
-    place = {plain(name): index for index, name in enumerate(points.keypoints)}
-    places = [place.get(plain(name)) for name in names]
-    for index, name in enumerate(names):
-        if places[index] not in (None, index):
-            raise UsageError(
-                f"{path}: has the network's keypoints in another order (first at {name!r})",
-                hint="reorder the labels, or convert with --keypoints FILE in the labels' order",
-            )
-    if not any(found is not None for found in places):
-        log.warning(
-            f"{path}: no keypoint has a name of the network's ({points.name}); they are taken in order"
-        )
 
 
 def _pictures(path: Path, document: Mapping[str, Any], image_dir: Path) -> list[Picture]:
@@ -304,6 +277,28 @@ def _check_ids(path: Path, what: str, ids: Sequence[int]) -> None:
         )
 
 
+def _without_empty(
+    path: Path, items: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> list[Mapping[str, Any]]:
+    """Leave out empty boxes of persons without labelled keypoints, as COCO's own annotations have some."""
+    kept = []
+    for item in items:
+        box = _box(path, item)
+        if item.get("iscrowd") or has_area(box):
+            kept.append(item)
+        elif any(v > 0 for _, _, v in _keypoints(path, item, names)):
+            raise UsageError(
+                f"{path}: annotation {item['id']} has an empty box {item['bbox']}",
+                hint="drop it, or give its box",
+            )
+    if len(kept) < len(items):
+        log.warning_once(
+            f"{path}: {len(items) - len(kept)} persons whose boxes have no width or no height, and who have "
+            "no labelled keypoint, are left out"
+        )
+    return kept
+
+
 def _box(path: Path, item: Mapping[str, Any]) -> list[float]:
     box = item.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(is_number(value) for value in box):
@@ -311,10 +306,6 @@ def _box(path: Path, item: Mapping[str, Any]) -> list[float]:
     x, y, width, height = box
     if not all(abs(v) <= MAX_PX for v in (x, y, x + width, y + height)):
         raise UsageError(f"{path}: annotation {item['id']} has a box beyond every picture: {box}", hint=_HINT)
-    if not item.get("iscrowd") and not has_area((x, y, x + width, y + height)):
-        raise UsageError(
-            f"{path}: annotation {item['id']} has an empty box {box}", hint="drop it, or give its box"
-        )
     return [x, y, x + width, y + height]
 
 

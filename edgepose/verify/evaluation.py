@@ -17,7 +17,7 @@ from edgepose.verify.coco_library import average_precision, require_coco_library
 from edgepose.verify.compared import Compared, with_labels, with_reference
 from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
 from edgepose.verify.figures import drift_member, errors_member, number, worst_member
-from edgepose.verify.flip_test import require_flip_test
+from edgepose.verify.flip_test import require_flip_test, warn_without_pairs
 from edgepose.verify.oks import match
 from edgepose.verify.other_pixels import warn_of_other_pixels
 from edgepose.verify.overlap import refuse_calibration_pictures
@@ -143,7 +143,9 @@ def evaluate(request: EvalRequest) -> dict[str, Any]:
         require_boxes(reference.path, reference.member["pipeline"], boxes)
     if request.flip_test:
         for path in (subject.path, *([reference.path] if reference else [])):
-            require_flip_test(path, read_manifest(path))
+            manifest = read_manifest(path)
+            require_flip_test(path, manifest)
+            warn_without_pairs(path, manifest)
     recipe = Recipe(boxes=boxes, device=request.device, flip_test=request.flip_test)
     if not len(data.labelled) and reference is None:
         raise UsageError(

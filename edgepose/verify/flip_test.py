@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgepose import log
 from edgepose.core import core_errors, load_core
 from edgepose.errors import UsageError
 from edgepose.pipeline import PosePipeline, keypoint_set_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def require_flip_test(bundle: Path, manifest: dict[str, Any]) -> None:
-    """Refuse networks whose published figures have no flip test, or whose pairs are not known.
+    """Refuse networks whose published figures have no flip test, or whose points have sides but no pairs.
 
     Errors: UsageError.
     """
@@ -33,12 +34,27 @@ def require_flip_test(bundle: Path, manifest: dict[str, Any]) -> None:
         )
     points = keypoint_set_of(manifest)
     assert points is not None
-    known = KEYPOINT_SETS.get(points.name)
-    # A hand has no sides, which its set says. Of other sets without pairs nobody said what changes places.
-    if not points.flip_pairs and (known is None or known.flip_pairs or known.keypoints != points.keypoints):
+    names = [name.lower() for name in points.keypoints]
+    sided = next((n for n in names if "left" in n and n.replace("left", "right") in names), None)
+    if not points.flip_pairs and sided is not None:
         raise UsageError(
-            f"{bundle}: its keypoint set {points.name} does not say which points change places in a mirror",
+            f"{bundle}: its keypoint set {points.name} does not say which points change places in a mirror, "
+            f"though it names left and right ones, such as {sided}",
             hint='convert with --keypoints FILE that has "flip_pairs" (docs/add-a-model.md)',
+        )
+
+
+def warn_without_pairs(bundle: Path, manifest: dict[str, Any]) -> None:
+    """Warn where no points change places in the mirror: a bundle does not tell whether anybody said so."""
+    points = keypoint_set_of(manifest)
+    assert points is not None
+    known = KEYPOINT_SETS.get(points.name)
+    # A hand has no sides, which its set says.
+    told = known is not None and known.keypoints == points.keypoints and not known.flip_pairs
+    if not points.flip_pairs and not told:
+        log.warning_once(
+            f"{bundle}: its keypoint set {points.name} has no flip_pairs, so no points change places in the "
+            "flip test's mirror; if some have sides, AP is wrong"
         )
 
 

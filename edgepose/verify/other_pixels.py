@@ -21,7 +21,7 @@ def warn_of_other_pixels(data: Dataset, found: Predictions) -> None:
     picture, (width, height) = data.pictures[data.picture_of[first]], sizes[data.picture_of[first]]
     stated = picture.stated_size
     as_stated = f", which the file calls {stated[0]}x{stated[1]}" if stated else ""
-    log.warning(
+    log.warning_once(
         f"{data.path}: the boxes of {len(outside)} of {len(persons)} persons lie outside their pictures, "
         f"such as annotation {data.annotation_ids[first]} on {picture.name} of {width}x{height} pixels"
         f"{as_stated if stated != (width, height) else ''}; {OTHER_PIXELS}"

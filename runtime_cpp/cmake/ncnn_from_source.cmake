@@ -2,9 +2,12 @@
 # that pose networks use. pip cannot download that file (its metadata names another version), unearth can.
 set(EDGEPOSE_NCNN_ARCHIVE "" CACHE FILEPATH "ncnn's source distribution, if it is already on this machine")
 
-if(DEFINED ENV{XDG_CACHE_HOME})
+# As edgepose/paths.py does.
+if(NOT "$ENV{EDGEPOSE_CACHE}" STREQUAL "")
+  file(REAL_PATH "$ENV{EDGEPOSE_CACHE}/build" cache_dir BASE_DIRECTORY "$ENV{PWD}" EXPAND_TILDE)
+elseif("$ENV{XDG_CACHE_HOME}" MATCHES "^/")
   set(cache_dir "$ENV{XDG_CACHE_HOME}/edgepose/build")
-elseif(DEFINED ENV{HOME})
+elseif(NOT "$ENV{HOME}" STREQUAL "")
   set(cache_dir "$ENV{HOME}/.cache/edgepose/build")
 else()
   set(cache_dir "")
@@ -122,6 +125,12 @@ function(edgepose_add_ncnn)
     set(NCNN_${name} OFF)
   endforeach()
   add_subdirectory("${EDGEPOSE_NCNN_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/_deps/ncnn" EXCLUDE_FROM_ALL SYSTEM)
+  # ncnn looks for it there, and builds without it silently.
+  get_directory_property(has_openmp DIRECTORY "${EDGEPOSE_NCNN_SOURCE_DIR}/src" DEFINITION OpenMP_CXX_FOUND)
+  if(NOT has_openmp AND NOT ANDROID)
+    message(WARNING "OpenMP was not found, so a network runs in one thread, whatever number is asked for: install "
+                    "libomp-dev (for clang) or build with GCC")
+  endif()
   target_compile_options(ncnn PRIVATE -w)
   if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|i.86)$")
     # Every kernel is there for each of the vector units that are chosen from at run time. ncnn asks for -Ofast, but

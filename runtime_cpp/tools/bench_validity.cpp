@@ -169,6 +169,10 @@ void warn(const BenchRecord& record, Json* warnings) {
     for (const std::string& name : governors) list += (list.empty() ? "" : ", ") + name;
     add(warnings, "governor", "the clock is free to change: " + list);
   }
+  if (std::none_of(record.states.begin(), record.states.end(),
+                   [](const Json& state) { return state.contains("others_cpu"); })) {
+    add(warnings, "load", "what other programs used is not known: a busy device is not noticed");
+  }
   for (const Json& state : record.states) {
     if (state.value("battery", "") != "Charging") continue;
     add(warnings, "charging", "the battery was charging, which heats the device");

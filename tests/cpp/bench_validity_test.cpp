@@ -27,7 +27,7 @@ BenchRecord record_of(const std::vector<double>& clocks_ghz) {
   record.warmup = {{"stable", true}};
   record.end = {{"complete", true}};
   for (const double ghz : clocks_ghz) {
-    record.states.push_back({{"khz", {1e6 * ghz}}});
+    record.states.push_back({{"khz", {1e6 * ghz}}, {"others_cpu", 0.0}});
     record.state_phases.emplace_back("burst");
   }
   return record;
@@ -81,6 +81,16 @@ TEST(BenchValidityTest, ABusyBurstDoesNotHideBehindQuietPhases) {
   EXPECT_EQ(invalid(0.2, 0.2), Json::array());
   EXPECT_EQ(invalid(1.5, 0.0), busy("during the burst"));
   EXPECT_EQ(invalid(0.0, 1.5), busy("after the burst"));
+}
+
+TEST(BenchValidityTest, ASystemThatDoesNotTellWhatOthersUseIsToldOf) {
+  BenchRecord record = record_of({});
+  record.states.push_back({{"at_ns", 1}});
+  const std::string message = "what other programs used is not known: a busy device is not noticed";
+  EXPECT_EQ(check(record).invalid, Json::array());
+  EXPECT_EQ(check(record).warnings, Json::array({{{"rule", "load"}, {"message", message}}}));
+  record.states.push_back({{"at_ns", 2}, {"others_cpu", 0.0}});
+  EXPECT_EQ(check(record).warnings, Json::array());
 }
 
 TEST(BenchValidityTest, ASoakMayShowWhatTheDeviceDoesNotKeepUp) {

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from edgepose.converters.engine import run_engine
 from edgepose.core import load_core
 from edgepose.device.adb import AdbTransport
 from edgepose.device.kernels import count_kernels
+from edgepose.device.process import Cancelled
 from edgepose.device.ssh import SshTransport
 from edgepose.device.workspace import Workspace
-from edgepose.errors import DeviceError
+from edgepose.errors import DeviceError, DeviceLostError
 from edgepose.pipeline import PosePipeline
 
 BUNDLES = Path(__file__).resolve().parents[2] / "tests" / "bundles" / "v1"
@@ -224,9 +226,52 @@ def test_a_board_with_another_key_than_before(board: SshDouble, tmp_path: Path) 
     known = board.config.parent / "known_hosts"
     for keys, hint in (("", "the host is unknown"), (f"board {other.with_suffix('.pub').read_text()}", "-R")):
         known.write_text(keys)
-        with pytest.raises(DeviceError, match=r"no connection: [A-Z]") as error:
-            SshTransport("board", config=str(board.config)).connect()
+        with (
+            closing(SshTransport("board", config=str(board.config))) as transport,
+            pytest.raises(DeviceError, match=r"no connection: [A-Z]") as error,
+        ):
+            transport.connect()
         assert error.value.hint and hint in error.value.hint
+
+
+def test_commands_share_a_connection(board: SshDouble, tmp_path: Path) -> None:
+    log = board.config.with_name("sshd.log")
+    transport = SshTransport("board", config=str(board.config))
+    (tmp_path / "file").write_text("x")
+    transport.connect()
+    for _ in range(5):
+        assert transport.run(["echo", "here"]) == "here\n"
+    transport.push(tmp_path / "file", str(tmp_path / "copy"))
+    assert log.read_text().count("Accepted publickey") == 1
+
+    # One that is given up ends there, too: the other end of its output is gone.
+    transport.cancel = threading.Event()
+    threading.Timer(0.5, transport.cancel.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        transport.run(["sh", "-c", f"trap '' PIPE; while echo; do sleep 0.1; done; touch {tmp_path}/ended"])
+    assert time.monotonic() - began < 4
+    transport.cancel = None
+    while not (tmp_path / "ended").exists():
+        assert time.monotonic() - began < 20
+        time.sleep(0.05)
+
+    transport.connect()
+    board.relay.cut_after(0)
+    with pytest.raises(DeviceLostError, match="the connection broke"):
+        transport.run(["true"])
+    board.relay.cut_after(None)
+    assert transport.run(["echo", "again"]) == "again\n"
+    transport.close()
+    transport.close()
+
+    # A connection of the user's own, which may have asked for a password, goes on being used.
+    with board.config.open("a") as file:
+        file.write(f"  ControlPath {tmp_path}/own\n  ControlMaster auto\n  ControlPersist 60\n")
+    transport.connect()
+    transport.close()
+    end = ["ssh", "-F", str(board.config), "-O", "exit", "board"]
+    assert subprocess.run(end, check=False, capture_output=True, timeout=20).returncode == 0
 
 
 def test_what_lies_beside_the_workspace_stays(phone: AdbDouble, board: SshDouble, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_ssh(
     rng = random.Random(seed)
     hits = [
         _cut_and_resume(
-            tmp_path / f"o{i}", None, workspace, board.relay.cut_after, lambda: None, rng.randrange(60_000)
+            tmp_path / f"o{i}", None, workspace, board.relay.cut_after, lambda: None, rng.randrange(15_000)
         )
         for i in range(CUTS)
     ]

@@ -122,6 +122,26 @@ def test_a_broken_profile_costs_the_others_of_all_nothing(
     assert main(["bench", POSE, "--all", "-o", str(bench)]) == 3
 
 
+@pytest.mark.parametrize("names", [("mine", "phone"), ("phone", "phone=A"), ("phone", "other")])
+def test_a_phone_without_a_serial_may_be_the_one_beside_it(
+    bench: Path, names: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lost(self: AdbTransport) -> None:
+        raise DeviceLostError("test: lost")
+
+    monkeypatch.setattr(AdbTransport, "connect", lost)
+    profile = PROFILE.replace("local", "adb") + "abi: aarch64-linux\n"
+    for name, address in (("phone", ""), ("other", ""), ("mine", "address: A\n")):
+        (user_folder() / f"{name}.yaml").write_text(profile + address)
+    one, other = names
+    assert main(["bench", POSE, "--device", one, "--device", other, "-o", str(bench)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {one} and {other} may be the same device\nhint: name each phone: ")
+    assert not bench.exists()
+    assert main(["bench", POSE, "--device", "mine", "--device", "phone=B", "-o", str(bench)]) == 8
+    assert "2 of 2 devices gave no result: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [

@@ -61,6 +61,17 @@ def test_two_results_are_compared_stage_by_stage() -> None:
     assert "on host, 1 thread," in lines[0] and "on host, 2 threads," in lines[1]
 
 
+def test_two_phones_of_one_profile_are_told_apart() -> None:
+    first, second = (
+        _document([1000] * 100, device={"name": "sd865", "address": address}) for address in ("A", "B")
+    )
+    comparison = compare_results(first, second, phase="burst", margin=0.05)
+    assert comparison["notes"] == ["other device: sd865 (A) and sd865 (B)"]
+    lines = describe_comparison(comparison)
+    assert " on sd865 (A), 1 thread," in lines[0] and " on sd865 (B), 1 thread," in lines[1]
+    assert compare_results(first, first, phase="burst", margin=0.05)["notes"] == []
+
+
 def test_what_cannot_be_compared() -> None:
     good = _document([1000] * 10)
     for other, message in (
@@ -125,7 +136,7 @@ def test_a_history_finds_the_change_also_where_it_creeps(
         1,
         7,
     ]  # another device of the engine: another story
-    assert any("(this machine), CUDA, 1 thread" in line for line in describe_history(both))
+    assert any(" on host, CUDA, 1 thread" in line for line in describe_history(both))
     with pytest.raises(UsageError, match="no result with a phase"):
         read_history(tmp_path, phase="soak", margin=0.05)
     with pytest.raises(UsageError, match="no such folder"):
@@ -142,3 +153,17 @@ def test_a_history_keeps_results_on_other_pictures_apart(tmp_path: Path) -> None
     assert [one["entries"][-1]["file"] for one in slower(series)] == ["3.json"]
     titles = [line for line in describe_history(series) if not line.startswith(" ")]
     assert titles[2].endswith(", 1 person, 2 pictures of --input") and titles[3].endswith(", 1 person")
+
+
+def test_a_history_keeps_the_modes_of_a_calibration_apart(tmp_path: Path) -> None:
+    """Those of mixed and auto have one precision; a result from before, without a mode, counts as that."""
+    bundle = {"name": "n", "backend": "ncnn", "precision": "mixed", "digest": "d"}
+    for day, (mode, total) in enumerate((("auto", 1000), ("mixed", 2000), ("auto", 1000), (None, 2000)), 1):
+        member = {} if mode is None else {"mode": mode}
+        _dated(tmp_path, day, [total] * 200, bundle=bundle | member)
+    series = read_history(tmp_path, phase="burst", margin=0.05)
+    assert [one["bundle"] for one in series] == ["n (ncnn, auto)", "n (ncnn, mixed)"]
+    assert [entry.get("verdict") for one in series for entry in one["entries"]] == [None, "SAME"] * 2
+    sides = [json.loads((tmp_path / f"{day}.json").read_text()) for day in (1, 2)]
+    comparison = compare_results(sides[0], sides[1], phase="burst", margin=0.05)
+    assert [comparison[side]["bundle"] for side in "ab"] == ["n.ncnn.auto", "n.ncnn.mixed"]

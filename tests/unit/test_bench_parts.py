@@ -241,6 +241,7 @@ def test_a_soak_may_show_what_the_device_does_not_keep_up() -> None:
     def findings(before: list[float], during: list[float]) -> list[list[str]]:
         *head, burst_ended, end = _good()
         soak = [_samples("soak", 0, [5]), *_clocks(*during), hot, _ended("soak", 1)]
+        soak[1] |= {"others_cpu": 0.0}
         found = check(_journal(*head, *_clocks(*before), burst_ended, *soak, end), max_temperature_c=90.0)
         return [[finding["message"] for finding in findings] for findings in found]
 
@@ -316,7 +317,15 @@ def test_warnings_do_not_make_it_invalid() -> None:
     charging = {"event": "state", "at_ns": 1, "battery": "Charging"}
     dropped = {**_ended("paced", 5), "dropped": 3}
     invalid, warnings = check(_journal(*_good(facts=facts), charging, dropped))
-    assert invalid == [] and [w["rule"] for w in warnings] == ["governor", "charging", "dropped"]
+    assert invalid == [] and [w["rule"] for w in warnings] == ["governor", "load", "charging", "dropped"]
+
+
+# As in tests/cpp/bench_validity_test.cpp.
+def test_a_system_that_does_not_tell_what_others_use_is_told_of() -> None:
+    message = "what other programs used is not known: a busy device is not noticed"
+    silent, telling = ({"event": "state", "at_ns": 1, **told} for told in ({}, {"others_cpu": 0.0}))
+    assert check(_journal(*_good(), silent)) == ([], [{"rule": "load", "message": message}])
+    assert check(_journal(*_good(), silent, telling)) == ([], [])
 
 
 @pytest.mark.parametrize("persons", ["all", "big", "little"])
@@ -325,7 +334,9 @@ def test_persons_are_numbers(persons: str, capsys: pytest.CaptureFixture[str]) -
     assert f"'{persons}' is not a list such as 1,2,4" in capsys.readouterr().err
 
 
-def _document(totals: list[int], *states: dict[str, Any]) -> dict[str, Any]:
+def _document(
+    totals: list[int], *states: dict[str, Any], device: dict[str, Any] | None = None
+) -> dict[str, Any]:
     manifest = {
         "name": "n",
         "manifest_sha256": "d",
@@ -333,13 +344,14 @@ def _document(totals: list[int], *states: dict[str, Any]) -> dict[str, Any]:
         "precision": "fp32",
         "pipeline": {"type": "pose"},
         "models": {},
+        "lineage": [],
     }
     facts = {**FACTS, "processor": "P"}
     return make_document(
         _journal(*_good(totals, facts=facts, runner="1", device="CPU", threads=1), *states),
         bundle=manifest,
         profile=load_profile("host"),
-        device={},
+        device=device or {},
         runner={},
         plan={"phases": []},
         command=[],
@@ -352,6 +364,12 @@ def test_the_slowest_frame_is_shown() -> None:
         line for line in describe({**document, "cold_ns": 5}) if line.startswith(("phase", "burst"))
     )
     assert burst[heads.index("max ms") :].startswith("77.00 ")
+
+
+@pytest.mark.parametrize(("address", "where"), [("SERIAL", "host (SERIAL)"), ("this machine", "host")])
+def test_an_address_tells_devices_of_one_profile_apart(address: str, where: str) -> None:
+    document = _document([1_000_000] * 9, device={"address": address})
+    assert describe(document)[0].startswith(f"n  (ncnn, fp32) on {where}: ")
 
 
 def test_a_run_that_ended_before_its_first_frame_is_described() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgepose.bundle.manifest import encode
 from edgepose.cli.main import main
 from edgepose.device.profile import user_folder
 
@@ -99,6 +102,55 @@ def test_what_an_interrupted_run_left_goes_with_the_one_that_replaces_it(
     assert list(home.iterdir()) == []
 
 
+def test_the_modes_of_a_calibration_do_not_replace_each_other(
+    runner: Runner, home: Path, tmp_path: Path
+) -> None:
+    """Bundles of mixed and of auto have one name and one precision."""
+    digests = {}
+    for mode in ("mixed", "auto"):
+        folder = shutil.copytree(POSE, tmp_path / mode)
+        manifest = json.loads((POSE / "bundle.json").read_text()) | {"precision": "mixed"}
+        step = {"step": "quantise", "tool": "t", "version": "1", "inputs": {}, "outputs": {}}
+        manifest["lineage"].append({**step, "arguments": {"mode": mode}})
+        (folder / "bundle.json").write_bytes(encode(manifest))
+        digests[mode] = json.loads((folder / "bundle.json").read_text())["manifest_sha256"]
+
+    def measure(mode: str, script: str = "", *more: str) -> int:
+        runner(script, digest=digests[mode])
+        given = ("--device", "board", "-o", str(tmp_path / "o"), *BRIEF)
+        return main(["bench", str(tmp_path / mode), *given, *more])
+
+    assert measure("mixed", "kill -9 $PPID; exit") == 8
+    assert measure("auto") == 0
+    (result,) = (tmp_path / "o").glob("*.json")
+    assert result.name.startswith("pose.fake.auto@board.")
+    assert json.loads(result.read_text())["bundle"]["mode"] == "auto"
+    assert measure("mixed", "", "--resume") == 0
+    assert list(home.iterdir()) == []
+
+
+def test_a_shared_connection_ends_with_the_run(
+    runner: Runner, ssh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after an error. The client of before OpenSSH 8.7 that stays behind keeps stderr open."""
+    monkeypatch.setattr(tempfile, "tempdir", None)  # a short path, as a socket needs
+    log, client = tmp_path / "log", ssh / "ssh"
+    client.write_text(
+        '#!/bin/sh\nfor last; do [ "$before" = -S ] && socket=$last; before=$last; done\n'
+        f'case " $* " in *" -G "*) exit;; *" -O exit "*) kill $(cat "$socket"); echo "end $socket" >> {log}; '
+        'exit;; esac\n[ -n "$socket" ] && [ ! -e "$socket" ] && '
+        f'{{ sleep 60 >/dev/null & echo $! > "$socket"; echo "begin $socket" >> {log}; }}\n'
+        'exec /bin/sh -c "$last"\n'
+    )
+    runner("exit 3")
+    began = time.monotonic()
+    assert bench(tmp_path / "o") == 8
+    assert time.monotonic() - began < 30
+    (begin, socket), (end, same) = (line.split() for line in log.read_text().splitlines())
+    assert (begin, end) == ("begin", "end") and socket == same
+    assert not Path(socket).parent.exists()
+
+
 def test_runs_that_nobody_goes_on_with_are_removed_after_a_month(
     runner: Runner, home: Path, tmp_path: Path
 ) -> None:
@@ -148,6 +200,20 @@ def test_a_runner_by_a_relative_path(
     monkeypatch.setenv("EDGEPOSE_RUNNER", "bin/../runner")
     monkeypatch.chdir(tmp_path)
     assert bench(tmp_path / "o", device=device) == 0
+
+
+def test_relative_paths_of_libraries_and_cache(
+    runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The runner of this machine works in a folder of its own."""
+    names = ("EDGEPOSE_RKNN_LIBRARY", "EDGEPOSE_ONNXRUNTIME_LIBRARY", "EDGEPOSE_CACHE")
+    runner(f'printf "%s\\n" {" ".join(f"${name}" for name in names)} > {shlex.quote(str(tmp_path / "seen"))}')
+    for name, value in zip(names, ("lib/librknnrt.so", "libonnxruntime.so.1", "cache"), strict=True):
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    assert bench(tmp_path / "o", device="test") == 0
+    seen = (tmp_path / "seen").read_text().splitlines()
+    assert seen == [str(tmp_path / "lib/librknnrt.so"), "libonnxruntime.so.1", str(tmp_path / "cache")]
 
 
 def test_a_runner_for_another_processor_costs_no_other_device_its_outcome(

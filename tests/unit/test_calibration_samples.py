@@ -158,6 +158,8 @@ def test_persons_outside_their_pictures_are_left_out_or_refused(
     assert (
         err.count(warning) == 1 and "on 20.png of 60x60 pixels: they were left out" in err and "EXIF" in err
     )
+    make_samples(read_pictures(coco), CROP, count=100)  # for another target
+    assert "outside" not in capsys.readouterr().err
     for name in ("0.png", "1.png"):
         boxes[name][0] = [3, 80, 20, 30]
     write_coco(coco, boxes)
@@ -293,6 +295,15 @@ def test_results_do_not_serve_beside_pictures_that_an_earlier_run_drew(tmp_path:
     (tmp_path / "0.png").rename(own / "0.png")
     own.rename(tmp_path / "moved")  # and what was moved takes its results along
     assert len(read_pictures(tmp_path / "moved" / "results.json")) == 1
+
+
+def test_boxes_are_of_the_class_that_the_detector_looks_for(coco: Path) -> None:
+    document = json.loads(coco.read_text())
+    document["categories"] = [{"id": 1, "name": "person"}, {"id": 2, "name": "dog"}]
+    document["annotations"][1]["category_id"] = 2
+    coco.write_text(json.dumps(document))
+    for box_class, expected in ((None, ((3, 4, 23, 34),)), ("dog", ((5.5, 1, 14.5, 31),))):
+        assert read_pictures(coco, KEYPOINT_SETS["ap10k17"], box_class)[0].boxes == expected
 
 
 def test_pictures_lie_where_the_annotations_say(tmp_path: Path) -> None:

@@ -149,6 +149,10 @@ def test_verify_fails_with_7_when_off(
     out, err = capsys.readouterr()
     assert json.loads(out)["keypoint_max_px"] == 7.5
     assert "does not reproduce its golden results" in err and len(err.splitlines()) == 2
+    assert "--device CPU" in err
+    npu = fake_bundle(test_report={**GOOD, "passed": False}, backend="rknn")
+    assert main(["verify", str(npu)]) == 7
+    assert "--device CPU" not in capsys.readouterr().err  # which the engine takes for the NPU
 
 
 def test_depths_that_are_off_are_not_taken_for_places(

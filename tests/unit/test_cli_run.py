@@ -167,6 +167,22 @@ def test_boxes_stand_in_for_the_detector(fake_bundle: MakeBundle, tmp_path: Path
     assert found == [(2, [1, 2, 10, 20]), (2, [5, 5, 15, 25])]
 
 
+def test_boxes_are_of_the_class_that_the_detector_looks_for(
+    fake_bundle: MakeBundle, tmp_path: Path, out: Path
+) -> None:
+    categories = [{"id": n, "name": name} for n, name in ((1, "person"), (2, "bicycle"))]
+    annotations = [{"image_id": 1, "category_id": n, "bbox": [n, 2, 10, 20]} for n in (1, 2)]
+    images, boxes = [{"id": 1, "file_name": "a.jpg"}], tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
+    source = str(picture(tmp_path / "a.jpg"))
+    for label in (0, 1):
+        settings = json.loads((fake_bundle() / "bundle.json").read_text())["pipeline"]
+        bundle = fake_bundle(pipeline={**settings, "person_label": label})
+        command = ["run", str(bundle), source, "-o", str(out / str(label)), "--boxes", str(boxes)]
+        assert main(command) == 0
+        assert [p["bbox"][0] for p in results(out / str(label))["annotations"]] == [label + 1]
+
+
 def test_a_pose_network_alone_says_that_a_picture_is_one_person(
     fake_bundle: MakeBundle, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,8 @@ def test_a_guessed_class_of_persons_is_said() -> None:
         *((points, name in ("hand21", "lapa106", "ap10k17")) for name, points in KEYPOINT_SETS.items()),
         (numbered_points(4), False),
         (KeypointSet("zebra", ("Snout", "left_shoulder", "left_knee"), (), (), (0.1,) * 3), True),
+        (KeypointSet("mouse", ("RFPaw", "leftHip"), (), (), (0.1,) * 2), True),
+        (KeypointSet("dancers", ("tailbone", "left_shoulder", "ponytail"), (), (), (0.1,) * 3), False),
         (KeypointSet("gripper", ("base", "tip"), (), (), (0.1,) * 2), True),
         (KeypointSet("climbers", ("Left Hip", "rope"), (), (), (0.1,) * 2), False),
     ],
@@ -87,10 +89,39 @@ def test_boxes_of_persons_for_points_of_something_else_are_said(points: Keypoint
     detector, pose = part_of(boxes("person", "dog")), part_of(SimccHead(2.0, points))
     notes = person_notes(detector, [detector, pose], None)
     assert len(notes) == noted
-    assert all("boxes of 'person'" in n and points.name in n and "--box-class" in n for n in notes)
+    assert all("boxes of 'person'" in n and "--box-class" in n for n in notes)
+    assert all(f"({points.name}) are not a person's, by their names" in n for n in notes)
     assert person_notes(detector, [detector, pose], "person") == []
-    alone = part_of(boxes("person"))
-    assert person_notes(alone, [alone, pose], None) == []
+    only = part_of(boxes("person"))
+    said = [note.replace("--box-class names the class", "it needs a detector of that") for note in notes]
+    assert person_notes(only, [only, pose], None) == said
+    assert person_notes(only, [only, pose], "person") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "points", "noted"),
+    [
+        ("hand", KEYPOINT_SETS["coco17"], True),
+        ("Face ", KEYPOINT_SETS["wholebody133"], True),
+        ("dog", KEYPOINT_SETS["halpe26"], True),
+        ("hand", KEYPOINT_SETS["hand21"], False),
+        ("face", KEYPOINT_SETS["lapa106"], False),
+        ("dog", KEYPOINT_SETS["ap10k17"], False),
+        ("dog", numbered_points(4), False),
+        ("dancer", KEYPOINT_SETS["coco17"], False),
+        ("tool", KeypointSet("gripper", ("base", "tip"), (), (), (0.1,) * 2), False),
+    ],
+)
+def test_boxes_of_something_else_for_points_of_persons_are_said(
+    name: str, points: KeypointSet, noted: bool
+) -> None:
+    detector, pose = part_of(boxes(name)), part_of(SimccHead(2.0, points))
+    notes = person_notes(detector, [detector, pose], None)
+    assert notes == noted * [
+        f"the pose network gets the boxes of {name!r}, and its keypoints ({points.name}) are a person's, "
+        "by their names: it needs a detector of persons"
+    ]
+    assert person_notes(detector, [detector, pose], name) == []
 
 
 def test_a_named_class_is_looked_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify.dataset import Dataset, read_dataset
 from edgepose.writers import write_picture
 
-WHOLE, BODY = KEYPOINT_SETS["wholebody133"], KEYPOINT_SETS["coco17"]
+# A checkpoint's own name of the set says nothing about its points.
+WHOLE, BODY = replace(KEYPOINT_SETS["wholebody133"], name="studio133"), KEYPOINT_SETS["coco17"]
 PARTS = {"foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
 
 
@@ -46,8 +48,47 @@ def test_the_parts_of_a_whole_body_are_put_together(tmp_path: Path) -> None:
     del person["face_kpts"]
     with pytest.raises(UsageError, match="annotation 1 has keypoints of 195 values, not 133 times x, y, v"):
         read(tmp_path, [person], category, WHOLE)
-    with pytest.raises(UsageError, match="labels 133 keypoints, the network finds 17"):
-        read(tmp_path, [person], [{**category[0], "keypoints": list(WHOLE.keypoints)}], BODY)
+
+
+def test_a_category_may_name_more_points_than_its_annotations_have(tmp_path: Path) -> None:
+    """Human-Art names 21 points, COCO's first, and keeps those 17 apart from all 21."""
+    values = [[float(n), float(n + 1), 2.0] for n in range(21)]
+    more = ["left_toe", "right_toe", "left_finger", "right_finger"]
+    art = {"id": 1, "name": "person", "keypoints": [*BODY.keypoints, *more]}
+    person = {"id": 1, "category_id": 1, "keypoints": flat(values[:17]), "keypoints_21": flat(values)}
+    assert read(tmp_path, [person], [art], BODY).keypoints.tolist() == [values[:17]]
+    with pytest.raises(UsageError, match="annotation 1 has keypoints of 63 values, not 17 times x, y, v"):
+        read(tmp_path, [{**person, "keypoints": flat(values)}], [art], BODY)
+    with pytest.raises(UsageError, match="labels 21 keypoints, the network finds 17"):
+        read(tmp_path, [person], [{**art, "keypoints": [*more, *BODY.keypoints]}], BODY)
+    # Those who have the network's points alone are nearer.
+    plain = {"id": 2, "name": "person", "keypoints": list(BODY.keypoints)}
+    other = {"id": 2, "category_id": 2, "keypoints": flat(values[:17])}
+    assert read(tmp_path, [person, other], [art, plain], BODY).annotation_ids.tolist() == [2]
+
+
+def test_names_that_are_not_the_networks_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """PoseTrack18 has head_bottom and head_top where COCO has the eyes."""
+    posetrack = ["nose", "head_bottom", "head_top", *BODY.keypoints[3:]]
+    for names, more in ((posetrack, ", and 1 more"), ([*posetrack[:2], *BODY.keypoints[2:]], "")):
+        read(tmp_path, [{"id": 1, "category_id": 1}], [{"id": 1, "keypoints": names}], BODY)
+        assert f"labels.json: head_bottom is taken as left_eye{more}, by" in capsys.readouterr().err
+    read(tmp_path, [{"id": 1, "category_id": 1}], [{"id": 1, "keypoints": list(BODY.keypoints)}], BODY)
+    assert not capsys.readouterr().err
+
+
+def test_an_empty_box_without_labelled_keypoints_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """COCO's train2017 has such persons."""
+    empty: dict[str, Any] = {"id": 2, "bbox": [3, 3, 0, 5], "keypoints": [0, 0, 0] * 17}
+    data = read(tmp_path, [{"id": 1}, empty, {**empty, "id": 3, "keypoints": []}], [], BODY)
+    assert data.annotation_ids.tolist() == [1] and data.boxed.tolist() == [0]
+    assert "labels.json: 2 persons whose boxes have no width" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="annotation 2 has an empty box"):
+        read(tmp_path, [{"id": 1}, {**empty, "keypoints": [4, 4, 2] * 17}], [], BODY)
+    with pytest.raises(UsageError, match="holds no persons"):
+        read(tmp_path, [empty], [], BODY)
 
 
 def test_a_crowd_may_have_an_empty_box_and_is_no_person(tmp_path: Path) -> None:

@@ -83,7 +83,12 @@ def test_a_refusal_that_nobody_foresaw_has_a_hint(ssh: Path) -> None:
     (ssh / "ssh").write_text('#!/bin/sh\necho "Can\'t open user config file x" >&2\nexit 255\n')
     with pytest.raises(DeviceError, match="no connection: Can't open user config file x") as refused:
         SshTransport("me@board", port=22).connect()
-    assert refused.value.hint == "try ssh me@board"
+    assert refused.value.hint == "try ssh -p 22 me@board"
+    jump = SshTransport("me@board", identity="/my keys/id", jump="me@gate", config="/c")
+    with pytest.raises(DeviceError) as refused:
+        jump.connect()
+    by_hand = "ssh -F /c -i '/my keys/id' -o IdentitiesOnly=yes -J me@gate me@board"
+    assert refused.value.hint == f"try {by_hand}"
 
 
 def test_the_login_shell_may_be_any(ssh: Path, tmp_path: Path) -> None:

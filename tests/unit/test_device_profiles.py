@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,11 @@ def test_chips_that_share_a_platform_are_told_apart() -> None:
     assert fleet.fitting_profile({"soc": "", "platform": "lahaina"}, profiles) == "sd888"
     assert fleet.fitting_profile({"soc": "SM7325", "platform": "lahaina"}, profiles) is None
     assert fleet.fitting_profile({}, profiles) is None
+    profiles += [replace(profiles[0], name=name, socs=(name,)) for name in ("Lahaina", "taro")]
+    assert fleet.fitting_profile({"soc": "SM8450", "platform": "taro"}, profiles) == "taro"
+    assert fleet.fitting_profile({"soc": "SM7325", "platform": "lahaina"}, profiles) == "Lahaina"
+    assert fleet.fitting_profile({"soc": "SM8350", "platform": "lahaina"}, profiles) == "sd888"
+    assert fleet.fitting_profile({"soc": "SM8550", "platform": ""}, profiles) is None
 
 
 def test_a_phone_that_says_nothing_hides_no_other(

@@ -109,8 +109,9 @@ def test_ap_of_weights_equals_the_library(coco_dev: Dataset, seed: int) -> None:
     assert abs(ap.of(ones)[0] - average_precision(coco_dev, found, POINTS)["body"]["AP"]) <= 1e-7
 
 
-def test_each_part_of_the_body_has_its_own_points_and_tolerances() -> None:
-    points, count, area = KEYPOINT_SETS["wholebody133"], 6, 5000.0
+@pytest.mark.parametrize("name", ["wholebody133", "studio133"])
+def test_each_part_of_the_body_has_its_own_points_and_tolerances(name: str) -> None:
+    points, count, area = dataclasses.replace(KEYPOINT_SETS["wholebody133"], name=name), 6, 5000.0
     labels = np.full((count, 133, 3), 2.0)
     labels[..., :2] = np.random.default_rng(1).uniform(0, 100, (count, 133, 2))
     boxes = np.tile([0.0, 0.0, 100.0, 100.0], (count, 1))
@@ -170,9 +171,14 @@ def test_where_nobody_is_found_only_sizes_that_have_labels_count() -> None:
     assert set(_evaluate({"annotations": []}, [], [0.1]).values()) == {-1}
 
 
-def test_labels_may_have_any_ids(coco_dev: Dataset) -> None:
-    """The library reads a match with an id of 0 as none."""
-    data = dataclasses.replace(coco_dev, annotation_ids=np.arange(len(coco_dev.boxes)) - 1)
+@pytest.mark.parametrize("first_picture", [0, 2**60])
+def test_labels_and_pictures_may_have_any_ids(coco_dev: Dataset, first_picture: int) -> None:
+    """The library reads a match with an id of 0 as none, and takes large ids close together for one."""
+    pictures = tuple(
+        dataclasses.replace(picture, id=first_picture + n) for n, picture in enumerate(coco_dev.pictures)
+    )
+    identities = np.arange(len(coco_dev.boxes)) - 1
+    data = dataclasses.replace(coco_dev, pictures=pictures, annotation_ids=identities)
     found = found_by_noise(data, 2)
     ap = bootstrap.ApOfWeights(match(data, found, POINTS.sigmas))
     ones = np.ones((1, len(data.pictures)), np.uint8)

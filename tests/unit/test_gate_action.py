@@ -31,7 +31,8 @@ def run_action(
         "GITHUB_OUTPUT": str(tmp_path / "output"), "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
         "CHECKPOINT": "det.pth\npose file.pth\n", "TARGET": "ncnn", "PRECISION": "fp16",
         "REFERENCE": "base.json", "IMAGES": "images", "DATA": "labels.json",
-        "BUDGET": "0.5\njoint_mean_input_px=2\n", "CALIB": "", "KEYPOINTS": "", "INPUT_SIZE": "", **inputs,
+        "BUDGET": "0.5\njoint_mean_input_px=2\n", "CALIB": "", "KEYPOINTS": "", "INPUT_SIZE": "",
+        "BOX_CLASS": "", **inputs,
     }  # fmt: skip
     script = ROOT / "scripts" / "gate-action.sh"
     done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True)
@@ -61,6 +62,13 @@ def test_a_calibrated_candidate(tmp_path: Path) -> None:
     assert calls.startswith(
         "convert det.pth pose file.pth --to ncnn --precision mixed --calib gate/calib pictures "
         "--keypoints coco17 --input-size 256x192 -o "
+    )
+
+
+def test_a_network_of_animals(tmp_path: Path) -> None:
+    _, _, calls = run_action(tmp_path, BOX_CLASS="hot dog", BOXES="detected")
+    assert calls.startswith(
+        "convert det.pth pose file.pth --to ncnn --precision fp16 --box-class hot dog -o "
     )
 
 
@@ -120,8 +128,8 @@ def test_every_input_reaches_the_script() -> None:
     """The action hands its inputs over as variables: text of a pull request never becomes code."""
     action, script = (ROOT / "action.yml").read_text(), (ROOT / "scripts" / "gate-action.sh").read_text()
     names = (
-        "checkpoint", "target", "precision", "calib", "keypoints", "input-size", "reference", "images",
-        "data", "boxes", "video", "limits", "budget",
+        "checkpoint", "target", "precision", "calib", "keypoints", "input-size", "box-class", "reference",
+        "images", "data", "boxes", "video", "limits", "budget",
     )  # fmt: skip
     for name in names:
         variable = name.upper().replace("-", "_")

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from edgepose import writers
+from edgepose import log, writers
 from edgepose.cli.main import main
 from edgepose.hashing import sha256_file, sha256_json
 from edgepose.skeletons import KEYPOINT_SETS
@@ -70,6 +70,7 @@ def test_labels_in_other_pixels_are_told(
         ("baseline", "record", bundle, "-o", path),
         ("gate", bundle, "--reference", path),
     ):
+        log.warning_once.cache_clear()  # as in another process
         command(labelled, *arguments)
         assert capsys.readouterr().err.count("the boxes of 24 of 24 persons lie outside their pictures") == 1
 

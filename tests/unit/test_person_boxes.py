@@ -11,6 +11,7 @@ import pytest
 from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.person_boxes import PersonBoxes, read_coco_boxes, read_person_boxes
+from edgepose.skeletons import KEYPOINT_SETS, numbered_points
 
 BOX = (1.0, 2.0, 30.0, 40.0)
 OTHER = (5.0, 5.0, 6.0, 6.5)
@@ -193,6 +194,7 @@ PERSON = {"id": 1, "name": "person"}
         ),
         ([PERSON, {"id": 2, "name": "hand", "keypoints": ["a"] * 21}], GRIPPER, [1]),
         ([PERSON, {"id": 2, "name": "claw", "keypoints": ["x", "y"]}], GRIPPER, [1]),
+        ([PERSON, {"id": 2, "name": "claw", "keypoints": ["x", "y"]}], numbered_points(2), [2]),
         ([{"id": n, "name": str(n), "keypoints": ["tip", "base"]} for n in (1, 2)], GRIPPER, [1, 2]),
         ([PERSON, {"id": 2, "name": "gripper", "keypoints": ["tip", "base"]}], None, [1]),
         ([{"id": 1, "name": "gripper"}, {"id": 2, "name": "tool"}], GRIPPER, [1, 2]),
@@ -225,3 +227,58 @@ def test_boxes_of_other_categories_alone_are_told(tmp_path: Path, capsys: pytest
     }
     assert read(tmp_path, data).of("a.jpg", 0) == []
     assert "all 1 boxes are of other categories than the persons'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "box_class", "expected", "told"),
+    [
+        ("ap10k17", None, 1, True),
+        ("ap10k17", "person", 1, True),
+        ("ap10k17", "Dog", 2, False),
+        ("ap10k17", "cat", 1, True),
+        ("points9", None, 1, True),
+        ("coco17", None, 1, False),
+    ],
+)
+def test_the_boxes_of_persons_are_not_taken_unsaid_for_points_of_something_else(
+    name: str,
+    box_class: str | None,
+    expected: int,
+    told: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As results of a detector of many classes are, none of which lists keypoints."""
+    points = KEYPOINT_SETS.get(name) or numbered_points(9)
+    path = tmp_path / "results.json"
+    images, categories = [{"id": 3, "file_name": "a.jpg"}], [PERSON, {"id": 2, "name": "dog"}]
+    annotations = [{"image_id": 3, "category_id": n, "bbox": [n, 2, 29, 38]} for n in (1, 2)]
+    path.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
+    assert [box[0] for box in read_coco_boxes(path, points, box_class)["a.jpg"]] == [expected]
+    assert ("the boxes of persons are taken, and 1 of other" in capsys.readouterr().err) == told
+    assert read_person_boxes(path, points, box_class).of("a.jpg", 0)[0][0] == expected
+
+
+@pytest.mark.parametrize(("name", "told"), [("hand21", True), ("coco17", False), ("halpe26", False)])
+def test_a_hand_in_the_boxes_of_persons_is_told(
+    name: str, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As COCO's own files are, whose persons list their points."""
+    path = tmp_path / "person_keypoints.json"
+    category = {**PERSON, "keypoints": list(KEYPOINT_SETS["coco17"].keypoints)}
+    annotation = {"image_id": 3, "category_id": PERSON["id"], "bbox": [1, 2, 29, 38]}
+    images = [{"id": 3, "file_name": "a.jpg"}]
+    path.write_text(json.dumps({"images": images, "categories": [category], "annotations": [annotation]}))
+    assert read_coco_boxes(path, KEYPOINT_SETS[name])["a.jpg"]
+    assert ("boxes of persons are taken: none lists the network's" in capsys.readouterr().err) == told
+
+
+def test_the_class_of_the_detector_goes_before_as_many_points_of_a_person(tmp_path: Path) -> None:
+    path, points = tmp_path / "labels.json", KEYPOINT_SETS["ap10k17"]
+    person = {**PERSON, "keypoints": list(KEYPOINT_SETS["coco17"].keypoints)}
+    animal = {"id": 3, "name": "animal", "keypoints": list(points.keypoints)}
+    annotations = [{"image_id": 3, "category_id": n, "bbox": [n, 2, 29, 38]} for n in (1, 2, 3)]
+    for categories, expected in (([person, {"id": 2, "name": "dog"}], 2), ([person, animal], 3)):
+        images = [{"id": 3, "file_name": "a.jpg"}]
+        path.write_text(json.dumps({"images": images, "categories": categories, "annotations": annotations}))
+        assert [box[0] for box in read_coco_boxes(path, points, "dog")["a.jpg"]] == [expected]

@@ -83,6 +83,20 @@ def test_every_measurement_is_shown_at_a_glance(tmp_path: Path) -> None:
     ) in at_a_glance(page_words(tmp_path, benches=benches))
 
 
+def test_two_phones_of_one_profile_are_told_apart(tmp_path: Path) -> None:
+    benches = [bench_document(V1 / "pose") for _ in range(3)]
+    for bench, address in zip(benches, ("SERIAL-A", "SERIAL-B", "me@board"), strict=True):
+        bench["device"] |= {"address": address, "manufacturer": "Maker", "model": "M1", "android": "13"}
+    benches[2]["device"]["name"] = "board"
+    words = page_words(tmp_path, benches=benches)
+    lines = "20.30 ms (pi5 (SERIAL-A), burst) 20.30 ms (pi5 (SERIAL-B), burst) 20.30 ms (board, burst)"
+    assert lines in at_a_glance(words)
+    assert " on pi5 (SERIAL-A): a board" in words and " on pi5 (SERIAL-B): a board" in words
+    assert "manufacturer Maker model M1 Android 13 processor" in words
+    # A page may be published: an address that tells nothing apart is not in it.
+    assert "me@board" not in words and "SERIAL" not in page_words(tmp_path, benches=benches[1:])
+
+
 def test_a_measurement_that_was_stopped_at_once(tmp_path: Path) -> None:
     stopped = bench_document(V1 / "pose")
     reason = {"rule": "incomplete", "message": "the run ended early: stopped"}
@@ -107,6 +121,22 @@ def test_figures_of_different_references_and_data_are_marked(tmp_path: Path) -> 
     glance = at_a_glance(page_words(tmp_path, evals=[one, other]))
     for data in ("persons.json, 2 pictures, labelled boxes", "persons.json, 5 pictures, detected boxes"):
         assert f"64.75; {data})" in glance and f"); {data}" in glance
+
+
+def test_references_and_data_of_one_name_are_told_apart_by_their_digests(tmp_path: Path) -> None:
+    one, other = eval_document(V1 / "pose"), eval_document(V1 / "pose")
+    other["data"] = {**other["data"], "digest": "ab" * 32}
+    glance = at_a_glance(page_words(tmp_path, evals=[one, other]))
+    for digest in ("12121212", "abababab"):
+        data = f"persons.json, 2 pictures, labelled boxes ({digest})"
+        assert f"64.75; {data})" in glance and f"p95; {data}" in glance
+    assert "; from " not in glance
+    other["data"] = one["data"]
+    other["drift"]["reference"] = {**other["bundle"], "digest": "cd" * 32}
+    glance = at_a_glance(page_words(tmp_path, evals=[one, other]))
+    for digest in (one["bundle"]["digest"][:8], "cdcdcdcd"):
+        assert f"p95; from tiny (fake, fp32) ({digest})" in glance
+    assert "persons.json" not in glance
 
 
 def test_a_file_that_differs_is_named(tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ def test_chips_are_known_by_any_spelling() -> None:
     with pytest.raises(UsageError) as caught:
         resolve_soc("snapdragon")
     assert all(name in (caught.value.hint or "") for name in SOCS)
+    for other in ("RV1126", "rk1808", "rk3399pro", "rk3528"):
+        with pytest.raises(
+            UsageError, match=f"rknn-toolkit2 does not compile for {other.lower()}$"
+        ) as caught:
+            resolve_soc(other)
+        assert caught.value.hint == "for its CPU: --to ncnn"
 
 
 def test_fp16_is_refused_where_the_npu_has_none() -> None:

@@ -14,9 +14,11 @@ ROOT = Path(__file__).parents[2]
 _PYTHON = """#!/usr/bin/env bash
 echo "$*" >> "{calls}"
 case "$*" in
-  "-m venv --clear .venv") rm -rf .venv; mkdir -p .venv/bin; cp "{python}" .venv/bin/python
+  "-m venv .venv") mkdir -p .venv/bin; cp "{python}" .venv/bin/python
+    [[ ! -e interrupt ]] || exit 1
     echo "VIRTUAL_ENV=\\"$PWD/.venv\\"" > .venv/bin/activate; touch .venv/pip .venv/pyvenv.cfg;;
   "-m pip --version") [[ -e .venv/pip ]];;
+  "-m ensurepip") [[ -e ensurepip ]] && touch .venv/pip;;
   *" -e .") touch .venv/editable;;
   *find_spec*) [[ -e .venv/editable ]];;
 esac
@@ -64,10 +66,7 @@ def _calls(folder: Path) -> list[str]:
     for name in ("setup.sh", "build.sh"):
         _run(folder, name).check_returncode()
     asked = ("-c ", "-I -c ", "sys.exit", "-m pip --version", "scripts/")
-    return [line.split(" -")[1] for line in calls.read_text().splitlines() if not line.startswith(asked)]
-
-
-_ALL = ["m venv", "m pip install", "qq", "e ."]
+    return [line for line in calls.read_text().splitlines() if not line.startswith(asked)]
 
 
 def test_a_second_set_up_does_nothing(clone: Path) -> None:
@@ -121,6 +120,29 @@ def test_what_is_no_environment_is_not_emptied(clone: Path, linked: bool) -> Non
     found = _run(clone, "setup.sh")
     assert found.returncode == 1 and found.stderr.startswith("setup: .venv is there, but is no environment")
     assert (folder / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("ensurepip", [False, True])
+def test_an_environment_of_another_maker_without_pip_is_not_emptied(clone: Path, ensurepip: bool) -> None:
+    """As `uv venv` makes it: it gets pip, or is refused where it cannot."""
+    _calls(clone)
+    environment = clone / ".venv"
+    for name in ("pip", "bin/activate", *(path.name for path in environment.glob(".*-*"))):
+        (environment / name).unlink()
+    (environment / "mine.txt").write_text("mine")
+    if ensurepip:
+        (clone / "ensurepip").touch()
+    found = _run(clone, "setup.sh")
+    assert (environment / "mine.txt").read_text() == "mine"
+    assert found.returncode == (0 if ensurepip else 1) and (environment / "pip").exists() == ensurepip
+    assert ensurepip or found.stderr.startswith("setup: .venv is there, but is no environment")
+
+
+def test_an_interrupted_set_up_begins_again(clone: Path) -> None:
+    (clone / "interrupt").touch()
+    assert _run(clone, "setup.sh").returncode == 1
+    (clone / "interrupt").unlink()
+    assert len(_calls(clone)) == 3 and _calls(clone) == []
 
 
 def test_packages_of_a_mirror_that_was_down_are_asked_for_again(clone: Path) -> None:

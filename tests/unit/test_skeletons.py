@@ -229,6 +229,17 @@ def test_what_a_file_leaves_out_is_the_checkpoint_s(tmp_path: Path) -> None:
     assert choose_keypoints(3, stated, asked=own) == (own, ())
 
 
+def test_names_in_another_order_than_the_checkpoint_s_are_noted() -> None:
+    """The network finds its points in its own order, whatever they are called."""
+    stated = {"dataset_meta": {"dataset_name": "tool", "keypoint_id2name": {0: "tip", 1: "left", 2: "right"}}}
+    own, _ = choose_keypoints(3, stated)
+    for names, told in ((("left", "right", "tip"), True), (("tip", "left", "right"), False), ("abc", False)):
+        asked = dataclasses.replace(own, name="mine", keypoints=tuple(names))
+        points, notes = choose_keypoints(3, stated, asked=asked)
+        note = "mine calls left what the checkpoint's dataset_meta calls tip: it renames"
+        assert points == asked and notes == ((note,) if told else ())
+
+
 @pytest.mark.parametrize(
     ("document", "part"),
     [

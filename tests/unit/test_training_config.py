@@ -14,6 +14,7 @@ from checkpoint_files import refused, save, small_state  # noqa: E402
 
 from edgepose.models import load_model  # noqa: E402
 from edgepose.models.training_config import UNKNOWN, model_settings  # noqa: E402
+from edgepose.zoo import find  # noqa: E402
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 OFFICIAL = "type='PoseDataPreprocessor', mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], "
@@ -59,6 +60,7 @@ def notes_on_preprocessing(model: Any) -> list[str]:
 def test_the_official_statement_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     usual = load(path)
+    assert "quotes no training configuration" in usual.notes[0]
     exact = {"mean": torch.tensor(MEAN).view(3, 1, 1), "std": torch.tensor(STD).view(3, 1, 1)}
     half = {name: value.half() for name, value in exact.items()}
     short = {name: value.bfloat16() for name, value in exact.items()}
@@ -67,9 +69,43 @@ def test_the_official_statement_changes_nothing(tmp_path: Path) -> None:
         "model = dict(type='DWPoseDistiller', data_preprocessor=dict(" + OFFICIAL + "bgr_to_rgb=True))"
     )
     for text in (None, "", "# projects/rtmpose.py", official, official.replace("\n", "\r\n"), distiller):
+        quotes = "model" in (text or "")
         for tensors in ({}, exact, half, short):
             model = load(path, text, **tensors)
-            assert model.spec == usual.spec and model.notes == usual.notes
+            assert model.spec == usual.spec and model.notes == usual.notes[quotes:]
+
+
+def test_known_weights_are_not_said_to_lack_a_configuration(tmp_path: Path) -> None:
+    """The official ones, and those of this project's own trainings."""
+    path = tmp_path / "a.pth"
+    official = load(tmp_path / find("rtmw-m").file)  # by its name: upstream gives no SHA-256
+    trained = [{"steps": 1, "batch": 2, "minutes": 0.5}, {"averaged": 2}]
+    own = [load_model(save(path, {"meta": meta, "state_dict": small_state()})) for meta in trained]
+    assert not any("training configuration" in note for model in (official, *own) for note in model.notes)
+
+
+@pytest.mark.parametrize(
+    ("inner", "mean", "color"),
+    [
+        ("", (127.5,) * 3, "bgr"),
+        ("data_preprocessor=dict(" + OFFICIAL + "bgr_to_rgb=True), ", MEAN, "rgb"),
+        ("data_preprocessor=base, ", MEAN, "rgb"),
+    ],
+)
+def test_a_preprocessing_beside_the_model_is_used_where_the_model_has_none(
+    inner: str, mean: tuple[float, ...], color: str, tmp_path: Path
+) -> None:
+    """So mmengine merges the two."""
+    half = [127.5] * 3
+    beside = f"data_preprocessor = dict(\n    mean={half},\n    std={half},\n    bgr_to_rgb=False)\n"
+    text = f"{beside}model = dict({inner}type='TopdownPoseEstimator')\n"
+    preprocess = load(tmp_path / "a.pth", text).spec.preprocess
+    assert (preprocess.mean, preprocess.color) == (mean, color)
+
+
+def test_a_configuration_without_a_preprocessing_is_noted(tmp_path: Path) -> None:
+    (note,) = notes_on_preprocessing(load(tmp_path / "a.pth", "model = dict(type='TopdownPoseEstimator')\n"))
+    assert note.startswith("mean, std and channel order assumed, as in the official networks")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +138,7 @@ def test_stored_mean_and_std_are_used(outer: str, tmp_path: Path) -> None:
     preprocess = model.spec.preprocess
     assert (preprocess.mean, preprocess.std) == ((10.1, 20.2, 30.3), (1, 2, 3))
     assert preprocess.color == "rgb"
-    assert "channel order assumed rgb" in notes_on_preprocessing(model)[1]
+    assert "channel order assumed rgb" in notes_on_preprocessing(model)[-1]
 
 
 def test_a_distillations_own_preprocessing_is_used(tmp_path: Path) -> None:

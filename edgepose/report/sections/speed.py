@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from edgepose.bench.plan import persons_text
+from edgepose.bench.result import device_text
 from edgepose.report import charts
 from edgepose.report.documents import Document, reading
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, table
 from edgepose.report.subject import Report, Subject, section, verdict
 
 _PERCENTILES = ("p50", "p90", "p95", "p99")
+# What a phone says about itself, by the name of its member.
+_PHONE = {"manufacturer": "manufacturer", "model": "model", "android": "Android"}
 
 
 def speed(report: Report) -> Markup | None:
@@ -25,8 +28,26 @@ def speed(report: Report) -> Markup | None:
         "in the last bar. Lines: median, and the 95th percentile dashed.",
         class_="lead",
     )
-    parts = [_bench(subject, document, (0.0, high_ms)) for subject, document in benches]
+    parts = [
+        _bench(subject, document, device_name(report, document), (0.0, high_ms))
+        for subject, document in benches
+    ]
     return section("speed", "Speed", lead if high_ms else None, *parts)
+
+
+def device_name(report: Report, document: Document) -> str:
+    """Return the name of a benchmark's device, with its address only where others of the page need it.
+
+    A page may be published, and an address is a serial number or a login.
+    """
+    with reading("bench", document):
+        name = document.content["device"]["name"]
+    namesakes = set()
+    for _, other in report.each("bench"):
+        with reading("bench", other):
+            if other.content["device"]["name"] == name:
+                namesakes.add(device_text(other.content))
+    return device_text(document.content) if len(namesakes) > 1 else str(name)
 
 
 def _total_ms(document: Document, phase: dict[str, Any]) -> list[float]:
@@ -46,11 +67,11 @@ def _axis_end_ms(benches: list[tuple[Subject, Document]]) -> float:
     return max(ends) * 1.15
 
 
-def _bench(subject: Subject, document: Document, axis: tuple[float, float]) -> Markup:
+def _bench(subject: Subject, document: Document, where: str, axis: tuple[float, float]) -> Markup:
     with reading("bench", document):
         content = document.content
         device, engine, facts = content["device"], content["engine"], content["device"]["facts"]
-        title = join(subject.badge(), f" {content['bundle']['name']} on {device['name']}: {device['title']}")
+        title = join(subject.badge(), f" {content['bundle']['name']} on {where}: {device['title']}")
         cold_ns, peak = content["cold_ns"], content["rss_peak_bytes"]
         known: list[tuple[str, Child]] = [
             ("engine", f"{engine['backend']} on {engine['device']}, {engine['threads']} threads"),
@@ -58,6 +79,7 @@ def _bench(subject: Subject, document: Document, axis: tuple[float, float]) -> M
             ("load", f"{number(content['load_ns'] / 1e6, 1)} ms"),
             ("first frame", None if cold_ns is None else f"{number(cold_ns / 1e6, 1)} ms"),
             ("peak memory", f"{number(peak / 1e6, 1)} MB" if peak else None),
+            *((words, _plain(device[name])) for name, words in _PHONE.items() if name in device),
             *((name.replace("_", " "), _plain(value)) for name, value in facts.items()),
         ]
         times = {"load", "first frame"} if content["emulated"] else set()

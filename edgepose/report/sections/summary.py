@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from edgepose.report.documents import Document, Kind, reading
 from edgepose.report.golden import box_text, compared
 from edgepose.report.markup import DASH, Child, Markup, details, el, join, number, share_text, size, table
 from edgepose.report.sections.accuracy import beside_the_shift
+from edgepose.report.sections.speed import device_name
 from edgepose.report.subject import Report, Subject, section, verdict, within_limits
 from edgepose.verify.text import describe, what_decides
 
@@ -31,7 +33,7 @@ def summary(report: Report) -> Markup:
         ("accuracy (AP)", lambda s: _ap(report, s)),
         ("drift from the reference", lambda s: _drift(report, s)),
         ("gate", _gate),
-        ("median latency", _latency),
+        ("median latency", lambda s: _latency(report, s)),
         ("weights' licence", lambda s: s.manifest["license"]["weights"]),
         ("digest", lambda s: el("code", s.bundle.digest[:16])),
     ]
@@ -95,15 +97,31 @@ def _lines(lines: Iterable[Child]) -> Child:
     return join(*(join(el("br") if index else None, line) for index, line in enumerate(lines))) or None
 
 
-def _data(kind: Kind, document: Document) -> str:
+# What something is called, and its digest.
+_Named = tuple[str, str]
+
+
+def _told_apart(found: Iterable[_Named]) -> dict[_Named, str]:
+    """Return the words that tell each from the others, with the digest where only that differs; {} of one."""
+    different = set(found)
+    if len(different) < 2:
+        return {}
+    count = Counter(words for words, _ in different)
+    return {
+        (words, digest): words if count[words] == 1 else f"{words} ({digest[:8]})"
+        for words, digest in different
+    }
+
+
+def _data(kind: Kind, document: Document) -> _Named:
     with reading(kind, document):
         data, boxes = document.content["data"], document.content["settings"]["boxes"]
-        return f"{data['annotations']}, {data['images']} pictures, {boxes} boxes"
+        return f"{data['annotations']}, {data['images']} pictures, {boxes} boxes", data["digest"]
 
 
 def _ap(report: Report, subject: Subject) -> Child:
-    data = {_data("eval", document) for one in report.subjects for document in _labelled(one)}
-    return _lines(_ap_line(document, with_data=len(data) > 1) for document in _labelled(subject))
+    data = _told_apart(_data("eval", document) for one in report.subjects for document in _labelled(one))
+    return _lines(_ap_line(document, data.get(_data("eval", document))) for document in _labelled(subject))
 
 
 def _labelled(subject: Subject) -> list[Document]:
@@ -115,28 +133,28 @@ def _labelled(subject: Subject) -> list[Document]:
     return found
 
 
-def _ap_line(document: Document, *, with_data: bool) -> str:
+def _ap_line(document: Document, data: str | None) -> str:
     with reading("eval", document):
         accuracy = document.content["accuracy"]
         part, figures = next(iter(accuracy["parts"].items()))
         low, high = accuracy["AP_interval"]
         flipped = "; flip test" if document.content["settings"].get("flip_test") else ""
-        data = f"; {_data('eval', document)}" if with_data else ""
-        return f"{number(figures['AP'], 2)} ({part}{flipped}; {number(low, 2)} to {number(high, 2)}{data})"
+        on = f"; {data}" if data else ""
+        return f"{number(figures['AP'], 2)} ({part}{flipped}; {number(low, 2)} to {number(high, 2)}{on})"
 
 
 def _drift(report: Report, subject: Subject) -> Child:
     shown = [entry for one in report.subjects for entry in _drifting(one)]
-    with_reference = len({_reference(*entry) for entry in shown}) > 1
-    with_data = len({_data(*entry) for entry in shown}) > 1
+    references = _told_apart(_reference(*entry) for entry in shown)
+    data = _told_apart(_data(*entry) for entry in shown)
     lines = []
     for kind, document in _drifting(subject):
         with reading(kind, document):
             drift = document.content["drift"]
             mean, p95 = drift["input_px"]["mean"], drift["input_px"]["p95"]
             words = [f"{number(mean)} input px mean, {number(p95)} p95", *beside_the_shift(drift)]
-            words += [f"from {_reference(kind, document)}"] if with_reference else []
-            words += [_data(kind, document)] if with_data else []
+            words += [f"from {references[_reference(kind, document)]}"] if references else []
+            words += [data[_data(kind, document)]] if data else []
             lines.append("; ".join(words))
     return _lines(lines)
 
@@ -154,9 +172,10 @@ def _drifting(subject: Subject) -> list[tuple[Kind, Document]]:
     return []
 
 
-def _reference(kind: Kind, document: Document) -> str:
+def _reference(kind: Kind, document: Document) -> _Named:
     with reading(kind, document):
-        return describe(document.content["drift"]["reference"])
+        reference = document.content["drift"]["reference"]
+        return describe(reference), reference["digest"]
 
 
 def _gate(subject: Subject) -> Child:
@@ -171,13 +190,12 @@ def _gate(subject: Subject) -> Child:
     return verdict(kind, f"{words}{count}")
 
 
-def _latency(subject: Subject) -> Child:
-    return _lines(_latency_line(document) for document in subject.benches)
+def _latency(report: Report, subject: Subject) -> Child:
+    return _lines(_latency_line(document, device_name(report, document)) for document in subject.benches)
 
 
-def _latency_line(document: Document) -> Child:
+def _latency_line(document: Document, device: str) -> Child:
     with reading("bench", document):
-        device = document.content["device"]["name"]
         if document.content["emulated"]:
             return f"emulated: no measurement ({device})"
         words = f"nothing was measured ({device})"
