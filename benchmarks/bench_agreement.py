@@ -58,6 +58,10 @@ def _bench_ms(bundle: Path, frames: int) -> dict[str, float]:
 
 def _openvino_loop(bundle: Path, manifest: Any) -> Callable[[int], float]:
     import numpy as np
+
+    from edgepose.converters.to_openvino import refuse_telemetry
+
+    refuse_telemetry()
     import openvino
 
     files = manifest["models"]["pose"]["files"]

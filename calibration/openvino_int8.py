@@ -26,7 +26,7 @@ from edgepose.calibration.openvino_layers import (
 from edgepose.calibration.plan import DEFAULT_OBSERVER, Plan
 from edgepose.converters.base import require, tool_versions
 from edgepose.converters.engine import run_engine
-from edgepose.converters.to_openvino import number_operations
+from edgepose.converters.to_openvino import number_operations, refuse_telemetry
 from edgepose.errors import CalibrationError, UsageError
 from edgepose.hashing import sha256_file
 
@@ -67,6 +67,7 @@ class OpenvinoQuantiser(NetworkQuantiser):
     """
 
     def __init__(self, artifact: Artifact, samples: Sequence[Floats], plan: Plan) -> None:
+        refuse_telemetry()  # for nncf, too
         import openvino
 
         self._artifact, self._plan, self._count = artifact, plan, len(samples)

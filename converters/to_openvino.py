@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
-from typing import Any
+from typing import Any, cast
 
 from edgepose.artifact import Artifact, LineageEntry
 from edgepose.bundle.manifest import ROLE_OF_TASK
@@ -29,6 +30,7 @@ class OpenvinoExporter:
     def run(self, artifact: Artifact, context: Context) -> Artifact:
         """Write ROLE.xml and ROLE.bin. Errors: ConversionError, OSError."""
         started = time.monotonic()
+        refuse_telemetry()
         import openvino
 
         role = ROLE_OF_TASK[artifact.spec.task]
@@ -36,7 +38,6 @@ class OpenvinoExporter:
         xml, weights = context.work_dir / f"{role}.xml", context.work_dir / f"{role}.bin"
         compress = context.precision == "fp16"
         try:
-            # Core.read_model and not openvino.convert_model: the same front end, without its telemetry.
             model = openvino.Core().read_model(str(source))
             number_operations(model)
             openvino.save_model(model, str(xml), compress_to_fp16=compress)
@@ -65,6 +66,14 @@ class OpenvinoExporter:
             output_shapes=artifact.output_shapes,
             lineage=(*artifact.lineage, entry),
         )
+
+
+def refuse_telemetry() -> None:
+    """Keep openvino and nncf, which look for openvino_telemetry when they are imported, from using it.
+
+    It reports every import and call to its maker, leaves files in ~/intel, and fails where there is no home.
+    """
+    sys.modules.setdefault("openvino_telemetry", cast(Any, None))
 
 
 def number_operations(model: Any) -> None:

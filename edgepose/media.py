@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from edgepose import log
 from edgepose.errors import ConfigurationError, MissingDependencyError, UsageError
+from edgepose.paths import refuse_lfs_pointer
 from edgepose.picture_files import is_animated, is_cut_short, natural_key, warn_of_others, why_unread
 
 if TYPE_CHECKING:
@@ -135,23 +136,22 @@ def list_pictures(folder: Path, *, advice: str = "videos are not read here") -> 
 def read_picture(path: Path) -> Image:
     """Decode a picture to (H, W, 3) uint8 BGR, turned as its EXIF orientation says.
 
-    Raises UsageError for a file that is no picture, is cut short or too large for the runtime; OSError for
-    one that cannot be read.
+    Errors: UsageError (no picture, cut short, or too large for the runtime), OSError (cannot be read).
     """
     import numpy as np
 
     data = path.read_bytes()
     hint = "export it again, or leave it out"
-    if not data:
-        raise UsageError(f"{path}: the picture is empty (0 bytes)", hint=hint)
-    if is_cut_short(data):
-        raise UsageError(f"{path}: the picture is cut short ({len(data)} bytes)", hint=hint)
+    if not data or is_cut_short(data):
+        what = "cut short" if data else "empty"
+        raise UsageError(f"{path}: the picture is {what} ({len(data)} bytes)", hint=hint)
     cv2 = load_cv2()
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise UsageError(f"{path}: cannot decode the picture ({cv2_reason(error)})", hint=hint) from error
     if image is None:
+        refuse_lfs_pointer(path)
         raise UsageError(f"{path}: not a picture that can be decoded", hint=hint)
     if max(image.shape[:2]) > MAX_SIDE_PX:
         raise UsageError(

@@ -1,11 +1,11 @@
-"""Where EdgePose keeps files between runs, and the permissions of folders."""
+"""Where EdgePose keeps files between runs, permissions of folders, and what Git LFS has yet to fetch."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from edgepose.errors import ConfigurationError
+from edgepose.errors import ConfigurationError, UsageError
 
 
 def cache_dir(*parts: str) -> Path:
@@ -34,6 +34,27 @@ def real_path(path: Path) -> Path:
     A loop of links stays as it is: Path.resolve() raises RuntimeError for one, before Python 3.13.
     """
     return Path(os.path.realpath(path))
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that no file can be made in. Errors: ConfigurationError."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"{folder}: this folder is not writable",
+            hint="check its permissions and whether the disk is read-only, or choose another folder",
+        )
+
+
+def is_lfs_pointer(head: bytes) -> bool:
+    """Tell by a file's first bytes whether it only says which one Git LFS would put in its place."""
+    return head.startswith(b"version https://git-lfs")
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """Refuse such a file. Errors: UsageError, OSError."""
+    with path.open("rb") as stream:
+        if is_lfs_pointer(stream.read(64)):
+            raise UsageError(f"{path}: a Git LFS pointer, not the file itself", hint="run: git lfs pull")
 
 
 def usual_mode() -> int:

@@ -24,7 +24,7 @@ from edgepose.categories import (
     unlikeness,
 )
 from edgepose.errors import UsageError
-from edgepose.paths import real_path
+from edgepose.paths import real_path, refuse_lfs_pointer
 
 MAX_PX = 1e9  # beyond every picture, and far from what a 32-bit number cannot hold
 Box = tuple[float, float, float, float]
@@ -84,6 +84,7 @@ def read_person_boxes(
     except IsADirectoryError:
         raise UsageError(f"{path}: a folder, not a file of boxes", hint=_FORMS) from None
     except (ValueError, RecursionError) as error:
+        refuse_lfs_pointer(path)
         raise UsageError(f"{path}: not JSON ({error})", hint=_FORMS) from error
     if isinstance(data, list):
         return PersonBoxes(path, by_frame={}, for_all=_boxes(path, data, "the list"))
@@ -112,6 +113,7 @@ def read_coco_boxes(
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
+        refuse_lfs_pointer(path)
         raise UsageError(f"{path}: not JSON ({error})", hint=_FORMS) from error
     if not isinstance(data, dict) or "annotations" not in data:
         raise UsageError(f"{path}: not COCO annotations", hint="the lists images and annotations are needed")

@@ -20,16 +20,17 @@ from edgepose.errors import UsageError
 from edgepose.hashing import sha256_file
 from edgepose.interrupts import deferred
 from edgepose.media import require_utf8
-from edgepose.paths import real_path, usual_mode
+from edgepose.paths import real_path, require_writable, usual_mode
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
 def refuse_existing(target: Path, *, force: bool) -> None:
-    """Refuse to write where something lies, unless it is a bundle and `force` is set. Errors: UsageError.
+    """Refuse to write where something lies, unless it is a bundle and `force` is set.
 
-    Also a place that the compiled core, which checks the bundle there, cannot take.
+    Also a place that the compiled core, which checks the bundle there, cannot take, and one where nothing can
+    be made. Errors: UsageError, ConfigurationError.
     """
     require_utf8(target)
     above = next((path for path in target.parents if os.path.lexists(path)), None)
@@ -38,6 +39,8 @@ def refuse_existing(target: Path, *, force: bool) -> None:
     inside = enclosing_bundle(real_path(target).parent)
     if inside is not None:  # with another folder in it no command would take it any more
         raise UsageError(f"{inside} is a bundle", hint="-o names the folder for the bundles: give another")
+    if above is not None:
+        require_writable(above)
     if not os.path.lexists(target):
         return
     if not force:

@@ -95,6 +95,6 @@ def emit(document: dict[str, Any], json_file: Path | None, text: Callable[[dict[
     if json_file is not None and str(json_file) == "-":
         click.echo(body, nl=False)
         return
+    click.echo(text(document))  # first: a file that cannot be written loses no result
     if json_file is not None:
         write_text(json_file, body)
-    click.echo(text(document))

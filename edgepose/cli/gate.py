@@ -133,9 +133,9 @@ def gate_command(
             seed=seed,
         )
     )
+    emit(document, json_file, gate_text)
     if junit_file:
         write_text(junit_file, junit(document))
     if markdown_file:
         write_text(markdown_file, markdown(document))
-    emit(document, json_file, gate_text)
     context.exit(document["exit_code"])

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from edgepose.errors import UsageError
-from edgepose.paths import real_path
+from edgepose.paths import real_path, require_writable
 
 # Whether a path may be read is told by what reads it, as exit code 3: click would call it a wrong argument.
 PATH = click.Path(path_type=Path, readable=False)
@@ -48,9 +48,11 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
     """Refuse output files that cannot be written, or that would replace an input or one another.
 
     To be called before the work whose result they hold. outputs: by option; "-" is standard output, for
-    --json alone. Nothing may be written into a bundle, which is refused from then on. Errors: UsageError.
+    --json alone. Nothing may be written into a bundle, which is refused from then on. Errors: UsageError,
+    ConfigurationError.
     """
     from edgepose.bundle.pack import enclosing_bundle
+    from edgepose.writers import is_stream
 
     read = {real_path(path): path for path in inputs if path is not None}
     written: dict[Path, str] = {}
@@ -76,13 +78,16 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | No
             raise UsageError(f"{path}: {option} would write into a bundle", hint="name another folder")
         if path.exists() and not path.is_file():
             continue  # a device or a pipe may take several
+        if not is_stream(path):
+            require_writable(real.parent)  # also for a file that is there: another takes its place
         written[real] = option
 
 
 def check_output_folder(folder: Path, option: str = "-o") -> None:
-    """Refuse a folder for results that cannot be made, or that is or lies in a bundle. Errors: UsageError.
+    """Refuse a folder for results that cannot be made, or that is or lies in a bundle.
 
-    A bundle with another file or folder in it is refused from then on.
+    A bundle with another file or folder in it is refused from then on. Errors: UsageError,
+    ConfigurationError.
     """
     from edgepose.bundle.pack import enclosing_bundle
 
@@ -95,3 +100,5 @@ def check_output_folder(folder: Path, option: str = "-o") -> None:
             f"{folder}: the results would lie in the bundle {bundle}",
             hint=f"choose another folder with {option}",
         )
+    if above is not None:
+        require_writable(above)

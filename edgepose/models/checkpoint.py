@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgepose.errors import CheckpointError, UsageError
 from edgepose.hashing import sha256_file
 from edgepose.models.checkpoint_archive import RESAVE_HINT, check_archive
+from edgepose.paths import is_lfs_pointer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,7 +81,7 @@ def _check_file(path: Path) -> None:
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not head:
         raise CheckpointError(f"{path.name} is empty", hint="copy or download the checkpoint again")
-    if head.startswith(b"version https://git-lfs"):
+    if is_lfs_pointer(head):
         raise CheckpointError(
             f"{path.name} is a Git LFS pointer, not the file itself", hint="run: git lfs pull"
         )

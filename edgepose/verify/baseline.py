@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgepose.errors import BundleError, UsageError, reading
 from edgepose.hashing import sha256_json
+from edgepose.paths import refuse_lfs_pointer
 from edgepose.verify.run_info import CREATED_BY, gives_depth, seen_score
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def read_baseline(path: Path) -> Baseline:
     except IsADirectoryError:
         raise UsageError(f"{path}: a folder, not a baseline", hint="give a baseline's JSON file") from None
     except (ValueError, RecursionError) as error:
+        refuse_lfs_pointer(path)
         raise UsageError(f"{path}: not JSON ({error})", hint=_HINT) from error
     if not isinstance(document, dict) or document.get("format") != BASELINE_FORMAT:
         raise UsageError(f"{path}: not a baseline", hint="give a bundle, or a baseline's JSON file")

@@ -15,6 +15,7 @@ from edgepose.categories import is_person, nearest
 from edgepose.errors import UsageError
 from edgepose.hashing import sha256_bytes, sha256_json
 from edgepose.media import list_pictures
+from edgepose.paths import refuse_lfs_pointer
 from edgepose.person_boxes import MAX_PX, has_area, is_number
 from edgepose.verify.label_names import check_names
 
@@ -159,6 +160,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
+        refuse_lfs_pointer(path)
         raise UsageError(f"{path}: not JSON ({error})", hint=_HINT) from error
     if not isinstance(document, dict) or not all(
         isinstance(document.get(name), list) for name in ("images", "annotations")

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgepose.errors import InconclusiveError, LimitError, UsageError
 from edgepose.hashing import sha256_file
+from edgepose.paths import refuse_lfs_pointer
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
 from edgepose.verify.baseline import RECORDED_BOXES, Baseline, read_baseline, rounded
@@ -144,6 +145,8 @@ def gate(request: GateRequest) -> dict[str, Any]:
         require_boxes(reference.path, reference.member["pipeline"], recipe.boxes)
     refuse_calibration_pictures(candidate.path, [(p.name, p.file) for p in data.pictures])
     if reference.recorded:
+        for picture in data.pictures:  # else they would be other data
+            refuse_lfs_pointer(picture.file)
         digests = [sha256_file(picture.file) for picture in data.pictures]
         reference.recorded.require_data(data_digest(data, digests), recipe.boxes)
     settings = {

@@ -84,12 +84,21 @@ def _what_decides(undecided: Sequence[Check], pictures: int) -> str:
         ("pictures", [check for check in undecided if check.seconds is None]),
         ("seconds of video", [check for check in undecided if check.seconds is not None]),
     ):
-        needed = [check.needed(pictures) for check in mine]
-        known = [count for count in needed if count is not None]
-        if len(known) < len(needed):
-            words.append(f"more {unit} will hardly decide: the estimate lies at the limit")
-        elif known:
-            words.append(f"about {max(known)} {unit} would decide")
+        known = [count for check in mine if (count := check.needed(pictures)) is not None]
+        hopeless = [check for check in mine if check.needed(pictures) is None]
+        if len(hopeless) == 1:
+            (check,) = hopeless
+            words.append(
+                f"more {unit} will hardly decide {check.title}: {check.estimate:.3g} {check.unit} lies at "
+                f"the limit {check.limit:g}"
+            )
+        elif hopeless:
+            words.append(
+                f"more {unit} will hardly decide {hopeless[0].title} and {len(hopeless) - 1} more: they lie "
+                "at their limits"
+            )
+        if known:
+            words.append(f"about {max(known)} {unit} would decide" + " the rest" * bool(hopeless))
     return ", and ".join(words)
 
 

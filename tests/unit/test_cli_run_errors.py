@@ -172,7 +172,7 @@ class TestBadInput:
         locked = self.tmp_path / "locked"
         locked.mkdir(mode=0o500)
         assert main(["run", str(self.bundle), str(picture(self.tmp_path / "a.jpg")), "-o", str(locked)]) == 3
-        assert "Permission denied" in self.capsys.readouterr().err
+        assert f"error: {locked}: this folder is not writable" in self.capsys.readouterr().err
 
     def test_one_bad_picture_of_a_folder(self) -> None:
         picture(self.tmp_path / "in" / "1.jpg")

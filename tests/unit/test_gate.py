@@ -101,6 +101,32 @@ def test_few_pictures_are_inconclusive_and_say_how_many_decide() -> None:
     assert all(check.needed(12) is None for check in found.checks if check.verdict != "INCONCLUSIVE")
 
 
+def test_checks_at_their_limits_do_not_hide_what_decides_the_others() -> None:
+    data, run = persons(pictures=12)
+
+    def jump(keypoints: Floats) -> None:
+        keypoints[:1, :, :2] += 1.5
+
+    found = decision(data, run, moved(run, jump))
+    first = found.checks[0]
+    needed = max(check.needed(12) or 0 for check in found.checks)
+    at_limit = [
+        dataclasses.replace(first, name="joint_mean", title=f"{joint}, mean drift", unit="input px",
+                            estimate=0.99, low=0.5, high=2.0, limit=1.0)
+        for joint in ("right_knee", "left_knee")
+    ]  # fmt: skip
+    for hopeless, said in (
+        (at_limit[:1], "right_knee, mean drift: 0.99 input px lies at the limit 1"),
+        (at_limit, "right_knee, mean drift and 1 more: they lie at their limits"),
+    ):
+        assert all(check.needed(12) is None for check in hopeless)
+        both = dataclasses.replace(found, checks=(*found.checks, *hopeless))
+        summary = summary_of(both, data, POINTS.keypoints, [])
+        assert summary.endswith(
+            f"more pictures will hardly decide {said}, and about {needed} pictures would decide the rest"
+        )
+
+
 # Ten pictures can fail a candidate; 99 are the fewest that pass one.
 @pytest.mark.parametrize(("offset", "needed"), [(0.0, {99}), (20.0, {10, 99})])
 def test_too_few_pictures_decide_nothing(offset: float, needed: set[int]) -> None:

@@ -171,7 +171,8 @@ def comment(
         "GITHUB_REPOSITORY": "o/r", "GITHUB_SERVER_URL": "https://github.example", "GITHUB_RUN_ID": "77",
         "GITHUB_WORKFLOW": "gate", "GITHUB_JOB": "one", "NUMBER": "5", "FOLDER": str(tmp_path / "folder"),
         "TARGET": "ncnn", "PRECISION": "fp16", "CHECKPOINT": "pose.pth", "GH_FAILS": fails, "GH_IDS": ids,
-        "GH_LOG": str(log), "GH_BODY": str(body), **more,
+        "GH_LOG": str(log), "GH_BODY": str(body), "BOXES": "", "REFERENCE": "base.json", "IMAGES": "images",
+        "DATA": "labels.json", "VIDEO": "", "LIMITS": "", **more,
     }  # fmt: skip
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -190,9 +191,10 @@ def test_each_gate_has_a_comment_of_its_own(tmp_path: Path) -> None:
     assert calls[1].split() == ["api", "--silent", "-X", "PATCH", "repos/o/r/issues/comments/31", "-F"]
     others: list[dict[str, str]] = [
         {"TARGET": "onnx"}, {"PRECISION": "int8"}, {"CHECKPOINT": "b.pth"}, {"GITHUB_WORKFLOW": "nightly"},
+        *({name: "other"} for name in ("BOXES", "REFERENCE", "IMAGES", "DATA", "VIDEO", "LIMITS")),
     ]  # fmt: skip
     markers = {comment(tmp_path, text="x", **other)[2].splitlines()[0] for other in others}
-    assert len(markers) == 4 and marker not in markers
+    assert len(markers) == len(others) and marker not in markers
 
 
 def test_no_earlier_verdict_stays_after_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import re
 from collections.abc import Callable
@@ -138,6 +139,10 @@ def test_a_candidate_passes_against_bundle_and_baseline(
         assert document["verdict"] == "PASS" and document["exit_code"] == 0
         suite = ElementTree.parse(out / "g.xml").getroot()
         assert suite.attrib["failures"] == "0" and int(suite.attrib["tests"]) == len(document["checks"])
+        # A job may gate the network for several targets and precisions.
+        name = ".".join(document["candidate"][part] for part in ("name", "backend", "precision"))
+        assert suite[0].attrib["name"] == f"edgepose gate {name}"
+        assert {case.attrib["classname"] for case in suite.iter("testcase")} == {f"edgepose.gate.{name}"}
         assert "Accuracy gate: PASS" in (out / "g.md").read_text()
     more = ("--reference", bundle, "--baseline", baseline, "--json", out / "g.json")
     assert command(labelled, "gate", bundle, *more, "--confidence", "0.5") == 0
@@ -146,6 +151,46 @@ def test_a_candidate_passes_against_bundle_and_baseline(
     document = json.loads((out / "g.json").read_text())
     assert document["diagnosis"] == [] and "so few may lack the bad ones" in document["summary"]
     assert re.search(r", and \d+ more checks; about 99 pictures would decide$", document["summary"])
+
+
+def test_a_verdict_is_told_before_its_files_are_written(
+    fake_bundle: MakeBundle,
+    labelled: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(writers, "write_text", full)
+    bundle = fake_bundle("pose")
+    for option in ("--json", "--junit", "--markdown"):
+        file = labelled.parent / "file"
+        assert command(labelled, "gate", bundle, "--reference", bundle, option, file) == 3
+        told = capsys.readouterr()
+        assert "INCONCLUSIVE: 24 pictures" in told.out and f"error: {file}: No space left" in told.err
+
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n"
+
+
+@pytest.mark.parametrize("name", ["baseline.json", "labels.json", "images/23.png"])
+def test_what_git_lfs_has_yet_to_fetch_is_named(
+    fake_bundle: MakeBundle,
+    labelled: Path,
+    baseline: Path,
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file, bundle = labelled.parent / name, fake_bundle("pose")
+    file.write_text(LFS_POINTER)
+    assert command(labelled, "gate", bundle, "--reference", baseline) == 2
+    said = f"error: {file}: a Git LFS pointer, not the file itself"
+    told = capsys.readouterr().err
+    assert said in told and "git lfs pull" in told
+    if file != baseline:
+        assert command(labelled, "gate", bundle, "--reference", bundle) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_candidate_fails_with_its_cause(

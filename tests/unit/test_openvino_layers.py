@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +97,42 @@ def test_an_observer_that_has_no_effect_is_told(
     assert capsys.readouterr().err == (
         "uneven: the plan's observer kl has no effect on OpenVINO, whose ranges are nncf's\n"
     )
+
+
+CONVERSION = "OpenvinoExporter().run(artifact, Context(Path(sys.argv[1]), 'fp32'))"
+CALIBRATION = "OpenvinoCalibrator().observe(artifact, samples, load_plan('plain'))"
+REPORTS_NOTHING = """
+import pickle, sys
+from pathlib import Path
+from edgepose.calibration.openvino_int8 import OpenvinoCalibrator
+from edgepose.calibration.plan import load_plan
+from edgepose.converters.base import Context
+from edgepose.converters.to_openvino import OpenvinoExporter
+artifact, samples = pickle.load(sys.stdin.buffer)
+assert "openvino" not in sys.modules
+{work}
+assert "openvino" in sys.modules and sys.modules["openvino_telemetry"] is None
+"""
+
+
+@pytest.mark.parametrize("work", [CONVERSION, CALIBRATION], ids=["convert", "calibrate"])
+def test_neither_openvino_nor_nncf_reports_to_its_maker(
+    work: str, artifact: Artifact, tmp_path: Path
+) -> None:
+    """In a process of its own: they see by the environment whether they are tested."""
+    home, made = tmp_path / "home", tmp_path / "made"
+    home.mkdir()
+    made.mkdir()
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    environment = {**kept, "HOME": str(home), "https_proxy": "http://127.0.0.1:9"}
+    given = dataclasses.replace(artifact, files={"onnx": artifact.files["xml"], **artifact.files})
+    subprocess.run(
+        [sys.executable, "-c", REPORTS_NOTHING.format(work=work), str(made)],
+        input=pickle.dumps((given, samples(2, 1))),
+        env=environment,
+        check=True,
+    )
+    assert list(home.iterdir()) == []
 
 
 def errors(artifact: Artifact, plan: Plan, layer: str, folder: Path) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,15 @@ def test_wrong_files(data: Any, tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         read_person_boxes(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("reader", [read_person_boxes, read_coco_boxes])
+def test_what_git_lfs_has_yet_to_fetch_is_named(reader: Callable[[Path], Any], tmp_path: Path) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n")
+    with pytest.raises(UsageError, match=r"boxes\.json: a Git LFS pointer") as caught:
+        reader(path)
+    assert caught.value.hint == "run: git lfs pull"
 
 
 def test_a_binary_file(tmp_path: Path) -> None:
