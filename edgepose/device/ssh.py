@@ -75,7 +75,14 @@ class SshTransport(RemoteShell):
             self._socket = Path(tempfile.mkdtemp(prefix="edgepose-ssh-"), "ssh")
             if len(bytes(self._socket)) > _SOCKET_BYTES:
                 self.close()
-        super().connect()
+        try:
+            super().connect()
+        except DeviceError:
+            if self._socket is None:
+                raise
+            # Of a connection to share ssh does not say what a jump host said.
+            self.close()
+            super().connect()
 
     def close(self) -> None:
         """End the shared connection."""
@@ -116,6 +123,8 @@ class SshTransport(RemoteShell):
     def _explain(self, ended: Ended) -> DeviceError:
         words = [word for word in ended.stderr.split() if word.strip("@")]  # without the frame of a warning
         reason = " ".join(words) or f"ssh ended with code {ended.exit_code}"
+        if not words and self._socket is not None and ended.exit_code == 255:
+            reason = "the host closed it, or gave no sign of life"  # the shared one ends without a word
         hint = next((hint for text, hint in _REFUSALS.items() if text in reason), None)
         return self._broken(reason, hint)
 

@@ -82,6 +82,9 @@ PoseMotion motion_between(const Pose& before, const Pose& after, size_t points,
     to_y += after.keypoints[k].y_px;
     ++shared;
   }
+  const size_t all = std::min(before.keypoints.size(), after.keypoints.size());
+  if (!are_enough(shared, count) && count < all)
+    return motion_between(before, after, all, score_threshold);
   if (!are_enough(shared, count)) {
     const BoxXyxy& p = before.box;
     const BoxXyxy& q = after.box;
@@ -123,7 +126,10 @@ BoxXyxy followed_box(const BoxXyxy& before, const PoseMotion& motion, const Pose
     around = {std::min(around.x1, point.x_px), std::min(around.y1, point.y_px),
               std::max(around.x2, point.x_px), std::max(around.y2, point.y_px)};
   }
-  if (!are_enough(shared, count)) return box;
+  if (!are_enough(shared, count)) {
+    const size_t all = after.keypoints.size();
+    return count < all ? followed_box(before, motion, after, all, score_threshold, settings) : box;
+  }
   const float more_x = (around.x2 - around.x1) * (settings.pose_box_padding - 1) / 2;
   const float more_y = (around.y2 - around.y1) * (settings.pose_box_padding - 1) / 2;
   const auto pull = [&](float* edge, float target) {

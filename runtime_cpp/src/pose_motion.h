@@ -22,13 +22,14 @@ struct PoseMotion {
 // of a whole body are in its face and hands, which move by themselves and are often not seen.
 size_t body_points(const std::vector<std::string>& names);
 
-// From the first `points` that both poses have with at least score_threshold; from the boxes where
-// these are less than a quarter of them.
+// From the first `points` that both poses have with at least score_threshold; where these are less
+// than a quarter of them, from all points by the same rule, else from the boxes.
 PoseMotion motion_between(const Pose& before, const Pose& after, size_t points,
                           float score_threshold);
 
 // The box of a person that was followed without a detector: the last box with the motion applied,
-// drawn a little towards the box around the first `points` so that errors do not add up.
+// drawn a little towards the box around the first `points` so that errors do not add up;
+// around all where fewer than a quarter of these are seen.
 BoxXyxy followed_box(const BoxXyxy& before, const PoseMotion& motion, const Pose& after,
                      size_t points, float score_threshold, const TrackingSettings& settings);
 

@@ -221,7 +221,9 @@ class Tracker::Impl {
     if (source == Source::kGiven) return;
     quality_.clear();
     for (size_t i = 0; i < poses.size(); ++i) {
-      const float score = mean_score(poses[i].keypoints, sigmas_.size());
+      // Of a face in close-up most of the body is out of sight.
+      const float score = std::max(mean_score(poses[i].keypoints, sigmas_.size()),
+                                   mean_score(poses[i].keypoints, poses[i].keypoints.size()));
       quality_.push_back(poses[i].box_score * score);
       if (source == Source::kFollowed && score < settings_.loss_keypoint_score) keep_[i] = 0;
     }

@@ -101,6 +101,24 @@ TEST(PoseMotionTest, AFollowedBoxIsPulledByEnoughPointsOnly) {
   EXPECT_FLOAT_EQ(pulled.y2, 204.5F + 99);
 }
 
+// Of a face in close-up the body is out of sight.
+TEST(PoseMotionTest, WithoutABodyAllPointsCount) {
+  Pose before = hidden(figure(100, 200), 0, 8), after = before;
+  for (int i = 0; i < 40; ++i) {
+    const float x = 80 + static_cast<float>(i), y = 180 + static_cast<float>(i % 5);
+    before.keypoints.push_back({x, y, 0.9F});
+    after.keypoints.push_back({x + 10, y, 0.9F});
+  }
+  const PoseMotion motion = motion_between(before, after, 8, kThreshold);
+  EXPECT_NEAR(motion.x_px, 10, 1e-3);
+  TrackingSettings settings = test_tracking();
+  settings.pose_box_pull = 1;
+  settings.pose_box_padding = 1;
+  const BoxXyxy box = followed_box(before.box, motion, after, 8, kThreshold, settings);
+  EXPECT_FLOAT_EQ(box.x1, 90);
+  EXPECT_FLOAT_EQ(box.x2, 129);
+}
+
 TEST(PoseMotionTest, AShiftMovesBoxAndPoints) {
   Pose pose = figure(100, 200);
   shift(3, -4, &pose);

@@ -91,6 +91,34 @@ def test_a_refusal_that_nobody_foresaw_has_a_hint(ssh: Path) -> None:
     assert refused.value.hint == f"try {by_hand}"
 
 
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Share connections although the folder for temporary files has a long name here."""
+    monkeypatch.setattr("edgepose.device.ssh._SOCKET_BYTES", 1000)
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_a_jump_host_says_is_not_lost(ssh: Path) -> None:
+    """Of a connection to share ssh drops the words of the client that reaches the jump host."""
+    (ssh / "ssh").write_text(
+        '#!/bin/sh\ncase "$*" in *" -G "*) exit 0;; *" -S "*) exit 255;; esac\n'
+        'echo "me@gate: Permission denied (publickey)." >&2\nexit 255\n'
+    )
+    with pytest.raises(DeviceError, match="me@gate: Permission denied") as refused:
+        SshTransport("me@board", jump="me@gate").connect()
+    assert "ssh-add" in (refused.value.hint or "")
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_shared_connection_that_breaks_says_so(ssh: Path) -> None:
+    transport = SshTransport("me@board")
+    transport.connect()
+    (ssh / "ssh").write_text("#!/bin/sh\nexit 255\n")
+    with pytest.raises(DeviceLostError, match="the host closed it, or gave no sign of life"):
+        transport.run(["true"])
+    transport.close()
+
+
 def test_the_login_shell_may_be_any(ssh: Path, tmp_path: Path) -> None:
     """That of a board can be fish or tcsh, which know no braces, no export and no $?."""
     (ssh / "ssh").write_text(
