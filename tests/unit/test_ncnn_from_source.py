@@ -50,11 +50,11 @@ def configured(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "places",
     [
-        ("own", "/nowhere", "/nowhere"),
-        ("{}/own", "/nowhere", "/nowhere"),
-        ("~/mine", "/nowhere", "{}/home"),
+        ("own", "/proc/nowhere", "/proc/nowhere"),
+        ("{}/own", "/proc/nowhere", "/proc/nowhere"),
+        ("~/mine", "/proc/nowhere", "{}/home"),
         ("~", "", "{}/home"),
-        ("", "{}/xdg", "/nowhere"),
+        ("", "{}/xdg", "/proc/nowhere"),
         ("", "relative", "{}/home"),
         ("", "", "{}/home"),
     ],
