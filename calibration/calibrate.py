@@ -134,8 +134,9 @@ def calibrate(
             progress.advance()
 
     with tempfile.TemporaryDirectory(prefix="edgepose-calibrate-", ignore_cleanup_errors=True) as work:
-        for role in manifest["models"]:
-            artifact = artifact_of(bundle_dir, role)
+        artifacts = {role: artifact_of(bundle_dir, role) for role in manifest["models"]}
+        # Those of all networks first: pictures that do not serve are refused before minutes of work.
+        for role, artifact in artifacts.items():
             stage(f"{artifact.spec.name}: samples", 2 * request.samples)
             samples[role] = make_samples(
                 pictures,
@@ -148,6 +149,7 @@ def calibrate(
                 advance=advance,
                 synthetic=synthetic,
             )
+        for role, artifact in artifacts.items():
             folder = Path(work) / role
             folder.mkdir()
             networks[role] = calibrate_network(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -90,32 +92,45 @@ def make_samples(
 ) -> Samples:
     """Make `count` samples to calibrate with and as many held out, or all that the pictures give, in halves.
 
-    The seed decides the order of the pictures, which go to the halves by turns. Crops of persons are made of
-    the pictures' own boxes, or of those of `find_persons`; letterboxes need neither. evaluation: names of
+    The seed decides the order of the pictures, which go to the halves by turns. No picture gives more persons
+    than its share of the samples, unless too few come together so. Crops of persons are made of the
+    pictures' own boxes, or of those of `find_persons`; letterboxes need neither. evaluation: names of
     pictures that must not be used, by SHA-256. synthetic: what to record of the pictures.
     Errors: CalibrationError (too few, too many unreadable, in the evaluation set), UsageError (no boxes),
     ConfigurationError (no space for their file).
     """
     make = _Maker(preprocess, find_persons, evaluation or {})
     used = 0
+    share = math.ceil(2 * count / max(1, sum(picture.boxes != () for picture in pictures)))
+    left: deque[tuple[_Store, CalibrationPicture, str, Sequence[Box | None]]] = deque()
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(len(pictures))
     with tempfile.TemporaryFile() as first, tempfile.TemporaryFile() as second:
         calibration, held_out = _Store(first, preprocess), _Store(second, preprocess)
         stores = (calibration, held_out)
+
+        def add(store: _Store, image: Image, digest: str, boxes: Sequence[Box | None]) -> None:
+            for box in boxes[: min(share, count - len(store.made_of))]:
+                store.add(make.sample(image, box), digest, box)
+                if advance:
+                    advance()
+
         for index in order:
             wanted = [store for store in stores if len(store.made_of) < count]
             if not wanted:
                 break
-            made = list(make.samples(pictures[index]))
-            if not made:
+            image, digest, boxes = make.open(pictures[index])
+            if image is None or not boxes:
                 continue
             # By turns, as long as both still want samples.
             store = wanted[used % len(wanted)]
             used += 1
-            for tensor, digest, box in made[: count - len(store.made_of)]:
-                store.add(tensor, digest, box)
-                if advance:
-                    advance()
+            add(store, image, digest, boxes)
+            left.append((store, pictures[index], digest, boxes[share:]))
+        while left:
+            store, picture, digest, boxes = left.popleft()
+            if boxes and len(store.made_of) < count:
+                add(store, read_picture(picture.path), digest, boxes)
+                left.append((store, picture, digest, boxes[share:]))
         make.check([len(store.made_of) for store in stores])
         return Samples(
             calibration.half(),
@@ -146,7 +161,7 @@ class _Store:
 
 
 class _Maker:
-    """Makes the samples of one picture after the other, and remembers what was wrong."""
+    """Opens one picture after the other, makes their samples, and remembers what was wrong."""
 
     def __init__(
         self,
@@ -162,28 +177,39 @@ class _Maker:
         self._opened = self._without_people = 0
         self._annotated = 0  # persons
         self._outside: list[str] = []  # those of them whose boxes do not meet their picture
+        self._evaluated: list[str] = []  # pictures of the evaluation set
 
-    def samples(self, picture: CalibrationPicture) -> Iterator[tuple[Floats, str, Box | None]]:
+    def open(self, picture: CalibrationPicture) -> tuple[Image | None, str, Sequence[Box | None]]:
+        """Return a picture, its SHA-256 and what samples can be made of; None where it cannot be used."""
         if self._is_crop and picture.boxes is not None and not picture.boxes:
             self._opened += 1
             self._without_people += 1
-            return
+            return None, "", ()
         image, digest = self._read(picture.path)
         if image is None or digest in self._seen:
-            return
+            return None, digest, ()
         self._seen.add(digest)
-        boxes: Sequence[Box | None] = [None]
-        if self._is_crop:
-            boxes = self._persons(picture, image)
-            if not boxes:
-                self._without_people += 1
-        for box in boxes:
-            with core_errors():
-                tensor, _ = load_core().preprocess(image, box, self._spec_json)
-            yield tensor[None], digest, box
+        if not self._is_crop:
+            return image, digest, (None,)
+        boxes = self._persons(picture, image)
+        if not boxes:
+            self._without_people += 1
+        return image, digest, boxes
+
+    def sample(self, image: Image, box: Box | None) -> Floats:
+        with core_errors():
+            tensor, _ = load_core().preprocess(image, box, self._spec_json)
+        return np.asarray(tensor[None])
 
     def check(self, halves: Sequence[int]) -> None:
         """Refuse numbers of samples that cannot be calibrated with, and warn of what hardly can."""
+        evaluated = len(self._evaluated)
+        if evaluated:
+            raise CalibrationError(
+                f"{evaluated} of {self._opened} calibration pictures are also in the evaluation set: "
+                f"{', '.join(self._evaluated[:3])}{', ...' if evaluated > 3 else ''}",
+                hint="calibrate on other pictures than those that the accuracy is measured on",
+            )
         bad = len(self.unreadable)
         if bad > MAX_UNREADABLE_SHARE * self._opened:
             raise CalibrationError(
@@ -235,10 +261,8 @@ class _Maker:
             self.unreadable.append(path.name.encode(errors="backslashreplace").decode())
             return None, ""
         if digest in self._evaluation:
-            raise CalibrationError(
-                f"{path} is also in the evaluation set, as {self._evaluation[digest]}",
-                hint="calibrate on other pictures than those that the accuracy is measured on",
-            )
+            self._evaluated.append(f"{path} (there {self._evaluation[digest]})")
+            return None, ""
         return image, digest
 
     def _persons(self, picture: CalibrationPicture, image: Image) -> list[Box]:

@@ -166,7 +166,7 @@ def convert(
         described = _calibrated(calibrated) if calibration else [conversion.describe(b) for b in bundles]
         click.echo(json.dumps({"bundles": described, "seconds": round(seconds, 2)}, indent=2))
         return
-    _print(bundles, seconds, paths=calibration is None)
+    _print(bundles, seconds if calibration is None else None)
     for item in calibrated:
         print_result(item.calibrated)
 
@@ -238,13 +238,15 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _print(bundles: Sequence[ConvertedBundle], seconds: float, *, paths: bool) -> None:
+def _print(bundles: Sequence[ConvertedBundle], seconds: float | None) -> None:
+    """Print the comparison; seconds: None where the bundles are only what calibrated ones were made of."""
     click.echo(table([stage for bundle in bundles for stage in bundle.stages]))
     for note in dict.fromkeys(note for bundle in bundles for note in bundle.notes):
         log.notice(f"note: {note}")
     cached = " (from the cache)" if all(bundle.cached for bundle in bundles) else ""
-    log.notice(f"compared with the torch network on the same inputs; {seconds:.1f} s{cached}")
+    took = "" if seconds is None else f"; {seconds:.1f} s"
+    log.notice(f"compared with the torch network on the same inputs{took}{cached}")
     if any(bundle.backend == "rknn" for bundle in bundles):
         log.notice("rknn: compared in the toolkit's simulator, not on hardware")
-    for bundle in bundles if paths else ():
+    for bundle in bundles if seconds is not None else ():
         click.echo(str(bundle.path))

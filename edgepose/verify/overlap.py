@@ -46,5 +46,6 @@ def refuse_calibration_pictures(bundle: Path, pictures: Sequence[tuple[str, Path
         raise UsageError(
             f"{bundle} was calibrated with {len(shared)} of the {len(pictures)} pictures, "
             f"{shared[0]} for example: its figures on them prove nothing",
-            hint="measure on other pictures, or calibrate with others (--not-in keeps a set out)",
+            hint="measure on other pictures, or calibrate with others (--not-in refuses such pictures "
+            "before the work)",
         )

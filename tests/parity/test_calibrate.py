@@ -134,7 +134,7 @@ def test_what_cannot_be_calibrated_is_refused(
             out_dir=tmp_path,
         )
     overlapping = CalibrationRequest(pictures, mode="mixed", samples=4, evaluation=pictures)
-    with pytest.raises(CalibrationError, match="is also in the evaluation set"):
+    with pytest.raises(CalibrationError, match="are also in the evaluation set"):
         calibrate(pose_bundles["ncnn"], overlapping, out_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 

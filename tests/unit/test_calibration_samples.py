@@ -7,6 +7,7 @@ import mmap
 import os
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,31 @@ def test_no_more_samples_are_made_than_asked_for(coco: Path) -> None:
     """Each picture shows two persons."""
     made = make_samples(read_pictures(coco), CROP, count=7)
     assert len(made.calibration.tensors) == len(made.held_out.tensors) == 7
+
+
+def test_a_crowd_gives_no_more_than_its_share(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", 10)
+    crowds = {f"{n}.png": [[3.0, 4.0, 20.0, 30.0 - k] for k in range(12)] for n in range(8)}
+    coco = write_coco(tmp_path / "boxes.json", {**crowds, "8.png": [], "9.png": []})
+    made = make_samples(read_pictures(coco), CROP, count=14)  # of 8 pictures with persons: 4 of each
+    for half in (made.calibration, made.held_out):
+        each = Counter(digest for digest, _ in half.made_of)
+        assert sorted(each.values()) == [2, 4, 4, 4]
+
+
+def test_a_crowd_fills_up_where_samples_lack(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "images", 8)
+    boxes = {f"{n}.png": [[3.0, 4.0, 20.0, 30.0]] for n in range(8)}
+    boxes["0.png"] = boxes["1.png"] = [[3.0, 4.0, 20.0, 30.0 - k] for k in range(12)]
+    pictures = read_pictures(write_coco(tmp_path / "boxes.json", boxes))
+    made = make_samples(pictures, CROP, count=100)
+    samples = [*made.calibration.made_of, *made.held_out.made_of]
+    assert len(samples) == len(set(samples)) == 6 + 2 * 12
+    for half in (made.calibration, made.held_out):
+        for tensor, (digest, box) in zip(half.tensors, half.made_of, strict=True):
+            (path,) = (picture.path for picture in pictures if sha256_file(picture.path) == digest)
+            wanted, _ = _core.preprocess(cv2.imread(str(path)), box, json.dumps(preprocess_member(CROP)))
+            assert np.array_equal(tensor[0], wanted)
 
 
 def test_the_tensors_lie_in_a_file(coco: Path) -> None:
@@ -232,9 +258,12 @@ def test_an_overlap_with_the_evaluation_set_is_refused(coco: Path, tmp_path: Pat
     others = tmp_path / "evaluation"
     write_pictures(tmp_path / "images", 30)
     others.mkdir()
-    (others / "renamed.png").write_bytes((tmp_path / "images" / "5.png").read_bytes())
-    with pytest.raises(CalibrationError, match=r"5\.png is also in the evaluation set, as renamed\.png"):
+    for name in ("5", "17"):
+        (others / f"other{name}.png").write_bytes((tmp_path / "images" / f"{name}.png").read_bytes())
+    with pytest.raises(CalibrationError, match="2 of 30 calibration pictures are also in the eval") as caught:
         make_samples(read_pictures(coco), CROP, count=100, evaluation=digests(others))
+    for name in ("5", "17"):
+        assert f"{name}.png (there other{name}.png)" in caught.value.message
 
 
 def test_lists_are_read(tmp_path: Path) -> None:

@@ -133,3 +133,20 @@ def test_the_json_of_the_command_has_the_notes_of_the_conversion(
     (bundle,) = json.loads(result.stdout)["bundles"]
     assert bundle["notes"] == ["net: keypoint names unknown"]
     assert bundle["path"] == str(tmp_path / "net.ncnn.auto")
+
+
+@pytest.mark.parametrize(("cached", "told"), [(True, " (from the cache)\n"), (False, "\n")])
+def test_the_time_of_a_calibration_is_not_told_as_that_of_the_comparison(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cached: bool, told: str
+) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "a.pth").write_bytes(b"")
+    made = from_checkpoints.CalibratedConversion(
+        SimpleNamespace(stages=(), notes=(), cached=cached, backend="ncnn"),  # type: ignore[arg-type]
+        CalibratedBundle(tmp_path / "net.ncnn.auto", "int8", "ab", {}, {}),
+    )
+    monkeypatch.setattr(from_checkpoints, "convert_calibrated", lambda *_, **__: [made])
+    arguments = [str(tmp_path / "a.pth"), "--to", "ncnn", "--precision", "auto", "--calib", str(tmp_path)]
+    result = CliRunner().invoke(cli, ["convert", *arguments], catch_exceptions=False)
+    assert f"compared with the torch network on the same inputs{told}" in result.stderr
+    assert result.stdout.endswith(f"{tmp_path / 'net.ncnn.auto'}\n")

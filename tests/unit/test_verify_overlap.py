@@ -44,7 +44,7 @@ def test_both_halves_of_every_network_count(tmp_path: Path) -> None:
         UsageError, match=r"calibrated with 2 of the 3 pictures, 1\.jpg for example"
     ) as caught:
         refuse_calibration_pictures(made, pictures(tmp_path, "xba"))
-    assert "--not-in" in str(caught.value.hint)
+    assert "--not-in refuses such pictures" in str(caught.value.hint)
 
 
 def test_float_bundles_refuse_nothing(tmp_path: Path) -> None:
