@@ -250,7 +250,10 @@ class VideoSource:
             # Of a varying rate the count may be a guess: then the last time stamp says whether the end came.
             by_time = 1 + (first_ms / 1e3 + last_ns / 1e9) * self.fps
             lacking = self.frame_count - max(seen, by_time)
-            if lacking > max(2, min(self.frame_count // 50, round(self.fps))):
+            allowed = self.frame_count // 50
+            if self._path.suffix.lower() in _WITH_RATE:  # others count to the end of their sound
+                allowed = min(allowed, round(self.fps))
+            if lacking > max(2, allowed):
                 log.warning(
                     f"{self._path}: {index} of {self.frame_count} frames came: trimmed, cut short or damaged"
                 )
@@ -261,7 +264,7 @@ class VideoSource:
         if across > 0 and down > 0 and abs(across / down - 1) > _SQUARE:
             log.warning_once(
                 f"{self._path}: its pixels are not square ({across:g}:{down:g}), and are taken as they are "
-                "stored: ffmpeg -i IN -vf scale=iw*sar:ih,setsar=1 OUT.mp4 makes them square"
+                "stored: ffmpeg -i IN -vf 'scale=trunc(iw*sar/2)*2:ih,setsar=1' OUT.mp4 makes them square"
             )
 
     def close(self) -> None:

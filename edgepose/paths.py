@@ -51,7 +51,9 @@ def is_lfs_pointer(head: bytes) -> bool:
 
 
 def refuse_lfs_pointer(path: Path) -> None:
-    """Refuse such a file. Errors: UsageError, OSError."""
+    """Refuse such a file; not a pipe, whose writer is gone. Errors: UsageError, OSError."""
+    if not path.is_file():
+        return
     with path.open("rb") as stream:
         if is_lfs_pointer(stream.read(64)):
             raise UsageError(f"{path}: a Git LFS pointer, not the file itself", hint="run: git lfs pull")

@@ -12,7 +12,7 @@ usable() {  # not after an interrupted attempt, without python3-venv, with its P
   "$VENV/bin/python" -m pip --version >/dev/null 2>&1 && bash -c '[[ ! -e $1/bin/activate ]] ||
     { source "$1/bin/activate"; [[ $VIRTUAL_ENV -ef $1 ]]; }' - "$VENV"
 }
-ours() { compgen -G "$VENV/.setup-*" >/dev/null; }
+ours() { [[ -e $VENV/.setup-begun ]]; }
 [[ -e "$stamp" ]] && usable && exit 0
 
 mapfile -t wanted < <(grep -v -e '^#' -e '^ci:' packages.txt)
@@ -66,12 +66,12 @@ if ! usable; then
   fi
   mkdir -p "$VENV"
   find "$VENV" -mindepth 1 -delete
-  touch "$VENV/.setup-begun"  # the next make may clear it, where this one is interrupted
+  touch "$VENV/.setup-begun"  # another make may clear it, as what another program made it may not
   "$PYTHON" -m venv "$VENV"
 fi
 echo "setup: installing Python packages into $VENV (a few minutes the first time)"
 "$VENV/bin/python" scripts/requirements.py > "$VENV/requirements.txt"
 "$VENV/bin/python" -m pip install -qq --disable-pip-version-check -r "$VENV/requirements.txt"
-rm -f "$VENV"/.setup-*
+find "$VENV" -maxdepth 1 -name '.setup-*' ! -name .setup-begun -delete
 # After a mirror that was down the next make tries again.
 [[ "${reason:-}" == "apt-get failed" ]] || touch "$stamp"

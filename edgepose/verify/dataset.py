@@ -356,7 +356,7 @@ def picture_folder(folder: Path, points: KeypointSet, *, max_pictures: int | Non
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder", hint="--images takes the folder of the pictures")
-    files = list_pictures(folder)[:max_pictures]
+    files = list_pictures(folder, advice="among pictures videos are not read")[:max_pictures]
     return Dataset(
         path=folder,
         digest=sha256_bytes(b""),

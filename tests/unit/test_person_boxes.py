@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,13 @@ def test_a_hand_in_the_boxes_of_persons_is_told(
     path.write_text(json.dumps({"images": images, "categories": [category], "annotations": [annotation]}))
     assert read_coco_boxes(path, KEYPOINT_SETS[name])["a.jpg"]
     assert ("boxes of persons are taken: none lists the network's" in capsys.readouterr().err) == told
+
+
+def test_a_pipe_without_json_is_refused_and_not_opened_again(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "boxes")
+    writer = subprocess.Popen(["/bin/sh", "-c", f"echo no > '{tmp_path}/boxes'"])
+    with writer, pytest.raises(UsageError, match="not JSON"):
+        read_person_boxes(tmp_path / "boxes")
 
 
 def test_the_class_of_the_detector_goes_before_as_many_points_of_a_person(tmp_path: Path) -> None:
