@@ -154,7 +154,8 @@ def smoothing(args: argparse.Namespace) -> None:
                         frame.keypoints[0] if len(frame) else np.full((17, 3), np.nan, np.float32)
                     )
                     truth.append(points)
-        raw, smoothed, labels = np.array(results[False]), np.array(results[True]), np.array(truth)
+        raw, smoothed, labels = np.array(results[False]), np.array(results[True]), np.array(truth, float)
+        labels[labels[..., 2] == 0] = np.nan  # out of the picture
         certain = (raw[..., 2] >= 0.3).mean(axis=0) > 0.95
         raw, smoothed, labels = raw[15:, certain, :2], smoothed[15:, certain, :2], labels[15:, certain, :2]
         steps = [np.linalg.norm(np.diff(v, axis=0), axis=2) for v in (raw, smoothed)]
