@@ -122,7 +122,7 @@ class PosePipeline:
 
     def __call__(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[Any],
         *,
         boxes: NDArray[np.floating[Any]] | Sequence[Sequence[float]] | None = None,
         time_s: float | None = None,
@@ -147,7 +147,7 @@ class PosePipeline:
         timings_ms = {name.removesuffix("_ns"): ns / 1e6 for name, ns in timings_ns.items()}
         return PoseFrame(keypoints, found_boxes, track_ids, z, timings_ms)
 
-    def detect(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def detect(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """Return every detection of a picture, (H, W, 3) uint8 BGR, as (M, 6): x1 y1 x2 y2 px, score, label.
 
         Errors: MissingDependencyError (the bundle has no detector), UsageError.
@@ -279,6 +279,12 @@ def _tracking_json(tracking: Any) -> str:
 
 
 def _nanoseconds(time_s: Any) -> int:
+    import numpy as np
+
+    if isinstance(time_s, (np.timedelta64, np.datetime64)):  # whose float() counts their own unit
+        raise UsageError(
+            f"time_s is {time_s!r}", hint="pass seconds: (stamp - first) / numpy.timedelta64(1, 's')"
+        )
     try:
         seconds = float(time_s) if isinstance(time_s, SupportsFloat) else math.nan
     except (TypeError, ValueError, OverflowError):  # an array of several, a number beyond all floats
@@ -316,7 +322,7 @@ def _box_array(boxes: Any) -> NDArray[np.float32]:
     try:
         with np.errstate(over="ignore"):  # what is too large is refused below
             array = np.ascontiguousarray(boxes, dtype=np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # the last of torch, for gradients
         raise UsageError(f"boxes are not numbers in rows of four ({error})") from error
     if array.size == 0:
         return np.zeros((0, 4), np.float32)

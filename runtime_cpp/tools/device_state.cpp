@@ -76,24 +76,22 @@ bool is_emulated() {
          entry_of("/proc/self/status", "Name").compare(0, 5, "qemu-") == 0;
 }
 
+// As Linux names them.
 Json processor_features() {
   Json features = Json::array();
+#if defined(__x86_64__)
+  std::istringstream listed(entry_of("/proc/cpuinfo", "flags"));
+#else
+  std::istringstream listed(entry_of("/proc/cpuinfo", "Features"));
+#endif
+  for (std::string name; listed >> name;) features.push_back(name);
 #if defined(__aarch64__)
-  // Bits of AT_HWCAP in Linux's asm/hwcap.h.
+  // Older emulators show the cpuinfo of their host. Bits of AT_HWCAP in Linux's asm/hwcap.h.
   const unsigned long bits = getauxval(AT_HWCAP);
   const std::pair<const char*, int> names[] = {{"asimd", 1},    {"fphp", 9}, {"asimdhp", 10},
                                                {"asimddp", 20}, {"sve", 22}, {"asimdfhm", 23}};
   for (const auto& [name, bit] : names) {
-    if ((bits >> bit & 1U) != 0) features.push_back(name);
-  }
-#elif defined(__x86_64__)
-  const std::pair<const char*, bool> names[] = {
-      {"avx2", __builtin_cpu_supports("avx2") != 0},
-      {"fma", __builtin_cpu_supports("fma") != 0},
-      {"avx512f", __builtin_cpu_supports("avx512f") != 0},
-      {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0}};
-  for (const auto& [name, present] : names) {
-    if (present) features.push_back(name);
+    if (listed.str().empty() && (bits >> bit & 1U) != 0) features.push_back(name);
   }
 #endif
   return features;

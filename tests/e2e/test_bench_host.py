@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -223,6 +224,8 @@ def test_the_runner_alone(tmp_path: Path) -> None:
         subprocess.run([runner, "--facts"], capture_output=True, check=True, timeout=60).stdout
     )
     assert facts["facts"]["processors"] == os.sysconf("SC_NPROCESSORS_CONF") and "fake" in facts["backends"]
+    listed = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    assert listed and facts["facts"]["features"] == listed[1].split()
     for arguments, code in (
         (["--fast"], 2),
         ([], 2),

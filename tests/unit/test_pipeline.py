@@ -165,6 +165,20 @@ def test_a_wrong_time(time_s: Any, fake_bundle: MakeBundle) -> None:
         PosePipeline(fake_bundle())(picture(), time_s=time_s)
 
 
+@pytest.mark.parametrize("stamp", [np.timedelta64(40_000_000, "ns"), np.datetime64("2026-01-01")])
+def test_a_time_with_a_unit_of_its_own(stamp: Any, fake_bundle: MakeBundle) -> None:
+    with pytest.raises(errors.UsageError, match="time_s is") as caught:
+        PosePipeline(fake_bundle())(picture(), time_s=stamp)
+    assert "numpy.timedelta64(1, 's')" in str(caught.value.hint)
+
+
+def test_boxes_of_a_network_in_training(fake_bundle: MakeBundle) -> None:
+    torch = pytest.importorskip("torch")
+    boxes = torch.tensor([[1.0, 2.0, 30.0, 40.0]], requires_grad=True) * 1
+    with pytest.raises(errors.UsageError, match=r"boxes are not numbers .*detach"):
+        PosePipeline(fake_bundle())(picture(), boxes=boxes)
+
+
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
 def test_a_pipeline_cannot_be_copied(duplicate: Callable[[Any], Any], fake_bundle: MakeBundle) -> None:
     with pytest.raises(TypeError, match="cannot be pickled or copied; open one in each process"):

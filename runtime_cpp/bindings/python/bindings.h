@@ -2,7 +2,9 @@
 #define EDGEPOSE_BINDINGS_PYTHON_BINDINGS_H_
 
 #include <pybind11/numpy.h>
+#include <cxxabi.h>
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdint>
@@ -26,6 +28,31 @@ using ByteArray = py::array_t<uint8_t, py::array::c_style>;
 using FloatArray = py::array_t<float, py::array::c_style>;
 using IntArray = py::array_t<int32_t, py::array::c_style>;
 using TransformTuple = std::tuple<float, float, float, float>;
+
+// Lets other Python threads run while it lives. Python before 3.14 ends a daemon thread that comes
+// back after the interpreter has shut down by unwinding its stack, which would meet destructors
+// here and end the whole process with std::terminate: such a thread waits for the end instead, as
+// it does from Python 3.14 on.
+class Unlocked {
+ public:
+  Unlocked() : state_(PyEval_SaveThread()) {}
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+  ~Unlocked() {
+#ifdef __GLIBCXX__
+    try {
+      PyEval_RestoreThread(state_);
+    } catch (const abi::__forced_unwind&) {
+      for (;;) pause();
+    }
+#else
+    PyEval_RestoreThread(state_);
+#endif
+  }
+
+ private:
+  PyThreadState* state_;
+};
 
 // Raises CoreError for a status that is not ok.
 void check(const Status& status);

@@ -13,7 +13,7 @@ void bind_bundle(py::module_& module) {
           "open",
           [](const std::string& path) {
             const auto open = [&path] {
-              const py::gil_scoped_release unlocked;
+              const Unlocked unlocked;
               return Bundle::open(path);
             };
             return value_or_raise(open());

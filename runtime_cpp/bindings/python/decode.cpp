@@ -44,7 +44,7 @@ py::tuple run_decode_simcc(const FloatArray& simcc_x, const FloatArray& simcc_y,
   const int y_bins = static_cast<int>(simcc_y.shape(1));
   const int z_bins = simcc_z ? static_cast<int>(simcc_z->shape(1)) : 0;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     decode_simcc(x, x_bins, y, y_bins, depth, z_bins, static_cast<int>(points), head,
                  to_transform(transform), keypoint_rows, z_values);
   }
@@ -75,7 +75,7 @@ FloatArray run_decode_boxes(const std::vector<FloatArray>& outputs, const std::s
   std::vector<Detection> detections;
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     status = decode_boxes(tensors, 0, head, spec, to_transform(transform), image_hw[1], image_hw[0],
                           &scratch, &detections);
   }
@@ -94,7 +94,7 @@ py::tuple run_decode_rtmo(const std::vector<FloatArray>& outputs, const std::str
   std::vector<Keypoint> points;
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     status = decoder->decode(tensors, 0, spec, to_transform(transform), image_hw[1], image_hw[0],
                              &persons, &points);
   }
@@ -121,7 +121,7 @@ py::array_t<int64_t> run_nms(const FloatArray& boxes, const FloatArray& scores,
   }
   std::vector<int> kept;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     nms_indices(detections, iou_threshold, max_detections, &kept);
   }
   py::array_t<int64_t> result(static_cast<py::ssize_t>(kept.size()));

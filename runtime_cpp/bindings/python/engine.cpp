@@ -41,7 +41,7 @@ class PyEngine {
     options.precision = precision;
     options.max_batch = max_batch;
     const auto make = [&] {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       return make_engine(backend, model, options);
     };
     engine_ = value_or_raise(make());
@@ -57,7 +57,7 @@ class PyEngine {
     Status status;
     std::unique_lock<std::mutex> lock(mutex_, std::defer_lock);
     {
-      const py::gil_scoped_release unlocked;
+      const Unlocked unlocked;
       lock.lock();
       status = engine_->run(in, &outputs_);
     }

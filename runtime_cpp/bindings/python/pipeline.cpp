@@ -35,10 +35,18 @@ py::dict report_dict(const GoldenReport& r) {
   return dict;
 }
 
-std::unique_ptr<Pipeline> open_pipeline(const std::string& bundle_dir, int threads,
-                                        const std::string& device, int detect_every,
-                                        int detect_delay, bool track, bool smooth,
-                                        const std::optional<std::string>& tracking_json) {
+// The end of a pipeline waits for a detection that is under way.
+struct DeleteUnlocked {
+  void operator()(const Pipeline* pipeline) const {
+    const Unlocked unlocked;
+    delete pipeline;
+  }
+};
+using PipelineHolder = std::unique_ptr<Pipeline, DeleteUnlocked>;
+
+PipelineHolder open_pipeline(const std::string& bundle_dir, int threads, const std::string& device,
+                             int detect_every, int detect_delay, bool track, bool smooth,
+                             const std::optional<std::string>& tracking_json) {
   PipelineOptions options;
   options.threads = threads;
   options.device = device;
@@ -48,10 +56,10 @@ std::unique_ptr<Pipeline> open_pipeline(const std::string& bundle_dir, int threa
   options.smooth = smooth;
   if (tracking_json) options.tracking = value_or_raise(parse_tracking(*tracking_json));
   const auto open = [&] {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     return Pipeline::open(bundle_dir, options);
   };
-  return value_or_raise(open());
+  return PipelineHolder(value_or_raise(open()).release());
 }
 
 py::tuple process(Pipeline& pipeline, const ByteArray& image, int64_t time_ns,
@@ -68,7 +76,7 @@ py::tuple process(Pipeline& pipeline, const ByteArray& image, int64_t time_ns,
   const auto* box_rows = boxes ? reinterpret_cast<const BoxXyxy*>(boxes->data()) : nullptr;
   const size_t box_count = boxes ? static_cast<size_t>(boxes->shape(0)) : 0;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     status = boxes ? pipeline.process_boxes(view, time_ns, {box_rows, box_count}, &poses, &timings)
                    : pipeline.process(view, time_ns, &poses, &timings);
   }
@@ -103,7 +111,7 @@ FloatArray detect(Pipeline& pipeline, const ByteArray& image) {
   std::vector<Detection> detections;
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     status = pipeline.detect(view, &detections);
   }
   check(status);
@@ -112,7 +120,7 @@ FloatArray detect(Pipeline& pipeline, const ByteArray& image) {
 
 py::dict verify_golden(Pipeline& pipeline) {
   const auto verify = [&pipeline] {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     return pipeline.verify_golden();
   };
   return report_dict(value_or_raise(verify()));
@@ -121,9 +129,8 @@ py::dict verify_golden(Pipeline& pipeline) {
 }  // namespace
 
 void bind_pipeline(py::module_& module) {
-  // Its end waits for a detection that is under way.
-  py::class_<Pipeline>(module, "Pipeline", "A bundle in use: pictures in, persons out.",
-                       py::release_gil_before_calling_cpp_dtor())
+  py::class_<Pipeline, PipelineHolder>(
+      module, "Pipeline", "A bundle in use: pictures in, persons out.")
       .def(py::init(&open_pipeline), py::arg("bundle_dir"), py::kw_only(), py::arg("threads"),
            py::arg("device") = "CPU", py::arg("detect_every") = 1, py::arg("detect_delay") = 0,
            py::arg("track") = false, py::arg("smooth") = false,
@@ -148,7 +155,7 @@ void bind_pipeline(py::module_& module) {
           [](Pipeline& pipeline) {
             Status status;
             {
-              const py::gil_scoped_release unlocked;  // it waits for a detection that is under way
+              const Unlocked unlocked;  // it waits for a detection that is under way
               status = pipeline.reset();
             }
             check(status);

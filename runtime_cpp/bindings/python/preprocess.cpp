@@ -21,7 +21,7 @@ py::tuple preprocessed(const ImageView& view, const std::optional<std::array<flo
   InputTransform transform;
   Status status;
   {
-    const py::gil_scoped_release unlocked;
+    const Unlocked unlocked;
     status = preprocess(view, box ? &box_src : nullptr, spec, target, &transform);
   }
   check(status);
