@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +21,42 @@ _ELSEWHERE = "choose another folder with -o"
 
 @contextmanager
 def output_folder(folder: Path) -> Iterator[None]:
-    """Make the folder, and after an error remove it and its parents again where they are new and empty."""
+    """Make the folder, and after an error remove it and its parents again where they are new and empty.
+
+    Errors: UsageError (another run writes into it now, whose results these would replace, or be replaced by).
+    """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for path in made:
+    with _locked(folder):
+        try:
+            yield
+        except BaseException:
+            for path in made:
+                try:
+                    path.rmdir()
+                except OSError:
+                    break
+            raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        with suppress(
+            ImportError, OSError
+        ):  # Windows; folders that are not readable, or on a file system without
+            import fcntl
+
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
             try:
-                path.rmdir()
-            except OSError:
-                break
-        raise
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    f"{folder}: another edgepose run is writing into it",
+                    hint=f"{_ELSEWHERE}, one for each input",
+                ) from None
+        yield
 
 
 def input_of(source: Source, target: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -237,6 +238,18 @@ class TestBadInput:
         said = f"{other}: is there already, and is not of edgepose run"
         self.fails(source, *drawing, text=said, left=("results.json",))
         assert other.read_text() == text
+
+    def test_a_folder_into_which_another_run_writes(self) -> None:
+        source = picture(self.tmp_path / "a.jpg")
+        self.out.mkdir(parents=True)
+        (self.out / "notes").touch()
+        descriptor = os.open(self.out, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self.fails(source, text=f"{self.out}: another edgepose run is writing into it", left=("notes",))
+        finally:
+            os.close(descriptor)
+        assert main(["run", str(self.bundle), str(source), "-o", str(self.out)]) == 0
 
     def test_results_that_somebody_indented_are_ours(self) -> None:
         source = picture(self.tmp_path / "a.jpg")
