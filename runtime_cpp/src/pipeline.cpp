@@ -184,11 +184,9 @@ class Pipeline::Impl {
     detect_every_ = options.detect_every;
     detect_delay_ = options.detect_delay;
     const KeypointSet& points = bundle_.keypoints();
-    std::vector<float> sigmas = points.sigmas;
-    sigmas.resize(body_points(points.keypoints));
-    tracker_ =
-        std::make_unique<Tracker>(*settings, std::move(sigmas),
-                                  bundle_.pipeline().keypoint_score_threshold, options.smooth);
+    tracker_ = std::make_unique<Tracker>(*settings, points.sigmas,
+                                         bundle_.pipeline().keypoint_score_threshold,
+                                         options.smooth, body_points(points.keypoints));
     return {};
   }
 

@@ -37,8 +37,9 @@ bool are_enough(size_t shared, size_t all) { return shared > 0 && shared * 4 >= 
 }  // namespace
 
 float oks(const Pose& a, const Pose& b, Span<const float> sigmas, float score_threshold,
-          float widen) {
-  const size_t count = std::min({a.keypoints.size(), b.keypoints.size(), sigmas.size()});
+          float widen, size_t points) {
+  const size_t all = std::min({a.keypoints.size(), b.keypoints.size(), sigmas.size()});
+  const size_t count = std::min(all, points);
   const float area = kAreaOfBox * (area_of(a.box) + area_of(b.box)) / 2;
   if (!(area > 0)) return -1;
   const float scale = 1 / (2 * area * widen * widen);
@@ -54,7 +55,8 @@ float oks(const Pose& a, const Pose& b, Span<const float> sigmas, float score_th
     sum += std::exp(-(dx * dx + dy * dy) * scale / (variable * variable));
     ++shared;
   }
-  return are_enough(shared, count) ? sum / static_cast<float>(shared) : -1;
+  if (are_enough(shared, count)) return sum / static_cast<float>(shared);
+  return count < all ? oks(a, b, sigmas, score_threshold, widen) : -1;
 }
 
 size_t body_points(const std::vector<std::string>& names) {

@@ -73,8 +73,13 @@ void copy(const Pose& from, Pose* to) {
 
 class Tracker::Impl {
  public:
-  Impl(const TrackingSettings& settings, std::vector<float> sigmas, float threshold, bool smooth)
-      : settings_(settings), sigmas_(std::move(sigmas)), threshold_(threshold), smooth_(smooth) {}
+  Impl(const TrackingSettings& settings, std::vector<float> sigmas, float threshold, bool smooth,
+       size_t points)
+      : settings_(settings),
+        sigmas_(std::move(sigmas)),
+        threshold_(threshold),
+        smooth_(smooth),
+        points_(points) {}
 
   Status begin(int64_t time_ns, int width_px, int height_px) {
     if (started_ && time_ns <= time_ns_) {
@@ -222,7 +227,7 @@ class Tracker::Impl {
     quality_.clear();
     for (size_t i = 0; i < poses.size(); ++i) {
       // Of a face in close-up most of the body is out of sight.
-      const float score = std::max(mean_score(poses[i].keypoints, sigmas_.size()),
+      const float score = std::max(mean_score(poses[i].keypoints, points_),
                                    mean_score(poses[i].keypoints, poses[i].keypoints.size()));
       quality_.push_back(poses[i].box_score * score);
       if (source == Source::kFollowed && score < settings_.loss_keypoint_score) keep_[i] = 0;
@@ -236,7 +241,7 @@ class Tracker::Impl {
       if (keep_[order_[i]] == 0) continue;
       for (size_t j = i + 1; j < order_.size(); ++j) {
         if (keep_[order_[j]] == 0) continue;
-        const float alike = oks(poses[order_[i]], poses[order_[j]], sigmas_, threshold_);
+        const float alike = oks(poses[order_[i]], poses[order_[j]], sigmas_, threshold_, 1, points_);
         if (alike > settings_.nms_oks) keep_[order_[j]] = 0;
       }
     }
@@ -247,7 +252,7 @@ class Tracker::Impl {
     if (sigmas_.empty()) return boxes;
     const float unseen_s = seconds(sighting.seen_ns, now_ns_);
     const float points =
-        oks(at, pose, sigmas_, threshold_, 1 + unseen_s / settings_.uncertainty_time_s);
+        oks(at, pose, sigmas_, threshold_, 1 + unseen_s / settings_.uncertainty_time_s, points_);
     if (points < 0) return boxes;
     return settings_.keypoint_weight * points + (1 - settings_.keypoint_weight) * boxes;
   }
@@ -341,9 +346,9 @@ class Tracker::Impl {
     Sighting& last = track->last;
     if (track->sightings > 0) {
       const float dt_s = seconds(last.seen_ns, now_ns_);
-      const PoseMotion motion = motion_between(last.pose, *pose, sigmas_.size(), threshold_);
+      const PoseMotion motion = motion_between(last.pose, *pose, points_, threshold_);
       if (source == Source::kFollowed) {
-        pose->box = followed_box(last.pose.box, motion, *pose, sigmas_.size(), threshold_, settings_);
+        pose->box = followed_box(last.pose.box, motion, *pose, points_, threshold_, settings_);
         clip(&pose->box);
       }
       const float weight = velocity_weight(dt_s, seconds(track->born_ns, now_ns_));
@@ -398,6 +403,7 @@ class Tracker::Impl {
   const std::vector<float> sigmas_;
   const float threshold_;
   const bool smooth_;
+  const size_t points_;  // may be more than there are
 
   std::vector<Track> tracks_;  // by id
   std::vector<Track> spare_;   // whose memory the next ones take
@@ -421,9 +427,9 @@ class Tracker::Impl {
 };
 
 Tracker::Tracker(const TrackingSettings& settings, std::vector<float> sigmas,
-                 float keypoint_score_threshold, bool smooth)
-    : impl_(std::make_unique<Impl>(settings, std::move(sigmas), keypoint_score_threshold, smooth)) {
-}
+                 float keypoint_score_threshold, bool smooth, size_t points)
+    : impl_(std::make_unique<Impl>(settings, std::move(sigmas), keypoint_score_threshold, smooth,
+                                   points)) {}
 Tracker::~Tracker() = default;
 
 Status Tracker::begin(int64_t time_ns, int width_px, int height_px) {

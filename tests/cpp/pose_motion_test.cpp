@@ -119,6 +119,23 @@ TEST(PoseMotionTest, WithoutABodyAllPointsCount) {
   EXPECT_FLOAT_EQ(box.x2, 129);
 }
 
+TEST(OksTest, WithoutABodyAllPointsCount) {
+  const std::vector<float> sigmas(48, 0.05F);
+  Pose one = hidden(figure(100, 200), 1, 8), other = one;
+  for (int i = 0; i < 40; ++i) {
+    one.keypoints.push_back({80 + static_cast<float>(i), 180, 0.9F});
+    other.keypoints.push_back({80 + static_cast<float>(i), 180, 0.9F});
+  }
+  EXPECT_FLOAT_EQ(oks(one, other, sigmas, kThreshold, 1, 8), 1);
+  EXPECT_EQ(oks(one, hidden(other, 8, 48), sigmas, kThreshold, 1, 8), -1);
+  // Where the body is seen it decides alone.
+  one = figure(100, 200);
+  one.keypoints.resize(48, {0, 0, 0.9F});
+  other = figure(100, 200);
+  other.keypoints.resize(48, {300, 300, 0.9F});
+  EXPECT_FLOAT_EQ(oks(one, other, sigmas, kThreshold, 1, 8), 1);
+}
+
 TEST(PoseMotionTest, AShiftMovesBoxAndPoints) {
   Pose pose = figure(100, 200);
   shift(3, -4, &pose);

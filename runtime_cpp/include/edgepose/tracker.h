@@ -12,11 +12,14 @@
 
 namespace edgepose {
 
-// Object keypoint similarity of two poses, 0 to 1, over the points that both have with at least
-// score_threshold. widen: factor on the distances that count as equal. -1 where they share less
-// than a quarter of the points. Area is the mean of both boxes.
+constexpr size_t kAllPoints = static_cast<size_t>(-1);
+
+// Object keypoint similarity of two poses, 0 to 1, over those of the first `points` that both have
+// with at least score_threshold, or over all where these are less than a quarter of them. widen:
+// factor on the distances that count as equal. -1 where they share less than a quarter of all
+// points, too. Area is the mean of both boxes.
 float oks(const Pose& a, const Pose& b, Span<const float> sigmas, float score_threshold,
-          float widen = 1);
+          float widen = 1, size_t points = kAllPoints);
 
 // Follows persons from frame to frame and gives them ids, which count from 1 and are never given
 // twice. After the first frames nothing is allocated as long as there are no more persons than
@@ -33,10 +36,11 @@ class Tracker {
     float box_score;
   };
 
-  // sigmas: of the first keypoints, by which persons are followed; empty for persons that are boxes
-  // alone. Points below keypoint_score_threshold do not count. smooth: replace keypoints by One Euro filtered ones.
+  // sigmas: empty for persons that are boxes alone. Points below keypoint_score_threshold do not
+  // count. smooth: replace keypoints by One Euro filtered ones. points: persons are followed by the
+  // first so many, and by all where too few of these are seen.
   Tracker(const TrackingSettings& settings, std::vector<float> sigmas,
-          float keypoint_score_threshold, bool smooth);
+          float keypoint_score_threshold, bool smooth, size_t points = kAllPoints);
   ~Tracker();
   Tracker(const Tracker&) = delete;
   Tracker& operator=(const Tracker&) = delete;
