@@ -105,8 +105,8 @@ def run(
     Writes annotated pictures or an annotated video, and results.json in COCO format. A bundle without a
     detector takes the whole frame as the person, or the boxes of --boxes.
 
-    Ctrl-C stops what is live in good order. With other inputs it leaves the pictures that are complete, and
-    neither a video nor a JSON file.
+    Ctrl-C and SIGTERM stop what is live in good order. With other inputs they leave the pictures that are
+    complete, and neither a video nor a JSON file.
     """
     from edgepose.cli.run_job import RunOptions, run_job
 

@@ -223,7 +223,7 @@ class _Job:
                         writer.put(self._analyse(frame))
                         progress.advance()
                     held.enter_context(interrupts.deferred())
-                except KeyboardInterrupt:
+                except (KeyboardInterrupt, interrupts.Terminated):
                     if source.kind != "camera":
                         raise
                     held.enter_context(interrupts.deferred())

@@ -25,6 +25,7 @@ from edgepose.media import Frame
 from edgepose.writers import VideoWriter
 
 MakeBundle = Callable[..., Path]
+STOPS = [signal.SIGINT, signal.SIGTERM]
 
 
 @pytest.fixture
@@ -234,7 +235,7 @@ def test_boxes_for_a_detector_are_refused(
 
 
 class FakeCamera:
-    """A camera that is interrupted with Ctrl-C, as the only way to stop one."""
+    """A camera that goes on until a signal or a limit stops the run."""
 
     kind = "camera"
     name = "camera0"
@@ -253,7 +254,9 @@ class FakeCamera:
         pass
 
 
-def test_ctrl_c_ends_a_camera_in_good_order(
+@pytest.mark.parametrize("number", STOPS)
+def test_a_signal_ends_a_camera_in_good_order(
+    number: signal.Signals,
     fake_bundle: MakeBundle,
     fake_core: ModuleType,
     out: Path,
@@ -264,7 +267,8 @@ def test_ctrl_c_ends_a_camera_in_good_order(
 
     def interrupt(pipeline: Any, *args: Any) -> Any:
         if len(pipeline.calls) == 20:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
+            time.sleep(5)
         return process(pipeline, *args)
 
     monkeypatch.setattr(fake_core.Pipeline, "process", interrupt)
@@ -279,26 +283,31 @@ def test_ctrl_c_ends_a_camera_in_good_order(
     assert shown == round(document["images"][-1]["time_s"] * 30) + 1
 
 
-def test_a_second_ctrl_c_does_not_lose_what_a_camera_recorded(
-    fake_bundle: MakeBundle, fake_core: ModuleType, out: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", STOPS)
+def test_a_second_signal_does_not_lose_what_a_camera_recorded(
+    number: signal.Signals,
+    fake_bundle: MakeBundle,
+    fake_core: ModuleType,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     process, finish = fake_core.Pipeline.process, CocoResults.finish
 
     def interrupt(pipeline: Any, *args: Any) -> Any:
         if len(pipeline.calls) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
             time.sleep(5)
         return process(pipeline, *args)
 
     def interrupted(written: CocoResults) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         time.sleep(0.2)
         finish(written)
 
     monkeypatch.setattr(fake_core.Pipeline, "process", interrupt)
     monkeypatch.setattr(run_job, "open_source", lambda target: FakeCamera())
     monkeypatch.setattr(CocoResults, "finish", interrupted)
-    assert main(["run", str(fake_bundle()), "0", "-o", str(out)]) in (0, 130)
+    assert main(["run", str(fake_bundle()), "0", "-o", str(out)]) in (0, 130, 143)
     assert len(results(out)["images"]) == 3
     assert media.open_source(str(out / "camera0.mp4")).frame_count
 
