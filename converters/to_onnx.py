@@ -254,23 +254,29 @@ def _collected_chatter(tool: str) -> Iterator[None]:
     """
     show = log.debug
     # The lock keeps messages and the progress bar out of the file for the while.
-    with log.stream_lock(), tempfile.TemporaryFile() as stream:
-        saved = [(os.dup(number), number) for number in (1, 2) if _is_open(number)]
-        for _, number in saved:
-            os.dup2(stream.fileno(), number)
+    with (
+        log.stream_lock(),
+        tempfile.TemporaryFile() as stream,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        saved: list[tuple[int, int]] = []
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                yield
+            with interrupts.deferred():  # a signal in between would leave stderr at the file
+                for number in filter(_is_open, (1, 2)):
+                    saved.append((os.dup(number), number))
+                    os.dup2(stream.fileno(), number)
+            warnings.simplefilter("always")
+            yield
         except Exception:
             show = log.info
             raise
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for copy, number in saved:
-                os.dup2(copy, number)
-                os.close(copy)
+            with interrupts.deferred():
+                sys.stdout.flush()
+                sys.stderr.flush()
+                for copy, number in saved:
+                    os.dup2(copy, number)
+                    os.close(copy)
             stream.seek(0)
             text = stream.read().decode(errors="replace")
             for line in [*(_first_line(warning.message) for warning in caught), *text.strip().splitlines()]:

@@ -1,6 +1,6 @@
 """Train an RTMO network from nothing.
 
-python -m training.train_one_stage --like FILE --data DIR --minutes N -o FILE
+python -m training.train_one_stage --like FILE --data DIR --synthetic DIR --minutes N -o FILE
 
 The checkpoint --like only gives the sizes and the constants.
 """

@@ -1,4 +1,7 @@
-"""Train the demo pose network: python -m training.train_pose --data DIR --start FILE --minutes N -o FILE."""
+"""Train the demo pose network.
+
+python -m training.train_pose --data DIR --synthetic DIR --start FILE --minutes N -o FILE
+"""
 
 from __future__ import annotations
 

@@ -178,9 +178,6 @@ class Session:
     def _plan(self) -> dict[str, Any]:
         """Return what the options ask for, as it is kept for a later --resume."""
         options, profile = self._options, self._profile
-        cpus = options.cpus
-        if cpus is None:
-            cpus = () if self._local else profile.big
         plan = Plan(
             phases=plan_phases(
                 self._manifest["pipeline"]["type"],
@@ -192,7 +189,7 @@ class Session:
             ),
             threads=options.threads or profile.threads[0],
             device=options.engine_device,
-            cpus=cpus,
+            cpus=profile.big if options.cpus is None else options.cpus,
             warmup_seconds=options.warmup_seconds,
         )
         return {**plan.to_json(), "fixed_performance": options.fixed_performance}

@@ -92,7 +92,7 @@ def bench() -> None:
     help="Device profile, with a serial or [user@]host[:port]; may be repeated.  [default: host]",
 )
 @click.option(
-    "--all", "every_device", is_flag=True, help="Every device that is attached or has a profile of yours."
+    "--all", "every_device", is_flag=True, help="Every phone on a cable, and your profiles with an address."
 )
 @click.option(
     "-o",

@@ -59,7 +59,8 @@ def calibration_options(command: Any) -> Any:
         ),
         click.option(
             "--sensitivity", is_flag=True,
-            help="Measure each layer that the precision makes int8 alone, and keep that; auto always does.",
+            help="Measure each layer that becomes int8 alone in int8 (auto always does) and alone in float "
+            "(as long again), and keep that.",
         ),
     )  # fmt: skip
     for option in reversed(options):
@@ -73,7 +74,8 @@ def calibration_options(command: Any) -> Any:
     "--precision",
     default="auto",
     show_default=True,
-    help="auto: as much int8 as the budget allows; mixed: without the heads; int8: every layer.",
+    help="auto: as much of mixed as the budget allows; mixed: the layers worth it in general, not the heads; "
+    "int8: every one that can be.",
 )
 @calibration_options
 @click.option(

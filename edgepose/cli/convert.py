@@ -71,7 +71,7 @@ CALIBRATED_PRECISIONS = ("int8", "mixed", "auto")
     "--pictures",
     metavar="DIR",
     type=PATH,
-    help="Compare on these pictures too, beside EdgePose's own.",
+    help="Compare on these pictures too, at most 16 taken evenly by name, beside EdgePose's own.",
 )
 @click.option("--no-cache", is_flag=True, help="Neither use nor keep earlier results.")
 @click.option("--force", is_flag=True, help="Replace a bundle that exists.")

@@ -123,9 +123,11 @@ def add(
     replace: bool,
 ) -> None:
     """Write a profile NAME for one device of yours, like a known one."""
+    from edgepose.device.profile import named_file
+
     files = {"identity": identity, "ssh_config": ssh_config}
     # The profile is used from any folder.
-    ssh = {key: file and str(Path(file).expanduser().absolute()) for key, file in files.items()}
+    ssh = {key: file and str(named_file(file).absolute()) for key, file in files.items()}
     path = _add(name, base, address, {**ssh, "jump": jump}, replace)
     click.echo(f"{path}: try edgepose bench BUNDLE --device {name} --quick")
 

@@ -66,7 +66,7 @@ def eval_command(
     """Measure BUNDLE on labelled pictures: AP and AR by OKS, PCK, and the error of every joint in pixels.
 
     With --reference also, or only, how far the keypoints are from those of another bundle. Results are kept
-    picture by picture: a stopped run goes on where it was.
+    32 pictures at a time: a stopped run goes on with the rest.
     """
     from edgepose.verify.evaluation import EvalRequest, evaluate
     from edgepose.verify.text import eval_text

@@ -10,9 +10,9 @@ import click
 from edgepose.cli.options import (
     PATH,
     FiniteRange,
-    boxes_option,
     check_outputs,
     device_option,
+    gate_boxes_option,
     images_option,
     max_images_option,
     processes_option,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--video", type=PATH, metavar="FILE",
     help="Also track both on this video: jitter, lag and identity switches.",
 )  # fmt: skip
-@boxes_option
+@gate_boxes_option
 @click.option(
     "--limits", "limits_file", type=PATH, metavar="FILE",
     help="JSON file of limits, for all precisions or one.  [default: EdgePose's for the precision]",

@@ -25,6 +25,8 @@ from edgepose.errors import (
     UsageError,
 )
 
+_NO_THREADS_HINT = "too many processes and threads are running: see ulimit -u"
+
 
 class LazyCommand(NamedTuple):
     """Where a command lives, and its one line in `edgepose --help`, which must not import it."""
@@ -178,7 +180,8 @@ def _report_interrupt(error: BaseException) -> int:
 def _report(failure: Exception) -> int:
     match failure:
         case EdgePoseError():
-            log.error(failure.message, failure.hint)
+            starved = failure.message.endswith(os.strerror(errno.EAGAIN))  # an engine that got no threads
+            log.error(failure.message, failure.hint or (_NO_THREADS_HINT if starved else None))
             return failure.exit_code
         case click.ClickException():
             return _report_click(failure)
@@ -186,6 +189,11 @@ def _report(failure: Exception) -> int:
             return _report_os_error(failure)
         case MemoryError():
             log.error("not enough memory", "close other programs, or use a smaller network or input")
+            return ConfigurationError.exit_code
+        case RuntimeError() if "can't allocate memory" in str(failure):  # torch's MemoryError
+            return _report(MemoryError())
+        case RuntimeError() if "can't start new thread" in str(failure):
+            log.error("the system gives no more threads", _NO_THREADS_HINT)
             return ConfigurationError.exit_code
         case ModuleNotFoundError():
             return _report_missing_module(failure)

@@ -19,10 +19,17 @@ PATH = click.Path(path_type=Path, readable=False)
 images_option = click.option(
     "--images", type=PATH, required=True, metavar="DIR", help="Folder of the pictures."
 )
+_BOXES = click.Choice(["labelled", "detected"])
 boxes_option = click.option(
     "--boxes",
-    type=click.Choice(["labelled", "detected"]),
+    type=_BOXES,
     help="Boxes of the persons.  [default: labelled where there are labels and the bundle takes boxes]",
+)
+gate_boxes_option = click.option(
+    "--boxes",
+    type=_BOXES,
+    help="Boxes of the persons.  [default: the baseline's; else labelled where there are labels and the "
+    "bundle takes boxes]",
 )
 device_option = click.option("--device", default="CPU", show_default=True, help="Device of the engine.")
 processes_option = click.option(

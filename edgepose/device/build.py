@@ -14,6 +14,7 @@ from edgepose.device.kernels import require_kernels
 from edgepose.device.process import Ended, TimeLimit, run_lines
 from edgepose.device.runner import PROGRAM, built_runner
 from edgepose.errors import EngineError, MissingDependencyError, UsageError
+from edgepose.lock import locked
 from edgepose.paths import cache_dir
 from edgepose.writers import atomic_path
 
@@ -39,7 +40,8 @@ def build_runner(
 ) -> tuple[Path, dict[str, int]]:
     """Build a static runner; its path, and how many fp16 and dot-product instructions it holds.
 
-    Errors: MissingDependencyError (no compiler), EngineError (the build failed, or its kernels are missing).
+    Two processes take turns. Errors: MissingDependencyError (no compiler), EngineError (the build failed, or
+    its kernels are missing), ConfigurationError (the cache cannot be written).
     """
     folder = find_sources(sources)
     compiler = TARGETS[target]
@@ -69,19 +71,23 @@ def build_runner(
         "-DEDGEPOSE_STATIC_RUNNER=ON",
     ]
     report = on_line or (lambda line: None)
-    home = build / "CMakeCache.txt"
-    if home.is_file() and f"CMAKE_HOME_DIRECTORY:INTERNAL={folder}\n" not in home.read_text(encoding="utf-8"):
-        shutil.rmtree(build)  # made from other sources; ccache remembers what they have in common
-    build.mkdir(parents=True, exist_ok=True)
-    _run(configure, report)
-    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    _run([cmake, "--build", str(build), "--target", PROGRAM, "-j", str(jobs)], report)
-    program = build / "runtime_cpp" / PROGRAM
-    counts = require_kernels(program)
-    result = built_runner(target)
-    result.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(result) as temporary:
-        shutil.copy(program, temporary)
+    build.parent.mkdir(parents=True, exist_ok=True)
+    lock = build.with_name(build.name + ".lock")
+    with locked(lock, waiting=f"another edgepose builds in {build}; waiting"):
+        home = build / "CMakeCache.txt"
+        known = home.read_text(encoding="utf-8") if home.is_file() else None
+        if known is not None and f"CMAKE_HOME_DIRECTORY:INTERNAL={folder}\n" not in known:
+            shutil.rmtree(build)  # made from other sources; ccache remembers what they have in common
+        build.mkdir(exist_ok=True)
+        _run(configure, report)
+        jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        _run([cmake, "--build", str(build), "--target", PROGRAM, "-j", str(jobs)], report)
+        program = build / "runtime_cpp" / PROGRAM
+        counts = require_kernels(program)
+        result = built_runner(target)
+        result.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(result) as temporary:
+            shutil.copy(program, temporary)
     return result, counts
 
 

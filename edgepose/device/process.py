@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import signal
@@ -70,8 +71,7 @@ def run_lines(
         raise DeviceError(f"the program {argv[0]} is not installed", hint=_INSTALL.get(argv[0])) from error
     except OSError as error:
         raise DeviceError(
-            f"{argv[0]} cannot be run: {error.strerror}",
-            hint="is it a program for this machine, and may it be executed?",
+            f"{argv[0]} cannot be run: {error.strerror}", hint=_HINTS.get(error.errno or 0)
         ) from error
     finally:
         if not isinstance(source, int):
@@ -84,12 +84,12 @@ def run_lines(
         threading.Thread(target=_read, args=(process.stdout, lines, stop), daemon=True),
         threading.Thread(target=_collect, args=(process.stderr, last), daemon=True),
     ]
-    for reader in readers:
-        reader.start()
     heard = time.monotonic()
     deadline = heard + timeout_s
     reading_s = 0.1  # what a program still says that is given up interests nobody
     try:
+        for reader in readers:
+            reader.start()
         while True:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
@@ -112,8 +112,11 @@ def run_lines(
     finally:
         stop.set()
         _end(process)
-        for reader in readers:
-            reader.join(reading_s)
+        for reader, stream in zip(readers, (process.stdout, process.stderr), strict=True):
+            if reader.ident is None:  # the system gave no thread for it
+                stream.close()
+            else:
+                reader.join(reading_s)
     return Ended(exit_code, b"".join(last).decode("utf-8", "replace").strip())
 
 
@@ -153,6 +156,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             continue
 
 
+_NO_PROGRAM = "is it a program for this machine, and may it be executed?"
+_HINTS = {
+    errno.ENOEXEC: _NO_PROGRAM,
+    errno.EACCES: _NO_PROGRAM,
+    errno.EAGAIN: "too many processes are running: see ulimit -u",
+}
 _INSTALL = {
     "adb": "Debian: apt-get install adb; otherwise Android's platform tools",
     "ssh": "Debian: apt-get install openssh-client",

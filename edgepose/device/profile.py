@@ -61,9 +61,26 @@ class DeviceProfile:
 
 
 def user_folder() -> Path:
-    """Return the folder of the user's own profiles, which may not exist."""
+    """Return the folder of the user's own profiles, which may not exist. Errors: ConfigurationError."""
     root = Path(os.environ.get("XDG_CONFIG_HOME") or "")
-    return (root if root.is_absolute() else Path.home() / ".config") / "edgepose" / "devices"
+    try:
+        root = root if root.is_absolute() else Path.home() / ".config"
+    except RuntimeError as error:
+        raise ConfigurationError(
+            "~/.config: there is no such home folder",
+            hint="let XDG_CONFIG_HOME name the folder that holds edgepose/devices, your profiles",
+        ) from error
+    return root / "edgepose" / "devices"
+
+
+def named_file(text: str) -> Path:
+    """Return the path of a file that a user names, who may write ~ for a home folder. Errors: UsageError."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"{text}: there is no such home folder", hint="give the whole path, beginning with /"
+        ) from error
 
 
 def is_name(name: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from edgepose.device.process import Ended, TimeLimit, run_lines
+from edgepose.device.profile import named_file
 from edgepose.device.remote import RemoteShell, ignore
 from edgepose.device.transport import failed, quoted
 from edgepose.errors import DeviceError
@@ -55,11 +56,11 @@ class SshTransport(RemoteShell):
         self.address = host if port is None else f"{host}:{port}"
         reach: list[str] = []
         if config is not None:
-            reach += ["-F", str(Path(config).expanduser())]
+            reach += ["-F", str(named_file(config))]
         if port is not None:
             reach += ["-p", str(port)]
         if identity is not None:
-            reach += ["-i", str(Path(identity).expanduser()), "-o", "IdentitiesOnly=yes"]
+            reach += ["-i", str(named_file(identity)), "-o", "IdentitiesOnly=yes"]
         if jump is not None:
             reach += ["-J", jump]
         self._by_hand = quoted(["ssh", *reach, host])

@@ -119,6 +119,9 @@ def _unpickle(path: Path) -> Any:
             f"{path.name} refused: it asks for {wanted}, which is not plain data", hint=RESAVE_HINT
         ) from error
     except Exception as error:  # torch's readers meet hostile bytes with any exception type
+        lacking = re.search(r"can't allocate memory: you tried to allocate (\d+) bytes", str(error))
+        if lacking and int(lacking[1]) <= path.stat().st_size:  # else it claims more than it holds
+            raise MemoryError(str(error)) from error
         raise _damaged(path, error) from error
 
 

@@ -29,15 +29,20 @@ def summary_of(
     names: Sequence[str],
     causes: Sequence[Mapping[str, str]],
 ) -> str:
-    """Say in a sentence what was decided and why."""
-    pictures = len(data.pictures)
+    """Say in a sentence what was decided and why, and which joints were not judged."""
+    unjudged = unjudged_joints(decision.drift, names)
+    # Where it is all of them, their names say nothing.
+    joints = ", ".join(unjudged) if len(unjudged) < len(names) else "all joints"
+    seldom = f"; too seldom seen to be judged: {joints}" if unjudged else ""
+    return _what_was_decided(decision, len(data.pictures), causes) + seldom
+
+
+def _what_was_decided(decision: Decision, pictures: int, causes: Sequence[Mapping[str, str]]) -> str:
     verdict = decision.verdict
     bad = [check for check in decision.checks if check.verdict == verdict]
     if verdict == "PASS":
-        unjudged = unjudged_joints(decision.drift, names)
-        seldom = f"; too seldom seen to be judged: {', '.join(unjudged)}" if unjudged else ""
         seen = " and ".join(dict.fromkeys(_what_was_seen(check, pictures) for check in decision.checks))
-        return f"all {len(decision.checks)} checks are within their limits on {seen}{seldom}"
+        return f"all {len(decision.checks)} checks are within their limits on {seen}"
     worst = bad[0]
     rest = f", and {len(bad) - 1} more check{'s' * (len(bad) > 2)}" if len(bad) > 1 else ""
     cause = f"; {causes[0]['message']}" if causes else ""
@@ -52,8 +57,8 @@ def summary_of(
     worst = next((check for check in unknown if check.name != "ap_loss"), unknown[0] if unknown else worst)
     if worst.name == "ap_loss" and not math.isfinite(worst.estimate):
         return (
-            f"the reference's own AP is 0, so nothing can be lost{rest}; are the labels of these pictures, "
-            "and in their pixels?"
+            f"the reference's own AP is 0, so nothing can be lost{rest}; see that the labels are of these "
+            "pictures, and in their pixels"
         )
     if not math.isfinite(worst.estimate):
         return (

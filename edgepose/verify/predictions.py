@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgepose import log
+from edgepose import interrupts, log
 from edgepose.cache import Cache
 from edgepose.errors import EngineError, UsageError
 from edgepose.hashing import sha256_file, sha256_json
@@ -147,8 +147,8 @@ def predict(
     """Run a bundle over the data, or over the pictures of the indices `only`.
 
     use_cache: take what the same bundle, engine and processor gave before.
-    Errors: those of PosePipeline; UsageError for a picture that cannot be read; EngineError where a process
-    died.
+    Errors: those of PosePipeline; UsageError for a picture that cannot be read or changes meanwhile;
+    EngineError where a process died.
     """
     recipe = recipe or Recipe()
     chunks = list(_chunks(data, recipe, range(len(data.pictures)) if only is None else only))
@@ -156,10 +156,12 @@ def predict(
     count = max(1, min(wanted, len(chunks)))
     started_s = time.perf_counter()
     results = []
-    for result in _run_all(bundle, recipe, chunks, count, use_cache):
-        results.append(result)
-        if progress:
-            progress.advance(len(result.digests))
+    # Of all processes: this one removes it, whatever becomes of the others.
+    with tempfile.TemporaryDirectory(prefix="edgepose-") as scratch:
+        for result in _run_all(bundle, recipe, chunks, count, use_cache, Path(scratch)):
+            results.append(result)
+            if progress:
+                progress.advance(len(result.digests))
     results.sort(key=lambda result: result.first)
     return _joined(results, chunks, time.perf_counter() - started_s, count)
 
@@ -190,10 +192,10 @@ def _scaled(box: Any, factor: float) -> tuple[float, float, float, float]:
 
 
 def _run_all(
-    bundle: Path, recipe: Recipe, chunks: Sequence[_Chunk], processes: int, use_cache: bool
+    bundle: Path, recipe: Recipe, chunks: Sequence[_Chunk], processes: int, use_cache: bool, scratch: Path
 ) -> Iterator[_Result]:
     if processes == 1:
-        runner = _Runner(bundle, recipe, use_cache)
+        runner = _Runner(bundle, recipe, use_cache, scratch)
         try:
             for chunk in chunks:
                 yield runner.run(chunk)
@@ -202,14 +204,14 @@ def _run_all(
         return
     import multiprocessing
 
-    _Runner(bundle, recipe, use_cache).pipeline.close()  # its errors belong to this process
+    _Runner(bundle, recipe, use_cache, scratch).pipeline.close()  # its errors belong to this process
     context = multiprocessing.get_context("spawn")
     ended, alive = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
         processes,
         mp_context=context,
         initializer=_start_worker,
-        initargs=(bundle, recipe, use_cache, ended, log.level()),
+        initargs=(bundle, recipe, use_cache, scratch, ended, log.level()),
     )
     try:
         with _no_interrupts():
@@ -235,7 +237,8 @@ def _no_interrupts() -> Iterator[None]:
     """Let processes that start here inherit that Ctrl-C, which is their parent's to handle, is held back."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with interrupts.deferred():  # another thread may take the signal for this one
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
@@ -243,12 +246,14 @@ def _no_interrupts() -> Iterator[None]:
 _worker: _Runner | None = None
 
 
-def _start_worker(bundle: Path, recipe: Recipe, use_cache: bool, ended: Connection, level: int) -> None:
+def _start_worker(
+    bundle: Path, recipe: Recipe, use_cache: bool, scratch: Path, ended: Connection, level: int
+) -> None:
     global _worker
     log.set_level(level)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(ended,), daemon=True).start()
-    _worker = _Runner(bundle, recipe, use_cache)
+    _worker = _Runner(bundle, recipe, use_cache, scratch)
 
 
 def _end_with_parent(ended: Connection) -> None:
@@ -267,7 +272,7 @@ def _work(chunk: _Chunk) -> _Result:
 class _Runner:
     """A bundle, opened in this process, and the cache of what it gave before."""
 
-    def __init__(self, bundle: Path, recipe: Recipe, use_cache: bool) -> None:
+    def __init__(self, bundle: Path, recipe: Recipe, use_cache: bool, scratch: Path) -> None:
         # Networks of this size gain more from one picture a process than from several threads a picture.
         self.pipeline = PosePipeline(bundle, threads=1, device=recipe.device)
         if self.pipeline.keypoint_set is None:
@@ -281,6 +286,7 @@ class _Runner:
         self._deep = gives_depth(constants_of(self.pipeline.manifest))
         self._use_cache = use_cache
         self._cache = Cache("predictions")
+        self._scratch = scratch / f"{os.getpid()}.npz"
 
     def run(self, chunk: _Chunk) -> _Result:
         """Return the chunk's persons from the cache, or run and keep them."""
@@ -305,12 +311,14 @@ class _Runner:
                 arrays = dict(stored)
             return _Result(chunk.first, digests, entry.data["counts"], arrays, self._rescored, cached=True)
         frames = [self._run_picture(path, chunk, index) for index, path in enumerate(chunk.files)]
+        for path, digest in zip(chunk.files, digests, strict=True):
+            if _digest(path) != digest:  # nobody would know which of both gave the persons
+                raise UsageError(f"{path} changed while it was read", hint="run it again")
         arrays = {name: np.concatenate([frame[name] for frame in frames]) for name in frames[0]}
         counts = [len(frame["boxes"]) for frame in frames]
-        with temporary_space(), tempfile.TemporaryDirectory(prefix="edgepose-") as folder:
-            path = Path(folder) / "persons.npz"
-            np.savez(path, **arrays)
-            self._cache.put(key, {"persons.npz": path}, {"counts": counts})
+        with temporary_space():
+            np.savez(self._scratch, **arrays)
+        self._cache.put(key, {"persons.npz": self._scratch}, {"counts": counts})
         return _Result(chunk.first, digests, counts, arrays, self._rescored)
 
     def _run_picture(self, path: Path, chunk: _Chunk, index: int) -> dict[str, Floats]:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,12 +11,12 @@ from urllib.parse import urlsplit
 from edgepose import log
 from edgepose.errors import CheckpointError, ConfigurationError, EdgePoseError, UsageError
 from edgepose.hashing import sha256_file
+from edgepose.lock import locked, unusable
 from edgepose.paths import cache_dir
 from edgepose.zoo.catalog import ZooModel, find, lookup
 from edgepose.zoo.download import Limits, TransferError, discard, download, resumable
 
 _MB = 1_000_000
-_LOCK_POLL_S = 0.1
 
 
 def resolve(name_or_path: str, *, offline: bool = False) -> Path:
@@ -68,8 +64,9 @@ def pull(model: ZooModel | str, *, offline: bool = False, limits: Limits | None 
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unusable(target.parent, error) from error
-    with _lock(target):
+        raise unusable(target.parent, error) from error
+    lock = target.with_name(target.name + ".lock")
+    with locked(lock, waiting=f"{target.name}: another edgepose is downloading it; waiting"):
         if target.is_file():
             damage = _damage(model, target)
             if not damage:
@@ -142,7 +139,7 @@ def _download_checked(model: ZooModel, url: str, part: Path, target: Path, limit
         part.replace(target)
         discard(part)
     except OSError as error:
-        raise _unusable(target.parent, error) from error
+        raise unusable(target.parent, error) from error
 
 
 class _WrongContent(Exception):
@@ -166,7 +163,7 @@ def _digest(path: Path) -> str:
     try:
         return sha256_file(path)
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
 
 
 def _addresses(model: ZooModel) -> list[str]:
@@ -203,43 +200,6 @@ def _is_base_address(text: str) -> bool:
         return False
 
 
-@contextmanager
-def _lock(target: Path) -> Iterator[None]:
-    """Hold the one right to download a file; the system releases it when a process dies."""
-    path = target.with_name(target.name + ".lock")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise _unusable(path, error) from error
-    try:
-        told = False
-        while not _try_lock(descriptor, path):
-            if not told:
-                log.notice(f"{target.name}: another edgepose is downloading it; waiting")
-                told = True
-            time.sleep(_LOCK_POLL_S)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int, path: Path) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    except OSError as error:
-        raise _unusable(path, error) from error
-    return True
-
-
 def _receipt_path(target: Path) -> Path:
     return target.with_name(target.name + ".json")
 
@@ -263,10 +223,3 @@ def _hint(addresses: list[str], part: Path, wrong_content: bool) -> str:
     if _kept_bytes(part):
         first = "run the command again, which begins anew"
     return f"{first}, or let EDGEPOSE_ZOO_MIRROR name a server that has the file"
-
-
-def _unusable(path: Path, error: OSError) -> ConfigurationError:
-    return ConfigurationError(
-        f"cannot use {path}: {error.strerror or error}",
-        hint="check the space and the permissions, or let EDGEPOSE_CACHE name another folder",
-    )

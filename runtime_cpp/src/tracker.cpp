@@ -241,7 +241,8 @@ class Tracker::Impl {
       if (keep_[order_[i]] == 0) continue;
       for (size_t j = i + 1; j < order_.size(); ++j) {
         if (keep_[order_[j]] == 0) continue;
-        const float alike = oks(poses[order_[i]], poses[order_[j]], sigmas_, threshold_, 1, points_);
+        const Pose &one = poses[order_[i]], &other = poses[order_[j]];
+        const float alike = oks(one, other, sigmas_, threshold_, 1, points_);
         if (alike > settings_.nms_oks) keep_[order_[j]] = 0;
       }
     }

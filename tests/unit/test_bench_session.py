@@ -216,6 +216,19 @@ def test_relative_paths_of_libraries_and_cache(
     assert seen == [str(tmp_path / "lib/librknnrt.so"), "libonnxruntime.so.1", str(tmp_path / "cache")]
 
 
+def test_the_big_processors_of_a_profile_are_used_unless_others_are_named(
+    runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner()
+    for device in ("board", "test"):
+        profile = user_folder() / f"{device}.yaml"
+        text = profile.read_text()
+        for big, options, used in (("", (), []), ("big: [1, 2]\n", (), [1, 2]), ("", ("--cpus", "0"), [0])):
+            profile.write_text(text + big)
+            assert bench(tmp_path / "o", *options, device=device) == 0
+            assert json.loads(capsys.readouterr().out)["plan"]["cpus"] == used
+
+
 def test_a_runner_for_another_processor_costs_no_other_device_its_outcome(
     runner: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

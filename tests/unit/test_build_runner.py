@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +30,17 @@ print("FAILED: errors.cpp.o")
 print("errors.cpp:1:2: error: expected ';'")
 sys.exit(1)
 """
+# Holds the lock of another build for a while.
+HOLDER = """\
+import fcntl, sys, time
+from pathlib import Path
+path = Path(sys.argv[1])
+path.parent.mkdir(parents=True)
+with path.open("w") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("held", flush=True)
+    time.sleep(1)
+"""
 
 
 def failure(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> tuple[str, str]:
@@ -46,6 +58,19 @@ def failure(monkeypatch: pytest.MonkeyPatch, folder: Path, program: str) -> tupl
     with pytest.raises(EngineError) as caught:
         build.build_runner("aarch64-linux", sources=sources, on_line=lines.append)
     return caught.value.message, "".join(lines)
+
+
+def test_two_builds_take_turns(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They share a folder, in which each would remove and overwrite what the other is about to read."""
+    lock = tmp_path / "cache" / "build" / "runner-aarch64-linux.lock"
+    command = [sys.executable, "-c", HOLDER, str(lock)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        failure(monkeypatch, tmp_path, MISSING)
+        assert holder.wait(0.5) == 0  # it was over
+    assert capsys.readouterr().err.count("another edgepose builds in") == 1
 
 
 def test_what_cmake_says_is_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

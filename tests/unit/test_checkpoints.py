@@ -353,3 +353,20 @@ def test_a_flipped_weight_is_found_in_a_zip(tmp_path: Path) -> None:
     data[entry.header_offset + 300] ^= 1
     path.write_bytes(data)
     refused(path, "damaged", entry.filename)
+
+
+@pytest.mark.parametrize(("share", "kind"), [(0.9, MemoryError), (2, CheckpointError)])
+def test_too_little_memory_is_no_damage(
+    share: float, kind: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless the file asks for more than it holds."""
+    path = save(tmp_path / "a.pth", {"state_dict": small_state()})
+    size = int(share * path.stat().st_size)
+    told = f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {size} bytes. Error code 12"
+
+    def load(*_: Any, **__: Any) -> None:
+        raise RuntimeError(f"[enforce fail at alloc_cpu.cpp:127] err == 0. {told}")
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(kind):
+        load_model(path)

@@ -170,6 +170,21 @@ def test_our_errors_are_one_line_a_hint_and_their_code(
         ),
         (MemoryError(), 3, "error: not enough memory\n"),
         (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory: you"),
+            3,
+            "error: not enough memory\n",
+        ),
+        (
+            RuntimeError("can't start new thread"),
+            3,
+            "error: the system gives no more threads\nhint: too many processes and threads are running: see",
+        ),
+        (
+            errors.EngineError("ncnn: Resource temporarily unavailable"),
+            9,
+            "error: ncnn: Resource temporarily unavailable\nhint: too many processes and threads",
+        ),
+        (
             ModuleNotFoundError("No module named 'torch'", name="torch"),
             4,
             "error: the package torch is not installed\n",

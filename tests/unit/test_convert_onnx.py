@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import signal
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from edgepose.converters.to_onnx import SAFE_SUM_OF_SQUARES, choose_prescale
 torch = pytest.importorskip("torch", reason="optional: the extra convert is not installed")
 onnx = pytest.importorskip("onnx", reason="optional: the extra convert is not installed")
 
-from edgepose import log  # noqa: E402
+from edgepose import interrupts, log  # noqa: E402
 from edgepose.artifact import KeypointSet, ModelSpec, Preprocess, SimccHead  # noqa: E402
 from edgepose.converters import onnx_passes, to_onnx  # noqa: E402
 from edgepose.converters.base import Context  # noqa: E402
@@ -70,6 +72,31 @@ def _samples() -> list[Sample]:
         Sample(str(i), random.standard_normal((1, 3, HEIGHT, WIDTH)).astype(np.float32), is_real=True)
         for i in range(3)
     ]
+
+
+@pytest.mark.parametrize("call", [1, 3], ids=["before", "behind"])
+def test_ctrl_c_leaves_the_terminal_to_its_line(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The streams of the process are elsewhere while a tool is at work."""
+    calls: list[int] = []
+
+    def interrupted(source: int, target: int) -> int:
+        calls.append(target)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGINT)
+        return dup2(source, target)
+
+    dup2 = os.dup2
+    monkeypatch.setattr(os, "dup2", interrupted)
+    before = [os.fstat(number).st_ino for number in (1, 2)]
+    try:
+        with interrupts.answered(), pytest.raises(KeyboardInterrupt):
+            with to_onnx._collected_chatter("tool"):
+                time.sleep(2 if call == 1 else 0)
+            time.sleep(2)
+        after = [os.fstat(number).st_ino for number in (1, 2)]
+    finally:
+        interrupts.forget()
+    assert after == before and len(calls) == 4
 
 
 def _export(folder: Path, network: Toy) -> tuple[Path, to_onnx.References, dict[str, float]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +56,49 @@ def test_another_thread_can_end_a_silent_program() -> None:
     with pytest.raises(Cancelled):
         run_lines(["sleep", "30"], timeout_s=30, on_line=lambda line: None, cancel=cancel)
     assert time.monotonic() - began < 15
+
+
+def test_a_program_whose_output_nobody_can_read_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system gives no second thread: ulimit -u."""
+    programs: list[subprocess.Popen[bytes]] = []
+    started: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) == 2:
+            raise RuntimeError("can't start new thread")
+        start_thread(thread)
+
+    class Program(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            programs.append(self)
+
+    start_thread = threading.Thread.start
+    monkeypatch.setattr(subprocess, "Popen", Program)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        run_lines(["sleep", "30"], timeout_s=30, on_line=lambda line: None)
+    assert programs[0].poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOEXEC, "is it a program for this machine"),
+        (errno.EACCES, "may it be executed"),
+        (errno.EAGAIN, "see ulimit -u"),
+        (errno.EMFILE, None),
+    ],
+)
+def test_why_a_program_cannot_be_run(number: int, hint: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(DeviceError, match=f"^a cannot be run: {os.strerror(number)}$") as error:
+        run_lines(["a"], timeout_s=1, on_line=lambda line: None)
+    assert (hint or "") in (error.value.hint or "") and (error.value.hint is None) == (hint is None)
 
 
 def test_a_pulled_file_may_end_in_the_middle_of_a_line(ssh: Path, tmp_path: Path) -> None:

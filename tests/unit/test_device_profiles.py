@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from edgepose.bench import fleet
 from edgepose.cli.main import main
 from edgepose.device import adb
 from edgepose.device.adb import AdbDevice, AdbTransport
+from edgepose.device.connect import open_transport
 from edgepose.device.profile import load_profile, parse_profile, profile_names, user_folder, with_address
 from edgepose.errors import ConfigurationError, DeviceLostError, UsageError
 
@@ -175,6 +177,37 @@ def test_files_of_an_own_profile_are_found_from_any_folder(
     assert main(["devices", "add", "mine", "--like", "rk3588", "--address", "board", *files]) == 0
     profile = load_profile("mine")
     assert (profile.identity, profile.ssh_config) == (str(tmp_path / "key"), "/home/me/.ssh/lab")
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be a user whom the system does not know, as in a container."""
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_folder_the_variable_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices", "list"]) == 3
+    assert capsys.readouterr().err == (
+        "error: ~/.config: there is no such home folder\n"
+        "hint: let XDG_CONFIG_HOME name the folder that holds edgepose/devices, your profiles\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--identity", "--ssh-config"])
+def test_a_file_in_a_home_folder_that_is_not_there(
+    option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    command = ["devices", "add", "mine", "--like", "rk3588", "--address", "board"]
+    assert main([*command, option, "~no-such-user/k"]) == 2
+    assert capsys.readouterr().err.startswith("error: ~no-such-user/k: there is no such home folder\nhint: ")
+    member = option.removeprefix("--").replace("-", "_")
+    profile = parse_profile(f"{GOOD}\n{member}: ~no-such-user/k\n", name="b", where="b.yaml")
+    with pytest.raises(UsageError, match="~no-such-user/k: there is no such home folder"):
+        open_transport(replace(profile, address="board"))
 
 
 def test_a_profile_with_an_address_is_for_that_phone_alone(

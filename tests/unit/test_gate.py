@@ -155,6 +155,24 @@ def test_a_joint_seen_in_one_picture_only_is_not_judged() -> None:
     assert found.verdict == "PASS"
 
 
+def test_every_verdict_names_the_joints_that_are_not_judged() -> None:
+    data, run = persons(pictures=60)
+
+    def hide(keypoints: Floats) -> None:
+        keypoints[:, 5, 2] = 0.0
+
+    def shift(keypoints: Floats) -> None:
+        keypoints[..., 0] += 20.0
+
+    seen = moved(run, hide)
+    causes = [{"cause": "joint_shift", "message": "the cause"}]
+    for candidate, verdict in ((seen, "INCONCLUSIVE"), (moved(seen, shift), "FAIL")):
+        found = decision(data, seen, candidate)
+        assert found.verdict == verdict
+        summary = summary_of(found, data, POINTS.keypoints, causes)
+        assert summary.endswith("; too seldom seen to be judged: left_shoulder")
+
+
 def test_a_candidate_that_finds_nobody_fails() -> None:
     data, run = persons()
     run = dataclasses.replace(run, person_of=np.full(len(run.boxes), -1))
@@ -233,7 +251,8 @@ def test_who_finds_nobody_is_not_told_of_labels() -> None:
     data, run = persons(pictures=120)
     nobody = subset(run, [])
     summary = summary_of(decision(data, nobody, nobody), data, POINTS.keypoints, [])
-    assert summary.endswith("give ones that show people") and "drift" in summary
+    assert summary.endswith("give ones that show people; too seldom seen to be judged: all joints")
+    assert "drift" in summary
 
 
 def test_nothing_to_compare_is_inconclusive() -> None:
@@ -246,7 +265,7 @@ def test_nothing_to_compare_is_inconclusive() -> None:
     found = decision(data, silent, silent)
     assert found.verdict == "INCONCLUSIVE"
     summary = summary_of(found, data, POINTS.keypoints, [])
-    assert "there is nothing to compare" in summary and summary.endswith("give ones that show people")
+    assert "there is nothing to compare" in summary and "; give ones that show people" in summary
     assert "nan" not in summary
 
 

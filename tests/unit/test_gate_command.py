@@ -150,7 +150,9 @@ def test_a_candidate_passes_against_bundle_and_baseline(
     assert command(labelled, "gate", bundle, *more) == 11
     document = json.loads((out / "g.json").read_text())
     assert document["diagnosis"] == [] and "so few may lack the bad ones" in document["summary"]
-    assert re.search(r", and \d+ more checks; about 99 pictures would decide$", document["summary"])
+    decides, _, unjudged = document["summary"].rpartition("; ")
+    assert re.search(r", and \d+ more checks; about 99 pictures would decide$", decides)
+    assert unjudged == "too seldom seen to be judged: nose, left_eye"
 
 
 def test_a_verdict_is_told_before_its_files_are_written(

@@ -18,6 +18,7 @@ from edgepose.bundle.manifest import MANIFEST_NAME, encode
 from edgepose.bundle.tracking import tracking_member
 from edgepose.core import load_core
 from edgepose.errors import ConfigurationError, UsageError
+from edgepose.media import read_picture
 from edgepose.pipeline import keypoint_set_of
 from edgepose.verify.dataset import Dataset, read_dataset
 from edgepose.verify.predictions import Predictions, Recipe, input_scales, predict
@@ -101,6 +102,26 @@ def test_a_full_folder_for_temporary_files_is_named(
     with pytest.raises(ConfigurationError, match=f"^{tmp_path}, the folder for temporary files: No") as error:
         predict(bundles_v1 / "pose", labelled, processes=1)
     assert "TMPDIR" in str(error.value.hint)
+
+
+def test_a_picture_that_changes_while_it_is_read_is_refused(
+    bundles_v1: Path, labelled: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the new content gives would be kept, and given again, for the old one."""
+    picture = tmp_path / "0.png"
+    old = picture.read_bytes()
+
+    def read_late(path: Path) -> Any:
+        write_picture(path, np.full((300, 400, 3), 200, np.uint8))
+        return read_picture(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("edgepose.verify.predictions.read_picture", read_late)
+        with pytest.raises(UsageError, match=r"0\.png changed while it was read"):
+            predict(bundles_v1 / "pose", labelled, processes=1)
+    picture.write_bytes(old)
+    assert predict(bundles_v1 / "pose", labelled, processes=1).from_cache == 0
+    assert predict(bundles_v1 / "pose", labelled, processes=1).from_cache == 1
 
 
 def video(path: Path, frames: int, fps: float) -> Path:

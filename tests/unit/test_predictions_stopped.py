@@ -12,9 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-# Its pictures become pipes that this process holds open: who reads one waits for ever.
+from edgepose.writers import write_picture
+
+# The pictures that it is given become pipes that this process holds open: who reads one waits for ever.
 SCRIPT = """
 import os
 import sys
@@ -28,7 +31,7 @@ if __name__ == "__main__":
     bundle, labels = Path(sys.argv[1]), Path(sys.argv[2])
     predictions._CHUNK_PICTURES = 1
     data = read_dataset(labels, labels.parent, keypoint_set_of(read_manifest(bundle)))
-    for picture in labels.parent.glob("*.png"):
+    for picture in map(Path, sys.argv[3:]):
         picture.unlink()
         os.mkfifo(picture)
         os.open(picture, os.O_RDWR)
@@ -36,6 +39,18 @@ if __name__ == "__main__":
         predictions.predict(bundle, data, processes=2)
     except KeyboardInterrupt:
         print("interrupted")
+"""
+# Begins the scripts of processes that write what they found, and never end with it.
+WRITES = """
+import time
+from pathlib import Path
+import numpy as np
+
+def write(path, **arrays):
+    Path(path).touch()
+    time.sleep(60)
+
+np.savez = write
 """
 
 
@@ -56,21 +71,31 @@ def labels(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(labels: Path, bundles_v1: Path) -> Iterator[subprocess.Popen[str]]:
-    """Start the run in a process group of its own, as a terminal does."""
-    script = labels.with_name("script.py")
-    script.write_text(SCRIPT)
+    """Start the run."""
+    with started(SCRIPT, bundles_v1 / "pose", labels, *labels.parent.glob("*.png")) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def started(text: str, *arguments: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a script in a process group of its own, as a terminal does."""
+    folder = arguments[1].parent
+    (folder / "script.py").write_text(text)
+    (folder / "tmp").mkdir()
     process = subprocess.Popen(
-        [sys.executable, str(script), str(bundles_v1 / "pose"), str(labels)],
-        env={**os.environ, "EDGEPOSE_CACHE": str(labels.with_name("cache"))},
+        [sys.executable, str(folder / "script.py"), *map(str, arguments)],
+        env={**os.environ, "EDGEPOSE_CACHE": str(folder / "cache"), "TMPDIR": str(folder / "tmp")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    yield process
-    for pid in members(process.pid):
-        os.kill(pid, signal.SIGKILL)
-    process.communicate()
+    try:
+        yield process
+    finally:
+        for pid in members(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
 
 
 def members(group: int) -> list[int]:
@@ -94,13 +119,17 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def read_by(group: int, folder: Path) -> set[str]:
-    """Return the pictures that processes of the group, but for the first, have open."""
+    """Return the pictures that processes of the group, but for the first, have open, one each."""
     found = set()
     for pid in set(members(group)) - {group}:
+        opened = set()
         for link in Path(f"/proc/{pid}/fd").glob("*"):
             with contextlib.suppress(OSError):  # closed meanwhile
-                found.add(str(link.readlink()))
-    return {picture.name for picture in folder.glob("*.png") if str(picture) in found}
+                opened.add(str(link.readlink()))
+        pictures = {picture.name for picture in folder.glob("*.png") if str(picture) in opened}
+        if len(pictures) == 1:  # one that just starts has all that its parent has
+            found |= pictures
+    return found
 
 
 @pytest.mark.parametrize("when", ["as they start", "at work"])
@@ -120,3 +149,14 @@ def test_workers_of_a_killed_process_end(run: subprocess.Popen[str], labels: Pat
     wait_for(lambda: read_by(run.pid, labels.parent) == {"0.png", "1.png"})
     run.kill()
     wait_for(lambda: not members(run.pid))
+
+
+def test_ctrl_c_leaves_no_file_of_those_that_wrote_one(bundles_v1: Path, labels: Path) -> None:
+    temporary = labels.with_name("tmp")
+    for number in range(2):
+        write_picture(labels.with_name(f"{number}.png"), np.full((32, 32, 3), number, np.uint8))
+    with started(WRITES + SCRIPT, bundles_v1 / "pose", labels) as process:
+        wait_for(lambda: len(list(temporary.glob("edgepose-*/*.npz"))) == 2)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate(timeout=60) == ("interrupted\n", "")
+    assert list(temporary.iterdir()) == []
