@@ -214,9 +214,10 @@ def check_request(request: CalibrationRequest) -> None:
         raise UsageError(
             f"--budget has no effect with --precision {request.mode}", hint="give --precision auto"
         )
-    read_pictures(request.source)
+    # Whose boxes count is known with the network.
+    read_pictures(request.source, pictures_only=True)
     if request.evaluation:
-        read_pictures(request.evaluation)
+        read_pictures(request.evaluation, pictures_only=True)
 
 
 def check_mode(mode: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -26,13 +27,18 @@ class CalibrationPicture:
 
 
 def read_pictures(
-    source: Path, points: KeypointSet | None = None, box_class: str | None = None
+    source: Path,
+    points: KeypointSet | None = None,
+    box_class: str | None = None,
+    *,
+    pictures_only: bool = False,
 ) -> list[CalibrationPicture]:
     """List the pictures of a set, in an order that does not depend on the file system.
 
     The pictures of annotations lie where their file_name says, seen from the file or from a folder "images"
     there, or in one of these two without sub-folders; those of a list relative to it. points and box_class:
-    the network's and its detector's, whose category counts. Errors: UsageError that names what is missing.
+    the network's and its detector's, whose category counts; pictures_only: nobody's boxes are read. Errors:
+    UsageError that names what is missing.
     """
     if source.is_dir():
         return [CalibrationPicture(path, None) for path in list_pictures(source)]
@@ -41,7 +47,8 @@ def read_pictures(
     if not source.is_file():
         raise UsageError(f"{source}: is not a regular file", hint=_FORMS)
     if source.suffix.lower() == ".json":
-        return _annotated(source, points, box_class)
+        boxes = read_coco_boxes(source, points, box_class, pictures_only=pictures_only)
+        return _annotated(source, boxes)
     if source.suffix.lower() in PICTURE_SUFFIXES:
         raise UsageError(f"{source} is one picture, which is too few", hint=_FORMS)
     return _listed(source)
@@ -69,7 +76,9 @@ def are_synthetic(source: Path) -> bool:
 
 def digests(source: Path) -> dict[str, str]:
     """Return the names of a set's pictures by the SHA-256 of the files. Errors: UsageError, OSError."""
-    return {sha256_file(picture.path): picture.path.name for picture in read_pictures(source)}
+    return {
+        sha256_file(picture.path): picture.path.name for picture in read_pictures(source, pictures_only=True)
+    }
 
 
 def _info(file: Path) -> dict[str, Any]:
@@ -79,10 +88,7 @@ def _info(file: Path) -> dict[str, Any]:
     return {}
 
 
-def _annotated(
-    annotations: Path, points: KeypointSet | None, box_class: str | None
-) -> list[CalibrationPicture]:
-    boxes = read_coco_boxes(annotations, points, box_class)
+def _annotated(annotations: Path, boxes: Mapping[str, Sequence[Box]]) -> list[CalibrationPicture]:
     names: dict[Path, str] = {}
     for name in sorted(boxes):
         other = names.setdefault(_located(annotations, name), name)

@@ -9,8 +9,9 @@ from typing import Any
 from edgepose.artifact import KeypointSet
 from edgepose.skeletons import KEYPOINT_SETS
 
-# Of a person's points some name has the first in it, of an animal's some name the second as a word.
-_PERSON_POINTS = ("shoulder", "elbow", "hip", "knee", "ankle")
+# A person's points name two of the first or more: bottles have shoulders, too, and pipes elbows. An animal's
+# name one of the second.
+_PERSON_POINT = re.compile("(?:left|right|[lr])?(shoulder|elbow|hip|knee|ankle)")
 _ANIMAL_POINTS = {"paw", "forepaw", "hindpaw", "hoof", "tail", "tailbase", "wing", "beak", "snout", "withers"}
 _WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NUMBERED_POINT = "point_"  # as skeletons.numbered_points names what is not known
@@ -68,9 +69,10 @@ def of_no_person(points: KeypointSet) -> bool:
     """Tell by their names whether keypoints are those of an animal, a hand, a face or a thing."""
     if are_numbered(points):
         return False
-    if any(word.casefold() in _ANIMAL_POINTS for name in points.keypoints for word in _WORD.findall(name)):
+    words = {word.casefold() for name in points.keypoints for word in _WORD.findall(name)}
+    if words & _ANIMAL_POINTS:
         return True
-    return not any(word in name.casefold() for name in points.keypoints for word in _PERSON_POINTS)
+    return len({found[1] for found in map(_PERSON_POINT.fullmatch, words) if found}) < 2
 
 
 def plain(name: str) -> str:

@@ -100,7 +100,11 @@ def read_person_boxes(
 
 
 def read_coco_boxes(
-    path: Path, points: KeypointSet | None = None, box_class: str | None = None
+    path: Path,
+    points: KeypointSet | None = None,
+    box_class: str | None = None,
+    *,
+    pictures_only: bool = False,
 ) -> dict[str, list[Box]]:
     """Read COCO annotations: the boxes of the persons by file_name, none for a picture without people.
 
@@ -108,6 +112,7 @@ def read_coco_boxes(
     the bundle's detector looks for; else of the one called person; else all.
     Results of `edgepose run` are such, too, but for those whose pictures, of the same names, were drawn on
     by that run or an earlier one.
+    pictures_only: nobody's boxes are read, as long as it is not known whose count.
     Errors: UsageError; OSError when the file cannot be read.
     """
     try:
@@ -123,7 +128,7 @@ def read_coco_boxes(
             f"{path}: are results of edgepose run, which drew on the pictures beside them",
             hint="run it again with --no-draw -o FOLDER, the folder of the pictures themselves",
         )
-    boxes = _coco(path, data, points, box_class)
+    boxes = _coco(path, {**data, "annotations": []} if pictures_only else data, points, box_class)
     source = pictures_of_run(data)
     # An earlier run may have drawn them.
     if source and any(_is_another(path.parent / name, source / name) for name in boxes):

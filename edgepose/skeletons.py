@@ -98,12 +98,8 @@ def _wholebody() -> KeypointSet:
     feet = [f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")]
     face = [f"face-{n}" for n in range(68)]
     hands = _hand_names("left_", "hand_root") + _hand_names("right_", "hand_root")
-    links = (
-        *_BODY,
-        *((15, 17), (15, 18), (15, 19), (16, 20), (16, 21), (16, 22)),
-        *_hand_links(91),
-        *_hand_links(112),
-    )
+    foot_links: Pairs = ((15, 17), (15, 18), (15, 19), (16, 20), (16, 21), (16, 22))
+    links = (*_BODY, *foot_links, *_hand_links(91), *_hand_links(112))
     jaw, brows, nose = _mirror(23, 39), _mirror(40, 49), _mirror(54, 58)
     eyes = (*((59 + n, 68 - n) for n in range(4)), (63, 70), (64, 69))
     mouth = _mirror(71, 77) + _mirror(78, 82) + _mirror(83, 87) + _mirror(88, 90)
@@ -291,18 +287,18 @@ def _sigmas(values: Any, count: int) -> tuple[float, ...] | None:
 
 
 def choose_keypoints(
-    count: int, meta: Mapping[str, Any], *, asked: KeypointSet | None = None
+    count: int, meta: Mapping[str, Any], *, asked: KeypointSet | None = None, trained_sigmas: Any = None
 ) -> tuple[KeypointSet, tuple[str, ...]]:
     """Choose the set of a network with `count` points, and say what was assumed.
 
     First what the user asked for, then what the checkpoint's dataset_meta states (all names; or the name of
     the data set, flip indices and sigmas), then the known set of that count, then numbered points.
-    Errors: UsageError.
+    trained_sigmas: the loss's, for a dataset_meta without sigmas. Errors: UsageError.
     """
     found = meta.get("dataset_meta")
     stated: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
     flips = _flip_pairs(stated.get("flip_indices"), count)
-    sigmas = _sigmas(stated.get("sigmas"), count)
+    sigmas = _sigmas(stated.get("sigmas"), count) or _sigmas(trained_sigmas, count)
     points = _named_points(count, stated, flips)
     notes: tuple[str, ...] = ()
     if asked is not None:
@@ -367,11 +363,13 @@ def _named_points(count: int, stated: Mapping[str, Any], flips: Pairs | None) ->
     if isinstance(by_index, Mapping):
         names = [by_index.get(index) for index in range(count)]
         if len(by_index) == count and all(is_text(n) for n in names) and len(set(names)) == count:
-            texts = [str(n) for n in names]
-            if known is not None and known.keypoints == tuple(texts):
+            texts = tuple(str(n) for n in names)
+            if known is not None and known.keypoints == texts:
                 return known
             links = _index_pairs(stated.get("skeleton_links"), count)
             name = f"{dataset or 'custom'}{'' if dataset.endswith(str(count)) else count}"
+            if name in KEYPOINT_SETS and KEYPOINT_SETS[name].keypoints != texts:
+                name = f"custom-{name}"
             return _make(name, texts, links, flips or (), (DEFAULT_SIGMA,) * count)
     if known is None or len(known.keypoints) != count:
         return None

@@ -125,7 +125,7 @@ def convert(
     else:
         _refuse_calibration_options(context, precision)
     paths = [resolve(text) for text in checkpoints]  # a download draws its own progress bar
-    keypoints = keypoints or known_keypoints(checkpoints)
+    keypoints = keypoints or known_keypoints(checkpoints, paths)
     options: dict[str, Any] = {
         "soc": soc,
         "out_dir": out_dir,

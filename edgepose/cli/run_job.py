@@ -369,7 +369,7 @@ class _Job:
 
 def _classes(manifest: dict[str, Any]) -> tuple[str, ...]:
     if manifest["pipeline"]["type"] != "detect":
-        return ("person",)
+        return (box_class_of(manifest) or "person",)
     return tuple(manifest["models"]["detector"]["head"]["classes"])
 
 

@@ -100,7 +100,9 @@ def plan(source: Source) -> Plan:
     )
     blocks = tuple(stage.blocks for stage in backbone.stages)
     size = _SIZES.get((backbone.stem_channels[0], blocks), "custom")
-    points, notes = choose_keypoints(keypoints, source.meta, asked=source.keypoints)
+    points, notes = choose_keypoints(
+        keypoints, source.meta, asked=source.keypoints, trained_sigmas=source.tensors.get(sigmas)
+    )
     notes = (*eps_notes, *notes)
     input_hw, input_notes = choose_input_hw(source, 416 if size == "t" else 640)
     box_padding = stated_box_padding(source.meta, BOX_PADDING)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,7 @@ def check_names(path: Path, category: Mapping[str, Any], points: KeypointSet) ->
             f"({points.name})",
             hint="give data that is labelled with the network's own keypoints",
         )
-    place = {plain(name): index for index, name in enumerate(points.keypoints)}
-    places = [place.get(plain(name)) for name in names]
+    places = [_place(name, index, points.keypoints) for index, name in enumerate(names)]
     for index, name in enumerate(names):
         if places[index] not in (None, index):
             raise UsageError(
@@ -50,3 +49,12 @@ def check_names(path: Path, category: Mapping[str, Any], points: KeypointSet) ->
             f"{path}: {names[first]} is taken as {points.keypoints[first]}{more}, by their order: "
             f"the network ({points.name}) has no keypoints of these names"
         )
+
+
+def _place(name: str, index: int, own: Sequence[str]) -> int | None:
+    """Return where the network has the keypoint that the labels have at `index`; None where it has none."""
+    if name in own:
+        return own.index(name)
+    # The spellings of several may be one: "x1" and "x-1".
+    places = [place for place, other in enumerate(own) if plain(other) == plain(name)]
+    return index if index in places else next(iter(places), None)

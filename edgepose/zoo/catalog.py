@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepose.errors import UsageError
+from edgepose.hashing import sha256_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,15 @@ def known_license(path: Path, sha256: str) -> str | None:
 
     It is known by its SHA-256, or, where upstream gives none, by its name.
     """
+    model = _official(path, sha256)
+    return license_text(model.license) if model else None
+
+
+def _official(path: Path, sha256: str) -> ZooModel | None:
     for model in models():
         prefix = model.sha256_prefix
         if sha256.startswith(prefix) if prefix else path.name == model.file:
-            return license_text(model.license)
+            return model
     return None
 
 
@@ -96,12 +103,17 @@ def license_text(name: str) -> str:
     return f"{name} (of the upstream repository; no separate text for the weights was found)"
 
 
-def known_keypoints(names_or_paths: Iterable[str]) -> str | None:
+def known_keypoints(names_or_paths: Iterable[str], files: Iterable[Path] = ()) -> str | None:
     """Return the keypoint set of the official pose checkpoint among these names and files, if there is one.
 
     Networks of 17 points, for example, are of people or of animals; their tensors do not tell which.
+    files: the checkpoints themselves; one of another name is known by its SHA-256. Errors: OSError.
     """
-    found = (lookup(Path(text).name) for text in names_or_paths)
+    named = (lookup(Path(text).name) for text in names_or_paths)
+    renamed = (
+        _official(path, sha256_file(path)) for path in files if lookup(path.name) is None and path.is_file()
+    )
+    found = itertools.chain(named, renamed)
     return next((model.keypoints for model in found if model is not None and model.keypoints), None)
 
 

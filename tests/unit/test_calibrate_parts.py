@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -29,11 +30,12 @@ from edgepose.calibration.agreement import telling_samples
 from edgepose.calibration.base import calibrator
 from edgepose.calibration.calibrate import CalibrationRequest, check_request, target_folder
 from edgepose.calibration.from_bundle import artifact_of
-from edgepose.calibration.pictures import read_pictures
+from edgepose.calibration.pictures import digests, read_pictures
 from edgepose.calibration.samples import Half, Samples, make_samples
 from edgepose.cli.main import cli
 from edgepose.converters.engine import run_engine
 from edgepose.errors import BundleError, CalibrationError, ConfigurationError, UsageError
+from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.writers import write_picture
 
 SIDE = 32
@@ -207,6 +209,31 @@ def test_a_request_that_cannot_work_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             check_request(CalibrationRequest(**{"source": tmp_path, **change}))  # type: ignore[arg-type]
+
+
+def test_whose_boxes_count_is_not_asked_before_the_network_is_known(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a.png", np.zeros((8, 8, 3), np.uint8))
+    animal = KEYPOINT_SETS["ap10k17"]
+    document = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "categories": [
+            {"id": 1, "name": "dog", "keypoints": animal.keypoints},
+            {"id": 2, "name": "leash"},
+        ],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]},
+            {"image_id": 1, "category_id": 2},
+        ],
+    }
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps(document))
+    check_request(CalibrationRequest(labels, evaluation=labels))
+    assert list(digests(labels).values()) == ["a.png"]
+    assert [picture.boxes for picture in read_pictures(labels, animal)] == [((1, 2, 4, 6),)]
+    document["images"] = [{"id": 1, "file_name": "b.png"}]
+    labels.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=r"the picture b\.png is neither in"):
+        check_request(CalibrationRequest(labels))
 
 
 @pytest.mark.parametrize("command", [["calibrate", "a"], ["convert", "a.pth", "--to", "ncnn"]])

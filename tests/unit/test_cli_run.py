@@ -181,7 +181,10 @@ def test_boxes_are_of_the_class_that_the_detector_looks_for(
         bundle = fake_bundle(pipeline={**settings, "person_label": label})
         command = ["run", str(bundle), source, "-o", str(out / str(label)), "--boxes", str(boxes)]
         assert main(command) == 0
-        assert [p["bbox"][0] for p in results(out / str(label))["annotations"]] == [label + 1]
+        document = results(out / str(label))
+        assert [p["bbox"][0] for p in document["annotations"]] == [label + 1]
+        assert [(c["id"], c["name"]) for c in document["categories"]] == [(1, categories[label]["name"])]
+        assert document["annotations"][0]["category_id"] == 1
 
 
 def test_a_pose_network_alone_says_that_a_picture_is_one_person(

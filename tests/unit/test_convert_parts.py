@@ -79,9 +79,15 @@ def test_a_guessed_class_of_persons_is_said() -> None:
         (numbered_points(4), False),
         (KeypointSet("zebra", ("Snout", "left_shoulder", "left_knee"), (), (), (0.1,) * 3), True),
         (KeypointSet("mouse", ("RFPaw", "leftHip"), (), (), (0.1,) * 2), True),
-        (KeypointSet("dancers", ("tailbone", "left_shoulder", "ponytail"), (), (), (0.1,) * 3), False),
+        (
+            KeypointSet("dancers", ("tailbone", "left_shoulder", "l_hip", "ponytail"), (), (), (0.1,) * 4),
+            False,
+        ),
         (KeypointSet("gripper", ("base", "tip"), (), (), (0.1,) * 2), True),
-        (KeypointSet("climbers", ("Left Hip", "rope"), (), (), (0.1,) * 2), False),
+        (KeypointSet("climbers", ("Left Hip", "RKnee", "rope"), (), (), (0.1,) * 3), False),
+        (KeypointSet("runners", ("leftankle", "rknee"), (), (), (0.1,) * 2), False),
+        (KeypointSet("bottle", ("shoulder_left", "shoulder_right", "chip_tl"), (), (), (0.1,) * 3), True),
+        (KeypointSet("boat", ("ship_bow", "elbow_in", "elbow_out"), (), (), (0.1,) * 3), True),
     ],
     ids=lambda value: value.name if isinstance(value, KeypointSet) else "",
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgepose.artifact import KeypointSet
 from edgepose.errors import UsageError
 from edgepose.skeletons import KEYPOINT_SETS
 from edgepose.verify.dataset import Dataset, read_dataset
@@ -189,3 +190,16 @@ def test_pictures_are_found_by_names_of_another_system(tmp_path: Path) -> None:
         else:
             with pytest.raises(UsageError, match="1 of 1 pictures are missing"):
                 read_dataset(path, folder, BODY)
+
+
+def test_names_that_differ_in_their_spelling_alone_are_told_apart(tmp_path: Path) -> None:
+    names = ("A", "a", "p1_11", "p11_1", "x-1", "x1")
+    points = KeypointSet("thing", names, (), (), (0.1,) * 6)
+    labelled: list[dict[str, Any]] = [{"id": 1, "category_id": 1, "keypoints": [1, 1, 2] * 6}]
+    for right in (names, ("a1", "b1", "P1-11", "P11-1", "X 1", "x_1")):
+        category = {"id": 1, "name": "thing", "keypoints": list(right)}
+        assert read(tmp_path, labelled, [category], points).annotation_ids.tolist() == [1]
+    for wrong in (("a", "A", *names[2:]), (*names[:4], "x1", "x-1"), ("P1-11", *names[1:])):
+        category = {"id": 1, "name": "thing", "keypoints": list(wrong)}
+        with pytest.raises(UsageError, match="in another order"):
+            read(tmp_path, labelled, [category], points)

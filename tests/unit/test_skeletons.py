@@ -149,6 +149,26 @@ def test_own_data_set_is_taken_whole() -> None:
     assert points.sigmas == (0.1, 0.2, 0.2) and notes == ()
 
 
+@pytest.mark.parametrize(("dataset", "name"), [("coco", "custom-coco17"), ("robot", "robot17")])
+def test_own_names_under_the_name_of_another_data_set_are_no_known_set(dataset: str, name: str) -> None:
+    stated = {"dataset_name": dataset, "keypoint_id2name": {n: f"joint {n}" for n in range(17)}}
+    points, _ = choose_keypoints(17, {"dataset_meta": stated})
+    assert points.name == name and points.keypoints[16] == "joint 16"
+    coco = dict(enumerate(KEYPOINT_SETS["coco17"].keypoints))
+    stated = {"dataset_name": "coco", "keypoint_id2name": coco}
+    assert choose_keypoints(17, {"dataset_meta": stated})[0] == KEYPOINT_SETS["coco17"]
+
+
+def test_the_sigmas_of_the_loss_stand_in_for_those_of_the_data_set() -> None:
+    trained = np.full(17, 0.04, np.float32)
+    for meta in ({}, {"dataset_meta": {"dataset_name": "coco", "sigmas": np.zeros(0)}}):
+        assert choose_keypoints(17, meta, trained_sigmas=trained)[0].sigmas == (0.04,) * 17
+    stated = {"dataset_meta": {"sigmas": [0.06] * 17}}
+    assert choose_keypoints(17, stated, trained_sigmas=trained)[0].sigmas == (0.06,) * 17
+    for wrong in (np.zeros(17), np.full(16, 0.04), None):
+        assert choose_keypoints(17, {}, trained_sigmas=wrong)[0] == KEYPOINT_SETS["coco17"]
+
+
 @pytest.mark.parametrize(
     "sigmas",
     [

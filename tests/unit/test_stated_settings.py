@@ -243,6 +243,15 @@ def test_a_network_that_was_trained_without_sigmas(tmp_path: Path) -> None:
     assert all(bool(torch.isfinite(y).all()) for y in found.network(torch.zeros(1, 3, 64, 64)))
 
 
+def test_the_sigmas_of_rtmos_loss_are_taken_where_nothing_states_them(tmp_path: Path) -> None:
+    state = one_stage_state()
+    count = len(state["head.loss_oks.sigmas"])
+    state["head.loss_oks.sigmas"] = torch.full((count,), 0.04)
+    found = load_model(save(tmp_path / "a.pth", state))
+    assert found.spec.head.points.sigmas == (0.04,) * count
+    assert not any("sigmas" in note for note in found.notes)
+
+
 def test_a_head_without_exp_on_reg_has_its_classs_default(tmp_path: Path) -> None:
     """In a wide network, where the official ones have it."""
     wide = BackboneDims((24, 24, 48), stages(), False, 1e-5)

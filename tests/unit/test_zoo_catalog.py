@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from edgepose import zoo
 from edgepose.cli.main import main
 from edgepose.errors import UsageError
+from edgepose.hashing import sha256_file
 from edgepose.skeletons import KEYPOINT_SETS
+from edgepose.zoo import catalog
 from edgepose.zoo.catalog import lookup
 
 MODELS = zoo.models()
@@ -172,3 +175,17 @@ def test_official_names_and_files_tell_the_keypoints() -> None:
     for spelling in (animal.name, f"downloads/{animal.file}"):
         assert zoo.known_keypoints(["mine.pth", spelling]) == animal.keypoints
     assert zoo.known_keypoints(["mine.pth", "rtmdet-nano-person"]) is None
+
+
+def test_the_keypoints_of_a_renamed_official_file_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    animal = zoo.find("rtmpose-m-animal")
+    renamed, other = tmp_path / "mine.pth", tmp_path / "other.pth"
+    renamed.write_bytes(b"weights")
+    other.write_bytes(b"others")
+    known = dataclasses.replace(animal, sha256_prefix=sha256_file(renamed)[:8])
+    monkeypatch.setattr(catalog, "models", lambda: (known,))
+    files = [tmp_path, other, renamed]
+    assert zoo.known_keypoints(map(str, files), files) == "ap10k17"
+    assert zoo.known_keypoints(["other.pth"], [other]) is None

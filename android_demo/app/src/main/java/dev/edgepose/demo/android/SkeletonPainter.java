@@ -6,7 +6,7 @@ import android.graphics.Paint;
 import dev.edgepose.PoseFrame;
 import dev.edgepose.demo.OverlayGeometry;
 
-/** Draws the persons of one frame, on the screen and on pictures. */
+/** Draws the persons of one frame, their points too, on the screen and on pictures. */
 final class SkeletonPainter {
     private static final int[] COLOURS = {
         Color.rgb(0, 229, 255), Color.rgb(255, 193, 7), Color.rgb(118, 255, 3), Color.rgb(255, 64, 129)
@@ -44,12 +44,23 @@ final class SkeletonPainter {
             for (int i = 0; i + 1 < skeleton.length; i += 2) {
                 int from = skeleton[i];
                 int to = skeleton[i + 1];
-                if (frame.score(p, from) >= threshold && frame.score(p, to) >= threshold) {
+                if (seen(frame, p, from) && seen(frame, p, to)) {
                     canvas.drawLine(
                             geometry.x(frame.xPx(p, from)), geometry.y(frame.yPx(p, from)),
                             geometry.x(frame.xPx(p, to)), geometry.y(frame.yPx(p, to)), paint);
                 }
             }
+            // Many networks' points have no skeleton.
+            for (int k = 0; k < frame.keypointCount(); k++) {
+                if (seen(frame, p, k)) {
+                    canvas.drawPoint(geometry.x(frame.xPx(p, k)), geometry.y(frame.yPx(p, k)), paint);
+                }
+            }
         }
+    }
+
+    private boolean seen(PoseFrame frame, int person, int keypoint) {
+        float score = frame.score(person, keypoint);
+        return score > 0 && score >= threshold;
     }
 }
