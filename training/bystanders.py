@@ -139,6 +139,7 @@ def asked(description: str | None) -> tuple[argparse.Namespace, nn.Module]:
     parser.add_argument("--network", type=Path, required=True, help="checkpoint of a trained RTMPose")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npz")
     options = parser.parse_args()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     return options, load_model(options.network).network.eval()
 
 

@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with images.bin and labels.npz")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npz")
     options = parser.parse_args()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
     photographs = read_photographs(options.data)
     outlines = {}

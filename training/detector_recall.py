@@ -42,7 +42,8 @@ def read_labels(data: Path) -> dict[str, Floats]:
     names = {image["id"]: Path(image["file_name"]).name for image in document["images"]}
     boxes: dict[str, list[list[float]]] = {name: [] for name in names.values()}
     for person in document["annotations"]:
-        if person["num_keypoints"] and not person["iscrowd"]:
+        flags = person.get("keypoints", [])[2::3]
+        if person.get("num_keypoints", sum(flag > 0 for flag in flags)) and not person.get("iscrowd"):
             x, y, w, h = person["bbox"]
             boxes[names[person["image_id"]]].append([x, y, x + w, y + h])
     return {name: np.array(rows, dtype=np.float32).reshape(-1, 4) for name, rows in boxes.items()}
@@ -56,12 +57,14 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     options = parser.parse_args()
     labels = read_labels(options.data)
+    total = sum(len(boxes) for boxes in labels.values())
+    if not total:
+        parser.error(f"{options.data} labels no persons with keypoints")
     answers = {}
     with PosePipeline(options.bundle, threads=1) as pipeline:
         for name in labels:
             found_boxes = pipeline.detect(read_picture(options.images / name))[:, :5]
             answers[name] = np.asarray(found_boxes, dtype=np.float32)
-    total = sum(len(boxes) for boxes in labels.values())
     for score in (0.05, 0.2, 0.3, 0.5):
         kept = {name: boxes[boxes[:, 4] >= score] for name, boxes in answers.items()}
         hits = sum(found(kept[name], labels[name]) for name in labels)

@@ -81,7 +81,7 @@ def assured(answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor, exact: 
             inner, union = _inner_and_union(own, label)
             overlap = inner / union
             cells.append(
-                torch.where(overlap >= (CORRECTED if is_exact else OVERLAP), told[level][number], 0.0)
+                torch.where(overlap >= (CORRECTED if is_exact else OVERLAP), told[level][number, :1], 0.0)
             )
             if is_exact:  # of several persons a cell shows the one that its box fits best
                 fits = (overlap >= CORRECTED) & (overlap > overlaps[level][number]) & (label > 0).all(dim=1)
@@ -90,7 +90,8 @@ def assured(answers: tuple[Tensor, ...], numbers: Tensor, boxes: Tensor, exact: 
         best = max(float(scores.max()) for scores in cells)
         if SEEN <= best < SURE:
             for scores, seen in zip(raised, cells, strict=True):
-                scores[number] = torch.maximum(scores[number], seen * (SURE / best))
+                # Of a teacher of many classes the first one is the person's.
+                scores[number, 0] = torch.maximum(scores[number, 0], seen[0] * (SURE / best))
         elif best < SEEN and is_exact:
             _tell(raised, sides, number, box)
     return (*(scores.logit(1e-6) for scores in raised), *sides)

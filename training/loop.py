@@ -93,6 +93,7 @@ class Training:
             self._optimiser.load_state_dict(state["optimiser"])
             self._average.tensors, self._average.updates = state["average"], state["step"]
             self.step, spent_s = state["step"], state["spent_s"]
+            print(f"goes on from {self._kept}: step {self.step}, {spent_s / 60:.1f} min spent", flush=True)
         # A number that the processes which make the batches see, too.
         self.share = torch.zeros(()).share_memory_()
         self._budget = Budget(options.minutes * 60, spent_s)
@@ -118,6 +119,10 @@ class Training:
         trained = [p for p in self.network.parameters() if p.requires_grad]
         trained += self.beside.parameters()
         share = self._average_with_peers([])
+        if share >= 1.0:
+            raise SystemExit(
+                f"the {options.minutes} minutes are spent: give more --minutes, or another -o to begin anew"
+            )
         while share < 1.0:
             self.share.fill_(share)
             for group in self._optimiser.param_groups:

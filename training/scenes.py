@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--synthetic", type=Path, required=True, help="folder made by edgepose synth")
     parser.add_argument("-o", "--output", type=Path, required=True, help=".npz")
     options = parser.parse_args()
+    options.output.parent.mkdir(parents=True, exist_ok=True)
     with Pool() as pool:
         found = pool.map(people, scenes(options.synthetic), chunksize=16)
     write(options.output, dict(enumerate(found)))

@@ -110,6 +110,8 @@ def main() -> None:
     parser.add_argument("--bystanders", type=Path, required=True, help="file made by training.bystanders")
     parser.add_argument("-o", "--output", type=Path, required=True, nargs=2, metavar=("LABELS", "BYSTANDERS"))
     options = parser.parse_args()
+    for path in options.output:
+        path.parent.mkdir(parents=True, exist_ok=True)
     network, photographs = Movenet(options.movenet), read_photographs(options.data)
     with np.load(options.data / "labels.npz") as stored:
         checked = stored["keypoints"][..., 2] > 0

@@ -48,11 +48,11 @@ def merge_labels(human: Floats, teacher: Floats) -> Floats:
     Where a joint has both, the mean of the two: the human's are noisy, and the network's follow COCO's idea
     of a hip or an ankle. Where it has only the network's, that at a reduced weight.
     """
-    merged = human.copy()
-    both = human[:, 2] > 0
+    merged = human.astype(np.float32)
+    labelled, answered = human[:, 2] > 0, teacher[:, 2] > _TEACHER_FLOOR
+    both, alone = labelled & answered, ~labelled & answered
     merged[both, :2] = (human[both, :2] + teacher[both, :2]) / 2
-    merged[both, 2] = np.clip(human[both, 2], 0.5, 1.0)
-    alone = ~both & (teacher[:, 2] > _TEACHER_FLOOR)
+    merged[labelled, 2] = np.clip(human[labelled, 2], 0.5, 1.0)
     merged[alone] = teacher[alone] * np.array([1.0, 1.0, _TEACHER_TRUST], dtype=np.float32)
     merged[alone, 2] = np.clip(merged[alone, 2], 0.0, _TEACHER_TRUST)
     return np.asarray(merged, dtype=np.float32)

@@ -256,6 +256,12 @@ class TestLabels:
             [0.0, 0.0, 0.0],
         ]
 
+    def test_labels_alone_are_not_drawn_to_the_corner(self, training: Any) -> None:
+        human = np.array([[100, 200, 2], [0, 0, 0]])  # COCO's are whole numbers
+        teacher = np.array([[0, 0, 0], [30, 30, 0.8]], dtype=np.float32)
+        merged = training("sources").merge_labels(human, teacher)
+        assert merged.tolist() == [[100.0, 200.0, 1.0], [30.0, 30.0, pytest.approx(0.4)]]
+
     def test_synthetic_people_are_in_their_pictures(self, training: Any, tmp_path: Path) -> None:
         request = DatasetRequest(2, 0.0, 3, (120, 160), (1, 3))
         write_dataset(tmp_path / "people", request)
@@ -332,6 +338,8 @@ class TestLoop:
             assert course.step > started == (steps[-1] if steps else 0)
             steps.append(course.step)
             assert float(course.share) > 0.9
+        with pytest.raises(SystemExit, match="the 0.06 minutes are spent"):
+            loop.Training(torch.nn.Conv2d(1, 1, 1), options, clip=5.0).run(loss_of_next)
         stored = torch.load(output, weights_only=True)
         assert stored["meta"]["steps"] == steps[1]
         assert float(stored["state_dict"]["weight"]) == pytest.approx(3, abs=0.2)

@@ -159,6 +159,18 @@ def test_a_teacher_becomes_sure_of_labelled_persons_that_it_sees(training: Any) 
     assert all(torch.equal(a, b) for a, b in zip(found[3:], told[3:], strict=True))
 
 
+def test_of_a_teacher_of_many_classes_only_the_person_becomes_surer(training: Any) -> None:
+    told = answers({(0, 0, 4, 4): 0.2})
+    bench = torch.tensor(0.4).logit()
+    two = [torch.cat((scores, torch.full_like(scores, float(bench))), dim=1) for scores in told[:3]]
+    found = training("distil").assured(
+        (*two, *told[3:]), torch.tensor([0]), torch.tensor([[16.0, 16.0, 48.0, 48.0]]), torch.tensor([False])
+    )
+    assert float(found[0][0, 0, 4, 4].sigmoid()) == pytest.approx(0.7, abs=1e-3)
+    for scores in found[:3]:
+        assert torch.allclose(scores[:, 1], bench, atol=1e-4)
+
+
 def test_a_box_of_two_persons_at_once_is_nobody_s(training: Any) -> None:
     told = answers({(0, 0, 4, 4): 0.2})
     half = torch.tensor([[16.0, 16.0, 34.0, 48.0]])  # 0.56 of the cell's box
