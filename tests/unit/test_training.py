@@ -338,7 +338,7 @@ class TestLoop:
             assert course.step > started == (steps[-1] if steps else 0)
             steps.append(course.step)
             assert float(course.share) > 0.9
-        with pytest.raises(SystemExit, match="the 0.06 minutes are spent"):
+        with pytest.raises(SystemExit, match=r"the 0\.06 minutes are spent"):
             loop.Training(torch.nn.Conv2d(1, 1, 1), options, clip=5.0).run(loss_of_next)
         stored = torch.load(output, weights_only=True)
         assert stored["meta"]["steps"] == steps[1]
