@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
@@ -106,9 +107,12 @@ def _located(annotations: Path, name: str) -> Path:
         for path in (folder / part, folder / "images" / part):
             if path.is_file():
                 return path
+    is_frame = re.search(r"\.\w+#\d+$", name) is not None  # as edgepose synth names those of its videos
     raise UsageError(
         f"{annotations}: the picture {name} is neither in {folder} nor in {folder / 'images'}",
-        hint="put the pictures beside the annotations",
+        hint="these are labels of a video's frames: take those of pictures"
+        if is_frame
+        else "put the pictures beside the annotations",
     )
 
 

@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # What descriptions and a disk's own blocks take beside the weights.
 _SPARE_BYTES = 4 << 20
+# Of torch and of Python, as RuntimeError.
+_STARVED = re.compile("can't allocate memory|can't start new thread")
 
 # Where a target's exporter lives. A new target is one line here.
 EXPORTERS = {
@@ -231,11 +234,13 @@ def tool_failure(
     """Make the error for a tool that failed: a full disk where that is likely, else a ConversionError.
 
     writes_bytes: how much it may write into the folder, which was empty before. Many a tool does not say that
-    there was no space, or removes the files that it could not finish.
+    there was no space, or removes the files that it could not finish. A lack of memory or threads is raised.
     """
     if output:
         log.info(f"{step} wrote:\n{output.rstrip()}")
     text = str(reason).strip()
+    if isinstance(reason, MemoryError) or (isinstance(reason, RuntimeError) and _STARVED.search(text)):
+        raise reason  # what the system lacks is told as such
     if isinstance(reason, Exception) and not isinstance(reason, EdgePoseError):
         log.info(f"{step} raised {type(reason).__name__}: {text}")
     first = text.splitlines()[0] if text else type(reason).__name__

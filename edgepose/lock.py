@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -58,5 +59,6 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:
-        raise unusable(path, error) from error
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):  # some file systems lock nothing
+            raise unusable(path, error) from error
     return True

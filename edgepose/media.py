@@ -128,7 +128,9 @@ def list_pictures(folder: Path, *, advice: str = "videos are not read here") -> 
     others = [path for path in inside if path.suffix.lower() not in PICTURE_SUFFIXES]
     warn_of_others(folder, others, advice=advice)
     if not found:
-        hint = f"looked for {', '.join(PICTURE_SUFFIXES)}; {advice}"
+        inner = folder / "images"  # as of edgepose synth and of COCO
+        looked_for = f"looked for {', '.join(PICTURE_SUFFIXES)}; {advice}"
+        hint = f"its pictures seem to lie in {inner}" if inner.is_dir() else looked_for
         raise UsageError(f"{folder}: no pictures in this folder", hint=hint)
     return sorted(found, key=lambda p: natural_key(p.name))
 

@@ -279,9 +279,8 @@ def _tracking_json(tracking: Any) -> str:
 
 
 def _nanoseconds(time_s: Any) -> int:
-    import numpy as np
-
-    if isinstance(time_s, (np.timedelta64, np.datetime64)):  # whose float() counts their own unit
+    kind = getattr(getattr(time_s, "dtype", None), "kind", None)
+    if kind is not None and kind in "mM":  # NumPy's times, whose float() counts their own unit
         raise UsageError(
             f"time_s is {time_s!r}", hint="pass seconds: (stamp - first) / numpy.timedelta64(1, 's')"
         )

@@ -53,7 +53,7 @@ def _locked(folder: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise UsageError(
-                    f"{folder}: another edgepose run is writing into it",
+                    f"{folder}: another process holds it, such as an edgepose run that is writing into it",
                     hint=f"{_ELSEWHERE}, one for each input",
                 ) from None
         yield

@@ -218,13 +218,15 @@ class _Job:
                 self._openpose = stack.enter_context(self._open_openpose())
             progress = stack.enter_context(Progress(f"run {source.name}", total=total, unit="frames"))
             with Background[_Done](lambda done: self._write(done, results, video)) as writer:
+                given = 0
                 try:
                     for frame in reader:
                         writer.put(self._analyse(frame))
+                        given += 1
                         progress.advance()
                     held.enter_context(interrupts.deferred())
                 except (KeyboardInterrupt, interrupts.Terminated):
-                    if source.kind != "camera":
+                    if source.kind != "camera" or not given:
                         raise
                     held.enter_context(interrupts.deferred())
                     interrupts.forget()

@@ -7,7 +7,7 @@ from edgepose.device.local import LocalTransport
 from edgepose.device.profile import DeviceProfile
 from edgepose.device.ssh import SshTransport
 from edgepose.device.transport import Transport
-from edgepose.errors import UsageError
+from edgepose.errors import DeviceError, UsageError
 
 
 def open_transport(profile: DeviceProfile) -> Transport:
@@ -25,10 +25,13 @@ def open_transport(profile: DeviceProfile) -> Transport:
             f"{profile.name}: where is it?",
             hint=f"--device {profile.name}=user@host, or edgepose devices add",
         )
-    return SshTransport(
-        profile.address,
-        port=profile.port,
-        identity=profile.identity,
-        jump=profile.jump,
-        config=profile.ssh_config,
-    )
+    try:
+        return SshTransport(
+            profile.address,
+            port=profile.port,
+            identity=profile.identity,
+            jump=profile.jump,
+            config=profile.ssh_config,
+        )
+    except UsageError as error:  # a file of this one device
+        raise DeviceError(f"{profile.name}: {error.message}", hint=error.hint) from error

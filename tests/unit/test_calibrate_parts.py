@@ -314,3 +314,16 @@ def test_the_persons_to_calibrate_on_are_those_that_the_pipeline_would_take(
     assert find is not None
     assert find(np.zeros((60, 60, 3), np.uint8)) == [(1, 2, 30, 40), (7, 8, 9, 10)]
     assert calibrate._finder(Path("bundle"), {**manifest, "models": {"pose": {}}}) is None
+
+
+def test_the_folder_and_the_video_labels_of_synth(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(UsageError, match="no pictures in this folder") as caught:
+        read_pictures(tmp_path)
+    assert caught.value.hint == f"its pictures seem to lie in {tmp_path / 'images'}"
+    labels = tmp_path / "video.json"
+    images = [{"id": 1, "file_name": "video.mp4#0", "width": 64, "height": 48}]
+    labels.write_text(json.dumps({"images": images, "annotations": [], "categories": []}))
+    with pytest.raises(UsageError, match="is neither in") as caught:
+        read_pictures(labels)
+    assert "labels of a video's frames" in str(caught.value.hint)

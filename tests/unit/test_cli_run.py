@@ -287,6 +287,26 @@ def test_a_signal_ends_a_camera_in_good_order(
 
 
 @pytest.mark.parametrize("number", STOPS)
+def test_a_signal_before_the_first_frame_of_a_camera(
+    number: signal.Signals,
+    fake_bundle: MakeBundle,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Waiting(FakeCamera):
+        def __iter__(self) -> Iterator[Frame]:
+            os.kill(os.getpid(), number)
+            time.sleep(1)
+            yield from ()
+
+    monkeypatch.setattr(run_job, "open_source", lambda target: Waiting())
+    code = main(["run", str(fake_bundle()), "0", "-o", str(out)])
+    assert code == 128 + number and not out.exists()
+    assert "not one frame" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", STOPS)
 def test_a_second_signal_does_not_lose_what_a_camera_recorded(
     number: signal.Signals,
     fake_bundle: MakeBundle,

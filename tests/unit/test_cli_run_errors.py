@@ -246,7 +246,7 @@ class TestBadInput:
         descriptor = os.open(self.out, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            self.fails(source, text=f"{self.out}: another edgepose run is writing into it", left=("notes",))
+            self.fails(source, text=f"{self.out}: another process holds it", left=("notes",))
         finally:
             os.close(descriptor)
         assert main(["run", str(self.bundle), str(source), "-o", str(self.out)]) == 0

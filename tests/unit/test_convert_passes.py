@@ -291,6 +291,20 @@ def test_all_that_a_tool_says_is_told(
         assert capsys.readouterr().err == told
 
 
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] . can't allocate memory"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_a_lack_of_memory_or_threads_is_no_failure_of_the_tool(lacking: Exception, tmp_path: Path) -> None:
+    with pytest.raises(type(lacking)) as caught:
+        base.tool_failure("a tool", lacking, folder=tmp_path, writes_bytes=0)
+    assert caught.value is lacking
+
+
 def test_pictures_to_compare_on_are_read_as_all_others(tmp_path: Path) -> None:
     write_picture(tmp_path / "a.tif", np.full((8, 8, 3), 7, np.uint8))
     write_picture(tmp_path / "b.png", np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))

@@ -165,7 +165,9 @@ def test_a_wrong_time(time_s: Any, fake_bundle: MakeBundle) -> None:
         PosePipeline(fake_bundle())(picture(), time_s=time_s)
 
 
-@pytest.mark.parametrize("stamp", [np.timedelta64(40_000_000, "ns"), np.datetime64("2026-01-01")])
+@pytest.mark.parametrize(
+    "stamp", [np.timedelta64(40_000_000, "ns"), np.array(40, "m8[ms]"), np.datetime64("2026-01-01")]
+)
 def test_a_time_with_a_unit_of_its_own(stamp: Any, fake_bundle: MakeBundle) -> None:
     with pytest.raises(errors.UsageError, match="time_s is") as caught:
         PosePipeline(fake_bundle())(picture(), time_s=stamp)
