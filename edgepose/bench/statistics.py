@@ -63,7 +63,8 @@ def median_ratio(
         for i, v in enumerate((above, below))
     ]
     count = min(map(len, medians))
-    draws = medians[0][:count] / medians[1][:count]
+    positive = medians[1][:count] > 0  # a stage that runs in half of the frames may have none in a draw
+    draws = medians[0][:count][positive] / medians[1][:count][positive]
     low, high = np.quantile(draws, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return ratio, float(min(low, ratio)), float(max(high, ratio))
 

@@ -193,7 +193,7 @@ def run(
 ) -> None:
     """Measure BUNDLE on devices and write one result document for each.
 
-    Every sample is kept; percentiles come with 95 % intervals. A result is marked INVALID where it does not
+    Every sample is kept; percentiles come with intervals. A result is marked INVALID where it does not
     count: a busy or throttling device, a run that is too short, wrong keypoints, an emulator.
     """
     from edgepose.bench.plan import BenchOptions

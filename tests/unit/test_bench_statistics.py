@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -70,3 +71,10 @@ def test_the_median_of_a_few_rounds() -> None:
         low <= np.log(2) <= high for _, low, high in map(median_of_few, rng.exponential(1, (400, 10)))
     )
     assert 0.95 <= inside / 400 <= 1.0
+
+
+def test_a_stage_of_every_second_frame_has_a_ratio() -> None:
+    """The median of 610 such times is half of one, and that of a draw may be 0."""
+    times = [0, 1000] * 305
+    ratio, low, high = median_ratio(times, times)
+    assert ratio == 1 and 0 <= low <= 1 <= high < math.inf
