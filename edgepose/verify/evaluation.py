@@ -13,6 +13,7 @@ from edgepose.errors import UsageError
 from edgepose.pipeline import WHOLE_PICTURE, keypoint_set_of
 from edgepose.progress import Progress
 from edgepose.verify import bootstrap
+from edgepose.verify.checks import MIN_PICTURES
 from edgepose.verify.coco_library import average_precision, require_coco_library
 from edgepose.verify.compared import Compared, with_labels, with_reference
 from edgepose.verify.dataset import Dataset, picture_folder, read_dataset
@@ -33,7 +34,12 @@ from edgepose.verify.run_info import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgepose.artifact import KeypointSet
+
+    Floats = NDArray[np.float64]
 
 EVAL_FORMAT = "edgepose-eval"
 EVAL_VERSION = 1
@@ -215,7 +221,7 @@ def _accuracy(
     ap = bootstrap.ApOfWeights(match(data, found, points.sigmas)).of(weights)
     return {
         "parts": {part: {n: number(v, 3) for n, v in figures.items()} for part, figures in parts.items()},
-        "AP_interval": [number(v, 3) for v in bootstrap.interval(ap, confidence)],
+        "AP_interval": _interval(ap, weights, confidence, digits=3),
         **errors_member(labels, points.keypoints, data),
     }
 
@@ -233,5 +239,14 @@ def drift_document(
     means = bootstrap.ratios(weights, per_picture[:, :1], per_picture[:, 1:])[:, 0]
     return {
         **drift_member(drift, names),
-        "mean_input_px_interval": [number(v) for v in bootstrap.interval(means, confidence)],
+        "mean_input_px_interval": _interval(means, weights, confidence),
     }
+
+
+def _interval(
+    values: Floats, weights: bootstrap.Weights, confidence: float, *, digits: int = 4
+) -> list[float | None]:
+    """Return an interval as it is stored; none of so few pictures that their resamplings are too alike."""
+    if weights.shape[1] < MIN_PICTURES:
+        return [None, None]
+    return [number(v, digits) for v in bootstrap.interval(values, confidence)]

@@ -111,7 +111,9 @@ def accuracy_lines(accuracy: Mapping[str, Any]) -> list[str]:
     pck = ", ".join(f"{cell(value, 1)} at {share}" for share, value in accuracy["pck"].items())
     return [
         *aligned(rows, texts=1),
-        f"AP is within {cell(low, 2)} .. {cell(high, 2)}",
+        "AP has no interval: there are fewer than 10 pictures, or nothing to measure it on"
+        if low is None or high is None
+        else f"AP is within {cell(low, 2)} .. {cell(high, 2)}",
         f"PCK  {pck} of the box",
         f"error  mean {cell(error['mean'])} px, p95 {cell(error['p95'])} px, worst {cell(error['max'])} px "
         f"({error['compared']} keypoints)",

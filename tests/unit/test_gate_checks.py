@@ -14,6 +14,7 @@ from edgepose.verify import bootstrap
 from edgepose.verify.checks import Check, drift_checks, overall, unjudged_joints
 from edgepose.verify.compared import Compared, with_reference
 from edgepose.verify.diagnosis import diagnose
+from edgepose.verify.evaluation import drift_document
 from edgepose.verify.gate_limits import limits_for
 from edgepose.verify.predictions import Predictions
 from edgepose.verify.shares import units_for, units_to_see, upper_share
@@ -236,6 +237,16 @@ def test_one_step_of_the_grid_is_not_more_than_the_limit(more_px: float, verdict
     drift = drift_of(points(300), candidate)
     (check,) = (c for c in checks(drift, "fp16") if c.name == "drift_p95")
     assert check.limit == 0.5 and check.verdict == verdict
+
+
+@pytest.mark.parametrize(("pictures", "told"), [(1, False), (9, False), (10, True)])
+def test_an_interval_takes_ten_pictures(pictures: int, told: bool) -> None:
+    candidate = points(pictures)
+    candidate[::2, :, 0] += 1
+    weights = bootstrap.resample(pictures, 300, 0)
+    found = drift_document(drift_of(points(pictures), candidate), ("a", "b", "c"), weights, 0.95)
+    low, high = found["mean_input_px_interval"]
+    assert low < high if told else (low, high) == (None, None)
 
 
 def people(boxes: list[tuple[float, float, float, float]]) -> Predictions:

@@ -140,7 +140,8 @@ def _ap_line(document: Document, data: str | None) -> str:
         low, high = accuracy["AP_interval"]
         flipped = "; flip test" if document.content["settings"].get("flip_test") else ""
         on = f"; {data}" if data else ""
-        return f"{number(figures['AP'], 2)} ({part}{flipped}; {number(low, 2)} to {number(high, 2)}{on})"
+        within = "" if low is None or high is None else f"; {number(low, 2)} to {number(high, 2)}"
+        return f"{number(figures['AP'], 2)} ({part}{flipped}{within}{on})"
 
 
 def _drift(report: Report, subject: Subject) -> Child:
