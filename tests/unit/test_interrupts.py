@@ -153,4 +153,5 @@ def test_a_signal_within_the_import_of_torch_leaves_one_line() -> None:
     outcome = subprocess.run(
         [sys.executable, "-P", "-c", program], capture_output=True, text=True, timeout=120
     )
-    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (130, "0.0\n", "error: interrupted\n")
+    assert (outcome.returncode, outcome.stderr) == (130, "error: interrupted\n")
+    assert outcome.stdout in ("0.0\n", "")  # it is raised behind the import, now and then before the print
