@@ -7,7 +7,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from edgepose import interrupts, log
 from edgepose.artifact import Artifact, Precision
-from edgepose.errors import ConfigurationError, ConversionError, EdgePoseError, UsageError
+from edgepose.errors import ConfigurationError, ConversionError, EdgePoseError, UsageError, lack_of
 from edgepose.extras import PACKAGES, missing_package
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
 # What descriptions and a disk's own blocks take beside the weights.
 _SPARE_BYTES = 4 << 20
-# Of torch and of Python, as RuntimeError.
-_STARVED = re.compile("can't allocate memory|can't start new thread")
 
 # Where a target's exporter lives. A new target is one line here.
 EXPORTERS = {
@@ -239,7 +236,7 @@ def tool_failure(
     if output:
         log.info(f"{step} wrote:\n{output.rstrip()}")
     text = str(reason).strip()
-    if isinstance(reason, MemoryError) or (isinstance(reason, RuntimeError) and _STARVED.search(text)):
+    if isinstance(reason, Exception) and lack_of(reason):
         raise reason  # what the system lacks is told as such
     if isinstance(reason, Exception) and not isinstance(reason, EdgePoseError):
         log.info(f"{step} raised {type(reason).__name__}: {text}")

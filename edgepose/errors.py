@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 
 class EdgePoseError(Exception):
@@ -117,6 +118,16 @@ def reading(source: str, form: str, *, hint: str) -> Iterator[None]:
         raise UsageError(
             f"{source}: is no complete {form} document ({type(error).__name__}: {error})", hint=hint
         ) from error
+
+
+def lack_of(error: object) -> Literal["memory", "threads"] | None:
+    """Return what an error says that the system did not give; torch and Python say it in a RuntimeError."""
+    if isinstance(error, MemoryError):
+        return "memory"
+    text = str(error) if isinstance(error, RuntimeError) else ""
+    if "can't allocate memory" in text:
+        return "memory"
+    return "threads" if "can't start new thread" in text else None
 
 
 def from_core(code: int, message: str, hint: str | None = None) -> Exception:

@@ -23,6 +23,7 @@ from edgepose.errors import (
     ConfigurationError,
     EdgePoseError,
     UsageError,
+    lack_of,
 )
 
 _NO_THREADS_HINT = "too many processes and threads are running: see ulimit -u"
@@ -187,12 +188,10 @@ def _report(failure: Exception) -> int:
             return _report_click(failure)
         case OSError():
             return _report_os_error(failure)
-        case MemoryError():
+        case _ if lack_of(failure) == "memory":
             log.error("not enough memory", "close other programs, or use a smaller network or input")
             return ConfigurationError.exit_code
-        case RuntimeError() if "can't allocate memory" in str(failure):  # torch's MemoryError
-            return _report(MemoryError())
-        case RuntimeError() if "can't start new thread" in str(failure):
+        case _ if lack_of(failure) == "threads":
             log.error("the system gives no more threads", _NO_THREADS_HINT)
             return ConfigurationError.exit_code
         case ModuleNotFoundError():
